@@ -1,0 +1,143 @@
+"""The manifest of a written corpus. It is written last: a folder without one is incomplete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from transforms import files
+from transforms.errors import SeqmillError
+
+FORMAT = "seqmill.batches/1"
+FILE_NAME = "manifest.json"
+
+_STRICT = ConfigDict(extra="forbid", strict=False)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ArraySpec:
+    """What a data key's arrays are like.
+
+    Attributes:
+        type: The data key's type as configured (``chars``, ``log_mel``, …).
+        dtype: NumPy dtype string of the padded arrays (``<i4``).
+        feature_shape: Shape of one frame; ``()`` for labels and samples.
+        num_labels: Number of labels, for keys that have a vocabulary.
+        vocab: File with one label a line, relative to the manifest; ``None`` where labels have no file.
+    """
+
+    type: str
+    dtype: str
+    feature_shape: tuple[int, ...]
+    num_labels: int | None = None
+    vocab: str | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Counts:
+    """What became of the sequences read: ``read == kept + Σ dropped + Σ rejected``.
+
+    ``converted`` counts sequences that were kept but changed on the way (resampled, channels averaged).
+    """
+
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+    rejected: Mapping[str, int]
+    converted: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + sum(self.dropped.values()) + sum(self.rejected.values()):
+            raise ValueError(
+                f"{self.read} sequences read, but {self.kept} kept, {sum(self.dropped.values())} dropped and "
+                f"{sum(self.rejected.values())} rejected"
+            )
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Shard:
+    """One file of batches; ``file`` is relative to the manifest."""
+
+    file: str
+    num_batches: int
+    bytes: int
+    xxh128: str
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Epoch:
+    """One stored epoch.
+
+    Attributes:
+        epoch: Its number, from 1.
+        num_batches: Batches, over all shards.
+        num_seqs: Sequences; a chunked one counts once.
+        num_chunks: Rows of all batches: chunks where sequences are chunked, else sequences.
+        num_frames: Per data key the true frames.
+        padded_frames: Per data key the frames of the padded arrays, true ones included.
+        shards: Its files in batch order.
+    """
+
+    epoch: int
+    num_batches: int
+    num_seqs: int
+    num_chunks: int
+    num_frames: Mapping[str, int]
+    padded_frames: Mapping[str, int]
+    shards: tuple[Shard, ...]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Manifest:
+    """``manifest.json`` of ``epochs/<corpus>/``."""
+
+    format: str
+    fingerprint: str
+    corpus: str
+    options: Mapping[str, Any]
+    data_keys: Mapping[str, ArraySpec]
+    counts: Counts
+    epochs: tuple[Epoch, ...]
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def write(folder: str, manifest: Manifest) -> None:
+    """Writes ``manifest.json`` into ``folder``."""
+    files.write_json(files.join(folder, FILE_NAME), _ADAPTER.dump_python(manifest, mode="json"))
+
+
+def read(folder: str) -> Manifest:
+    """The manifest of a corpus folder.
+
+    Raises:
+        SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
+            format version, or names files outside the folder.
+    """
+    path = files.join(folder, FILE_NAME)
+    try:
+        content = files.read_json(path)
+    except FileNotFoundError:
+        raise SeqmillError(
+            f"{folder}: no {FILE_NAME}: incomplete, or no batches at all (run `seqmill preprocess`)"
+        ) from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise SeqmillError(f"{path}: format is {found!r}, expected {FORMAT!r}")
+    try:
+        manifest = _ADAPTER.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SeqmillError(f"{path}: {where}: {first['msg']}") from None
+    for epoch in manifest.epochs:
+        for shard in epoch.shards:
+            files.inside(folder, shard.file)
+    for spec in manifest.data_keys.values():
+        if spec.vocab is not None:
+            files.inside(folder, spec.vocab)
+    return manifest

@@ -1,0 +1,63 @@
+"""TFRecord framing: length, masked CRC-32C of the length, payload, masked CRC-32C of the payload."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+
+import google_crc32c
+import numpy as np
+
+FRAME_BYTES = 16
+
+_HEADER = struct.Struct("<QI")
+_CRC = struct.Struct("<I")
+
+
+class BrokenRecordError(ValueError):
+    """The bytes are not an intact TFRecord; the message says at which byte and why."""
+
+
+def frame(pieces: Sequence[bytes | np.ndarray]) -> tuple[bytes, bytes]:
+    """The bytes that go before and after a record whose payload is the concatenation of ``pieces``.
+
+    Args:
+        pieces: bytes, or uint8 arrays [n] (google_crc32c takes no memoryviews).
+    """
+    length = struct.pack("<Q", sum(len(piece) for piece in pieces))
+    crc = 0
+    for piece in pieces:
+        crc = google_crc32c.extend(crc, piece)
+    return length + _CRC.pack(masked(google_crc32c.value(length))), _CRC.pack(masked(crc))
+
+
+def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (byte position, payload) of every record in ``buffer`` without copying.
+
+    Args:
+        buffer: The bytes of a whole TFRecord file, uint8 [n]; payloads are views of it.
+        check: Compare the payload's CRC too; the length's is always compared.
+
+    Raises:
+        BrokenRecordError: A record is cut short or its CRC does not match.
+    """
+    position = 0
+    while position < len(buffer):
+        if position + FRAME_BYTES > len(buffer):
+            raise BrokenRecordError(f"cut short: {len(buffer) - position} bytes left at byte {position}")
+        length, length_crc = _HEADER.unpack_from(buffer, position)
+        if masked(google_crc32c.value(buffer[position : position + 8])) != length_crc:
+            raise BrokenRecordError(f"wrong CRC of the record length at byte {position}")
+        start, end = position + 12, position + 12 + length
+        if end + 4 > len(buffer):
+            raise BrokenRecordError(f"cut short: record at byte {position} ends after the file's end")
+        payload = buffer[start:end]
+        if check and masked(google_crc32c.value(payload)) != _CRC.unpack_from(buffer, end)[0]:
+            raise BrokenRecordError(f"wrong CRC of the record at byte {position}")
+        yield position, payload
+        position = end + 4
+
+
+def masked(crc: int) -> int:
+    """TFRecord's mask of a CRC: rotated right by 15 bits plus a constant."""
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
