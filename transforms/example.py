@@ -48,24 +48,6 @@ def features_prefix(num_bytes: int) -> bytes:
     return b"\x0a" + varint(num_bytes)
 
 
-def bytes_feature_size(key: str, num_bytes: int) -> int:
-    """Size of the feature that ``bytes_feature_prefix`` begins, value included."""
-    return len(bytes_feature_prefix(key, num_bytes)) + num_bytes
-
-
-def packed_feature_size(key: str, num_bytes: int) -> int:
-    """Size of ``int64_list_feature`` where the values take ``num_bytes`` as varints."""
-    int64_list = 1 + varint_size(num_bytes) + num_bytes
-    feature = 1 + varint_size(int64_list) + int64_list
-    return len(_entry_prefix(key, feature)) + feature
-
-
-def bytes_list_feature_size(key: str, num_bytes: int) -> int:
-    """Size of ``bytes_list_feature`` where the values take ``num_bytes`` with their tags and lengths."""
-    feature = 1 + varint_size(num_bytes) + num_bytes
-    return len(_entry_prefix(key, feature)) + feature
-
-
 def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
     """The features of an Example: bytes lists as lists of bytes, numbers as arrays.
 
@@ -73,7 +55,7 @@ def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
         BrokenExampleError: The bytes do not parse.
     """
     try:
-        view = memoryview(record)
+        view = np.frombuffer(record, np.uint8).data
         features: dict[str, Feature] = {}
         for field, message in _fields(view):
             if field != 1:

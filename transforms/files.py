@@ -77,6 +77,14 @@ def exists(path: str) -> bool:
     return bool(fs.exists(stripped))
 
 
+def is_folder(path: str) -> bool:
+    """Whether a folder stands at ``path``."""
+    if is_local(path):
+        return Path(path).is_dir()
+    fs, stripped = _filesystem(path)
+    return bool(fs.isdir(stripped))
+
+
 def size(path: str) -> int:
     """Bytes of a file. Raises FileNotFoundError."""
     if is_local(path):
@@ -128,6 +136,13 @@ def remove(path: str) -> None:
         fs.rm(stripped, recursive=True)
 
 
+def remove_temporaries(folder: str) -> None:
+    """Removes what interrupted writes have left in a local folder and those below it."""
+    if is_local(folder):
+        for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+
+
 def open_read(path: str) -> IO[bytes]:
     """Opens a file for reading bytes."""
     if is_local(path):
@@ -148,6 +163,12 @@ def read_json(path: str) -> Any:
         return orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
         raise SeqmillError(f"{path}: not valid JSON ({error})") from None
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a small file; the copy appears whole or not at all."""
+    with write_atomically(target) as file:
+        file.write(read_bytes(source))
 
 
 def write_json(path: str, value: Any) -> None:

@@ -106,24 +106,24 @@ class Manifest:
 _ADAPTER = TypeAdapter(Manifest)
 
 
-def write(folder: str, manifest: Manifest) -> None:
-    """Writes ``manifest.json`` into ``folder``."""
-    files.write_json(files.join(folder, FILE_NAME), _ADAPTER.dump_python(manifest, mode="json"))
+def write(folder: str, manifest: Manifest, name: str = FILE_NAME) -> None:
+    """Writes a manifest into ``folder``."""
+    files.write_json(files.join(folder, name), _ADAPTER.dump_python(manifest, mode="json"))
 
 
-def read(folder: str) -> Manifest:
+def read(folder: str, name: str = FILE_NAME) -> Manifest:
     """The manifest of a corpus folder.
 
     Raises:
         SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
             format version, or names files outside the folder.
     """
-    path = files.join(folder, FILE_NAME)
+    path = files.join(folder, name)
     try:
         content = files.read_json(path)
     except FileNotFoundError:
         raise SeqmillError(
-            f"{folder}: no {FILE_NAME}: incomplete, or no batches at all (run `seqmill preprocess`)"
+            f"{folder}: no {name}: incomplete, or no batches at all (run `seqmill preprocess`)"
         ) from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:

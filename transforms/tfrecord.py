@@ -41,18 +41,18 @@ def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.nd
     Raises:
         BrokenRecordError: A record is cut short or its CRC does not match.
     """
-    position = 0
+    view, position = buffer.data, 0
     while position < len(buffer):
         if position + FRAME_BYTES > len(buffer):
             raise BrokenRecordError(f"cut short: {len(buffer) - position} bytes left at byte {position}")
-        length, length_crc = _HEADER.unpack_from(buffer, position)
+        length, length_crc = _HEADER.unpack_from(view, position)
         if masked(google_crc32c.value(buffer[position : position + 8])) != length_crc:
             raise BrokenRecordError(f"wrong CRC of the record length at byte {position}")
         start, end = position + 12, position + 12 + length
         if end + 4 > len(buffer):
             raise BrokenRecordError(f"cut short: record at byte {position} ends after the file's end")
         payload = buffer[start:end]
-        if check and masked(google_crc32c.value(payload)) != _CRC.unpack_from(buffer, end)[0]:
+        if check and masked(google_crc32c.value(payload)) != _CRC.unpack_from(view, end)[0]:
             raise BrokenRecordError(f"wrong CRC of the record at byte {position}")
         yield position, payload
         position = end + 4

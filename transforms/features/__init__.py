@@ -1,0 +1,57 @@
+"""What turns a field's value into an array: one encoder per type of data key."""
+
+from __future__ import annotations
+
+from transforms.data_keys import DataKey
+from transforms.features.audio import Audio
+from transforms.features.encoder import Encoder
+from transforms.features.labels import Labels
+from transforms.features.log_mel import LogMel
+from transforms.features.numeric import Floats, Ints
+from transforms.features.ragged import Ragged
+from transforms.features.subwords import Subwords
+from transforms.features.text_bytes import TextBytes
+from transforms.features.vocab import Vocab
+
+__all__ = ["Encoder", "Ragged", "Vocab", "make_encoder"]
+
+
+def make_encoder(
+    key: DataKey,
+    base: str,
+    vocab: Vocab | None,
+    feature_shape: tuple[int, ...] | None,
+    from_text: bool = False,
+) -> Encoder:
+    """The encoder of a data key.
+
+    Args:
+        key: The data key.
+        base: Folder or URL that relative audio paths start from.
+        vocab: Labels of ``chars`` and ``words``; for ``ints``, the vocabulary that ids must be inside.
+        feature_shape: Of ``floats``, ``()`` or ``(D,)`` as the corpus was found to have: sequences that
+            differ are rejected. ``None`` takes any shape, to find out what the corpus has.
+        from_text: Values come from a text format, where numbers are text too.
+
+    Raises:
+        SeqmillError: A package or file that the type needs is missing.
+        UsageError: The key's options do not fit each other or its vocabulary.
+    """
+    match key.type:
+        case "ints":
+            return Ints(key, None if vocab is None else len(vocab), from_text)
+        case "floats":
+            return Floats(key, feature_shape, from_text)
+        case "bytes":
+            return TextBytes(key)
+        case "chars" | "words":
+            if vocab is None:
+                raise ValueError(f"data key {key.name!r} of type {key.type} has no vocabulary yet")
+            return Labels(key, vocab)
+        case "subwords":
+            return Subwords(key)
+        case "audio":
+            return Audio(key, base)
+        case "log_mel":
+            return LogMel(key, base)
+    raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")

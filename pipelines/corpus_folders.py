@@ -1,0 +1,25 @@
+"""Finding the written corpora in a folder that a user names."""
+
+from __future__ import annotations
+
+from transforms import files
+from transforms.errors import SeqmillError
+from transforms.manifest import FILE_NAME
+
+
+def corpus_folders(path: str) -> list[str]:
+    """Folders of epochs in an output folder, in its ``epochs`` folder, or the folder itself.
+
+    Raises:
+        SeqmillError: There is no such folder, or nothing was written into it.
+    """
+    if not files.exists(path):
+        raise SeqmillError(f"{path}: no such folder")
+    if files.exists(files.join(path, FILE_NAME)):
+        return [path]
+    folder = path if files.name(path) == "epochs" else files.join(path, "epochs")
+    corpora = [files.join(folder, name) for name in files.list_names(folder)]
+    corpora = [corpus for corpus in corpora if files.is_folder(corpus)]
+    if corpora:
+        return corpora
+    raise SeqmillError(f"{path}: no {FILE_NAME}: incomplete, or no batches at all (run `seqmill preprocess`)")

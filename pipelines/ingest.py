@@ -1,0 +1,242 @@
+"""``seqmill ingest``: raw corpora to sequence stores, and the vocabularies they need."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+
+from pipelines import beam_runner, console
+from pipelines.beam_runner import Job
+from pipelines.config import corpus_defaults
+from pipelines.corpora import data_keys, input_files, store_folder, vocab_folder
+from pipelines.options import TRAIN, Config
+from transforms import count_labels, files
+from transforms.count_labels import CountLabels, WriteVocabs, vocab_path
+from transforms.data_keys import AUDIO_TYPES, DataKey
+from transforms.errors import RejectedSequence, UsageError
+from transforms.features import Vocab
+from transforms.features.subwords import tokenizer_labels
+from transforms.features.vocab import read_vocab, write_vocab
+from transforms.fingerprint import fingerprint
+from transforms.finish_store import FinishStore
+from transforms.ingest import PARTS, PROGRESS, IngestSplits, IngestTask, read_receipt, split_encoders
+from transforms.manifest import ArraySpec
+from transforms.readers import Split, get_field, open_split, split_corpus
+from transforms.store import FILE_NAME, StoreManifest, read_manifest
+from transforms.tasks import RunTasks
+
+_CODE_VERSION = 1  # raised when the same input would give other bytes
+_SPLIT_BYTES = 16_000_000
+_SPLIT_BYTES_OF_PATHS = 16_000  # lines that name audio files: a few dozen files a split
+_PROBED_SEQS = 100
+
+
+def ingest(config: Config, beam_flags: Sequence[str]) -> None:
+    """Makes the store of every corpus up to date.
+
+    Args:
+        config: The configuration.
+        beam_flags: Beam's own flags.
+
+    Raises:
+        SeqmillError: Input is missing or bad, or the output holds another corpus.
+    """
+    inputs = input_files(config)
+    keys = data_keys(config)
+    splits = {name: _split(config, name, inputs[name], keys) for name in config.corpus}
+    for name in config.corpus:
+        _check_not_foreign(config, name, splits[name])
+    counted = tuple(key for key in keys if key.has_counted_vocab)
+    if counted:
+        _count_vocabs(config, counted, splits[TRAIN], beam_flags)
+    for key in keys:
+        if key.tokenizer:
+            _list_tokenizer_labels(vocab_path(vocab_folder(config), key.name), key.tokenizer)
+    for name in config.corpus:
+        _ingest_corpus(config, name, keys, splits[name], beam_flags)
+
+
+def vocab_files(config: Config) -> dict[str, str]:
+    """Per data key with labels the file that lists them."""
+    folder = vocab_folder(config)
+    return {
+        key.name: key.vocab or vocab_path(folder, key.name)
+        for key in data_keys(config)
+        if key.vocab or key.has_counted_vocab or key.tokenizer
+    }
+
+
+def _ingest_corpus(
+    config: Config, name: str, keys: tuple[DataKey, ...], splits: list[Split], beam_flags: Sequence[str]
+) -> None:
+    folder = store_folder(config, name)
+    options = corpus_defaults(config, name)
+    vocabs = {key: read_vocab(path) for key, path in vocab_files(config).items()}
+    specs = _array_specs(keys, splits, vocabs)
+    labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
+    decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"])
+    tasks = _tasks(splits, decisive)
+    whole = fingerprint([task.fingerprint for task in tasks], options["max_rejected"])
+    if _is_complete(folder, whole):
+        console.say(f"ingest {name}: up to date")
+        return
+    files.remove(files.join(folder, FILE_NAME))
+    files.remove_temporaries(folder)
+    files.make_folder(files.join(folder, PARTS))
+    open_tasks = [task for task in tasks if not _is_done(folder, task)]
+    if len(open_tasks) < len(tasks):
+        console.say(f"ingest {name}: {len(tasks) - len(open_tasks)} of {len(tasks)} parts are there already")
+    finish = FinishStore(
+        folder=folder,
+        corpus=name,
+        sources=tuple(dict.fromkeys(split.source for split in splits)),
+        data_keys=specs,
+        has_tags=options["seq_tag"] is not None,
+        fingerprint=whole,
+        splits=tuple(task.fingerprint for task in tasks),
+        max_rejected=options["max_rejected"],
+        vocab_files=vocab_files(config),
+    )
+    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_files(config))
+    _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
+    _report(read_manifest(folder))
+
+
+def _count_vocabs(
+    config: Config, keys: tuple[DataKey, ...], splits: list[Split], beam_flags: Sequence[str]
+) -> None:
+    folder = vocab_folder(config)
+    tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
+    whole = fingerprint([task.fingerprint for task in tasks])
+    complete = all(files.exists(vocab_path(folder, key.name)) for key in keys)
+    if complete and count_labels.counted_fingerprint(folder) == whole:
+        return
+    files.remove(files.join(folder, count_labels.SUMMARY_NAME))
+    files.make_folder(files.join(folder, PARTS))
+    open_tasks = [task for task in tasks if not count_labels.is_counted(folder, task)]
+    finish = WriteVocabs(folder, keys, whole, len(tasks))
+    _run("count labels", RunTasks(open_tasks, CountLabels(folder, keys), finish, folder), (), beam_flags)
+
+
+def _list_tokenizer_labels(path: str, tokenizer: str) -> None:
+    labels = tokenizer_labels(tokenizer)
+    write_vocab(path, Vocab(tuple(label or f"<unused:{index}>" for index, label in enumerate(labels))))
+
+
+def _run(label: str, transform: RunTasks, keys: Sequence[DataKey], beam_flags: Sequence[str]) -> None:
+    total = sum(task.work for task in transform.tasks)
+    decodes_audio = any(key.type in AUDIO_TYPES for key in keys) and len(transform.tasks) > 1
+    progress_folder = files.join(transform.folder, PROGRESS)
+    beam_runner.run(Job(label, transform, total, total, progress_folder, decodes_audio), beam_flags)
+
+
+def _split(
+    config: Config, name: str, inputs: list[str] | dict[str, list[str]], keys: tuple[DataKey, ...]
+) -> list[Split]:
+    corpus_format = config.corpus[name].format
+    names_audio = any(key.type in AUDIO_TYPES for key in keys) and corpus_format not in (
+        "parquet",
+        "tfrecord",
+    )
+    return split_corpus(corpus_format, inputs, _SPLIT_BYTES_OF_PATHS if names_audio else _SPLIT_BYTES)
+
+
+def _tasks(splits: list[Split], decisive: object) -> list[IngestTask]:
+    """A task per split, with a fingerprint of its input and of what else decides its bytes."""
+    signatures = {path: files.signature(path) for split in splits for _, path in split.files}
+    tasks = []
+    for index, split in enumerate(splits):
+        inputs = [(key, files.name(path), signatures[path]) for key, path in split.files]
+        ends = [
+            signatures[path][0] if end is None or split.format == "parquet" else end
+            for (_, path), end in zip(split.files, split.ends, strict=True)
+        ]
+        starts = split.starts if split.format != "parquet" else [0] * len(ends)
+        work = max(1, sum(ends) - sum(starts))
+        content = (index, split.format, inputs, split.starts, split.ends, split.columns)
+        tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
+    return tasks
+
+
+def _decisive(keys: Sequence[DataKey]) -> list[object]:
+    """What of the data keys decides the stored arrays: contents of files rather than their paths."""
+    return [
+        (
+            {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer")},
+            files.signature(key.tokenizer) if key.tokenizer else None,
+            key.vocab is not None,
+        )
+        for key in keys
+    ]
+
+
+def _array_specs(
+    keys: tuple[DataKey, ...], splits: list[Split], vocabs: dict[str, Vocab]
+) -> dict[str, ArraySpec]:
+    """What the arrays are like; shapes of ``floats`` are those of most of the corpus' first sequences."""
+    encoders = split_encoders(splits[0], keys, vocabs, None)
+    specs = {}
+    for key in keys:
+        shape = encoders[key.name].feature_shape
+        if shape is None:
+            shape = _probe_shape(key, splits)
+        vocab = f"vocab/{key.name}.txt" if key.name in vocabs else None
+        num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
+        specs[key.name] = ArraySpec(key.type, key.dtype.str, shape, num_labels, vocab)
+    return specs
+
+
+def _probe_shape(key: DataKey, splits: list[Split]) -> tuple[int, ...]:
+    shapes: Counter[tuple[int, ...]] = Counter()
+    for split in splits:
+        encoder = split_encoders(split, (key,), {}, None)[key.name]
+        for _, record in islice(open_split(split, [key.field]), _PROBED_SEQS):
+            try:
+                if isinstance(record, RejectedSequence):
+                    raise record
+                shapes[encoder.encode(get_field(record, key.field)).shape[1:]] += 1
+            except RejectedSequence:
+                continue
+        if shapes:
+            return shapes.most_common(1)[0][0]
+    return ()
+
+
+def _is_done(folder: str, task: IngestTask) -> bool:
+    receipt = read_receipt(folder, task.index)
+    return receipt is not None and receipt.fingerprint == task.fingerprint
+
+
+def _is_complete(folder: str, whole: str) -> bool:
+    if not files.exists(files.join(folder, FILE_NAME)):
+        return False
+    manifest = read_manifest(folder)
+    if manifest.fingerprint != whole:
+        return False
+    present = set(files.list_names(folder))
+    return all(entry.file in present for entry in manifest.files)
+
+
+def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:
+    """Refuses to replace the store of a corpus that shares no source with this one."""
+    folder = store_folder(config, name)
+    if not files.exists(files.join(folder, FILE_NAME)):
+        return
+    there = read_manifest(folder).sources
+    if not {files.name(path) for path in there} & {files.name(split.source) for split in splits}:
+        raise UsageError(
+            f"output {config.output} holds another corpus: {folder} was made from {there[0]}, not from "
+            f"{splits[0].source}; choose another output, or delete that folder"
+        )
+
+
+def _report(manifest: StoreManifest) -> None:
+    counts = manifest.counts
+    rejected = sum(counts.rejected.values())
+    text = f"ingest {manifest.corpus}: {counts.read:,} sequences read, {rejected:,} rejected"
+    for what, number in counts.converted.items():
+        text += f", {number:,} {what}"
+    console.say(text)
+    for reason, number in sorted(counts.rejected.items()):
+        console.say(f"  rejected: {number:,} {reason}")

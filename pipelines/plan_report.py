@@ -1,0 +1,159 @@
+"""What a plan comes to, in figures: for people as tables, for programs as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from transforms.layout import EpochLayout
+from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from transforms.store import Store
+
+_BINS = 10
+_BAR = 30
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """Figures of one planned epoch; ``padding`` is the share of padded frames that hold nothing, per key."""
+
+    epoch: int
+    num_batches: int
+    num_seqs: int
+    num_chunks: int
+    num_frames: Mapping[str, int]
+    padded_frames: Mapping[str, int]
+    padding: Mapping[str, float]
+    smallest_batch: int
+    largest_batch: int
+    mean_batch: float
+    num_shapes: int
+    num_shards: int
+    bytes: int
+    oversized: int
+
+
+@dataclass(frozen=True)
+class HistogramBin:
+    """Sequences whose length in the length key is ``shortest`` … ``longest``."""
+
+    shortest: int
+    longest: int
+    num_seqs: int
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """Figures of all planned epochs of a corpus."""
+
+    corpus: str
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+    rejected: Mapping[str, int]
+    length_key: str
+    lengths: tuple[HistogramBin, ...]
+    epochs: tuple[EpochReport, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return asdict(self)
+
+
+def report_corpus(
+    store: Store, selection: Selection, options: EpochOptions, layouts: Iterable[EpochLayout]
+) -> CorpusReport:
+    """Sums up what would be written of a corpus."""
+    rejected = dict(store.manifest.counts.rejected)
+    if len(selection.disagreeing):
+        rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
+    return CorpusReport(
+        corpus=store.manifest.corpus,
+        read=store.manifest.counts.read,
+        kept=len(selection.rows),
+        dropped=selection.dropped,
+        rejected=rejected,
+        length_key=options.length_key,
+        lengths=histogram(selection.lengths[options.length_key]),
+        epochs=tuple(_report_epoch(layout) for layout in layouts),
+    )
+
+
+def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
+    """Counts lengths [N] in at most ten bins of equal width."""
+    low, high = int(lengths.min()), int(lengths.max())
+    width = -(-(high - low + 1) // _BINS)
+    counts = np.bincount((lengths - low) // width)
+    return tuple(
+        HistogramBin(low + i * width, min(low + (i + 1) * width - 1, high), int(count))
+        for i, count in enumerate(counts)
+    )
+
+
+def print_reports(reports: Iterable[CorpusReport]) -> None:
+    """Prints the figures as tables on standard output."""
+    console = Console(highlight=False, soft_wrap=True)
+    for report in reports:
+        console.print(_summary(report))
+        console.print(_epochs_table(report))
+        most = max(bin.num_seqs for bin in report.lengths)
+        console.print(f"lengths of {report.length_key}")
+        for bin in report.lengths:
+            bar = "█" * round(_BAR * bin.num_seqs / most)
+            console.print(f"  {bin.shortest:>7,} – {bin.longest:>7,} {bin.num_seqs:>12,} {bar}")
+        console.print()
+
+
+def _report_epoch(layout: EpochLayout) -> EpochReport:
+    plan, entry = layout.plan, layout.entry
+    return EpochReport(
+        epoch=entry.epoch,
+        num_batches=entry.num_batches,
+        num_seqs=entry.num_seqs,
+        num_chunks=entry.num_chunks,
+        num_frames=entry.num_frames,
+        padded_frames=entry.padded_frames,
+        padding={key: 1 - entry.num_frames[key] / padded for key, padded in entry.padded_frames.items()},
+        smallest_batch=int(plan.batch_seqs.min()),
+        largest_batch=int(plan.batch_seqs.max()),
+        mean_batch=len(plan.seq_index) / plan.num_batches,
+        num_shapes=plan.num_shapes,
+        num_shards=len(entry.shards),
+        bytes=sum(shard.bytes for shard in entry.shards),
+        oversized=plan.oversized,
+    )
+
+
+def _summary(report: CorpusReport) -> str:
+    text = f"corpus {report.corpus}: {report.read:,} read, {report.kept:,} kept"
+    for kind, counts in (("dropped", report.dropped), ("rejected", report.rejected)):
+        for reason, count in counts.items():
+            text += f", {count:,} {kind} ({reason})"
+    return text
+
+
+def _epochs_table(report: CorpusReport) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    keys = list(report.epochs[0].num_frames)
+    chunked = any(epoch.num_chunks != epoch.num_seqs for epoch in report.epochs)
+    for name in ("epoch", "batches", "sequences", *(["chunks"] if chunked else [])):
+        table.add_column(name, justify="right")
+    for key in keys:
+        table.add_column(f"{key} frames", justify="right")
+        table.add_column("padding", justify="right")
+    for name in ("batch min/mean/max", "shapes", "shards", "bytes", "oversized"):
+        table.add_column(name, justify="right")
+    for epoch in report.epochs:
+        row = [f"{epoch.epoch}", f"{epoch.num_batches:,}", f"{epoch.num_seqs:,}"]
+        row += [f"{epoch.num_chunks:,}"] if chunked else []
+        for key in keys:
+            row += [f"{epoch.num_frames[key]:,}", f"{epoch.padding[key]:.1%}"]
+        row.append(f"{epoch.smallest_batch}/{epoch.mean_batch:.1f}/{epoch.largest_batch}")
+        row += [f"{epoch.num_shapes:,}", f"{epoch.num_shards}", f"{epoch.bytes:,}", f"{epoch.oversized:,}"]
+        table.add_row(*row)
+    return table

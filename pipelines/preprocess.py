@@ -1,0 +1,166 @@
+"""``seqmill preprocess``: ingest if needed, then plan and write every epoch of every corpus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import orjson
+
+from pipelines import beam_runner, console
+from pipelines.beam_runner import Job
+from pipelines.config import corpus_defaults
+from pipelines.corpora import epoch_options, epochs_folder, store_folder
+from pipelines.ingest import ingest
+from pipelines.options import Config
+from pipelines.plan_report import CorpusReport, report_corpus
+from transforms import files, manifest
+from transforms.errors import SeqmillError
+from transforms.finish_epochs import FinishEpochs, write_planned
+from transforms.finish_store import REJECTED, check_rejected
+from transforms.layout import EpochLayout, lay_out, planned_manifest, select_sequences
+from transforms.manifest import Epoch, Manifest
+from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from transforms.plan_file import write_plan
+from transforms.shards import PARTS, PROGRESS, Segment, WriteShards, read_receipt
+from transforms.store import Store
+from transforms.tasks import RunTasks
+
+
+def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
+    """Brings stores and epochs of every corpus up to date.
+
+    Args:
+        config: The configuration.
+        beam_flags: Beam's own flags.
+
+    Raises:
+        SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
+    """
+    ingest(config, beam_flags)
+    for name in config.corpus:
+        _preprocess_corpus(config, name, beam_flags)
+
+
+def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
+    """What ``preprocess`` would write, per corpus; ingests first if needed."""
+    ingest(config, beam_flags)
+    reports = []
+    for name in config.corpus:
+        store, options = Store(store_folder(config, name)), epoch_options(config, name)
+        selection = select_sequences(store, options)
+        reports.append(report_corpus(store, selection, options, lay_out(store, selection, options)))
+    return reports
+
+
+def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> None:
+    store, options = Store(store_folder(config, name)), epoch_options(config, name)
+    folder = epochs_folder(config, name)
+    selection = select_sequences(store, options)
+    epochs: list[Epoch] = []
+    segments: list[Segment] = []
+    oversized = 0
+    console.say(f"plan {name}: {options.num_epochs} epochs of {len(selection.rows):,} sequences")
+    was = manifest.read(folder) if files.exists(files.join(folder, manifest.FILE_NAME)) else None
+    for layout in lay_out(store, selection, options):
+        _write_plan_if_new(folder, layout, was)
+        epochs.append(layout.entry)
+        segments += layout.segments
+        oversized = max(oversized, layout.plan.oversized)
+    planned = planned_manifest(store, selection, options, epochs, segments)
+    if oversized:
+        console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
+    if was is not None and was.fingerprint == planned.fingerprint and _all_there(folder, was):
+        console.say(f"preprocess {name}: up to date")
+        return
+    files.remove(files.join(folder, manifest.FILE_NAME))
+    files.remove_temporaries(folder)
+    _write_rejected(config, name, store, selection, planned)
+    write_planned(folder, planned, segments)
+    _write_shards(config, name, store, options, segments, beam_flags)
+    _say_what_was_written(folder)
+
+
+def _write_shards(
+    config: Config,
+    name: str,
+    store: Store,
+    options: EpochOptions,
+    segments: list[Segment],
+    beam_flags: Sequence[str],
+) -> None:
+    folder = epochs_folder(config, name)
+    open_segments = [segment for segment in segments if read_receipt(folder, segment) is None]
+    if len(open_segments) < len(segments):
+        console.say(
+            f"preprocess {name}: {len(segments) - len(open_segments)} of {len(segments)} shards are there"
+        )
+    num_bytes = sum(segment.bytes for segment in open_segments)
+    _check_space(folder, num_bytes)
+    work = WriteShards(
+        folder, store.folder, store.manifest.fingerprint, dict(options.chunking), options.length_key
+    )
+    vocabs = {
+        key: files.join(store.folder, spec.vocab)
+        for key, spec in store.manifest.data_keys.items()
+        if spec.vocab is not None
+    }
+    transform = RunTasks(open_segments, work, FinishEpochs(folder, vocabs), folder)
+    progress_folder = files.join(folder, PROGRESS)
+    beam_runner.run(Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags)
+
+
+def _write_plan_if_new(folder: str, layout: EpochLayout, was: Manifest | None) -> None:
+    """Writes the plan that workers map, unless the epoch is complete as it is."""
+    if was is None or any(read_receipt(folder, segment) is None for segment in layout.segments):
+        files.make_folder(files.join(folder, PARTS))
+        write_plan(folder, layout.plan)
+
+
+def _all_there(folder: str, was: Manifest) -> bool:
+    for epoch in was.epochs:
+        for shard in epoch.shards:
+            path = files.inside(folder, shard.file)
+            if not files.exists(path) or files.size(path) != shard.bytes:
+                return False
+    return True
+
+
+def _write_rejected(config: Config, name: str, store: Store, selection: Selection, planned: Manifest) -> None:
+    """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects."""
+    path = files.join(epochs_folder(config, name), REJECTED, "plan.jsonl")
+    files.remove(path)
+    if len(selection.disagreeing):
+        with files.write_atomically(path) as file:
+            for row in selection.disagreeing.tolist():
+                lengths = {key: int(column[row]) for key, column in store.lengths.items()}
+                reject = {
+                    "source": store.folder,
+                    "position": row,
+                    "seq_tag": store.tag(row).decode(errors="replace"),
+                    "reason": CHUNKS_DISAGREE,
+                    "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
+                }
+                file.write(orjson.dumps(reject) + b"\n")
+        check_rejected(name, planned.counts, corpus_defaults(config, name)["max_rejected"], path)
+
+
+def _check_space(folder: str, needed: int) -> None:
+    if files.is_local(folder):
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise SeqmillError(
+                f"{folder}: no space: {needed:,} bytes are to be written, {free:,} bytes are free; fewer "
+                "distinct_epochs need less"
+            )
+
+
+def _say_what_was_written(folder: str) -> None:
+    written = manifest.read(folder)
+    num_bytes = sum(shard.bytes for epoch in written.epochs for shard in epoch.shards)
+    counts = written.counts
+    console.say(
+        f"preprocess {written.corpus}: {len(written.epochs)} epochs, {num_bytes:,} bytes in {folder}; "
+        f"{counts.read:,} read = {counts.kept:,} kept + {sum(counts.dropped.values()):,} dropped + "
+        f"{sum(counts.rejected.values()):,} rejected"
+    )

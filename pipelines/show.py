@@ -1,0 +1,105 @@
+"""``seqmill show``: batches in readable form, labels turned back into text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+from rich.console import Console
+
+from pipelines.corpus_folders import corpus_folders
+from transforms import files, manifest
+from transforms.errors import SeqmillError, UsageError
+from transforms.features.vocab import decode_labels, read_vocab
+from transforms.manifest import ArraySpec, Manifest
+from transforms.padded_batch import PaddedBatch
+from transforms.read_batches import read_epoch, read_shard
+
+_SHOWN_FRAMES = 6
+_SHOWN_CHARACTERS = 200
+
+
+def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: int) -> None:
+    """Prints batches.
+
+    Args:
+        path: A corpus' folder of epochs, an output folder (all its corpora), or one shard.
+        epoch: The epoch to show, where ``path`` is a folder.
+        first_batch: The first batch to show, from 0 in the epoch or the file.
+        num_batches: How many batches.
+        num_seqs: How many sequences of each.
+
+    Raises:
+        SeqmillError: There is nothing readable at ``path``.
+    """
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for folder, batches in _sources(path, epoch, first_batch):
+        content = manifest.read(folder)
+        vocabs = _vocabs(folder, content)
+        shown = 0
+        for batch in islice(batches, num_batches):
+            shown += 1
+            console.print(_headline(content, batch))
+            for row in range(min(num_seqs, len(batch.seq_tags))):
+                console.print(_sequence(content, vocabs, batch, row))
+            if len(batch.seq_tags) > num_seqs:
+                console.print(f"  … and {len(batch.seq_tags) - num_seqs} more")
+        if not shown:
+            raise UsageError(f"{path}: no batch {first_batch}")
+
+
+def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Iterator[PaddedBatch]]]:
+    if path.endswith(".tfrecord"):
+        folder = files.parent(files.parent(path))
+        content = manifest.read(folder)
+        name = f"{files.name(files.parent(path))}/{files.name(path)}"
+        shards = [shard for entry in content.epochs for shard in entry.shards if shard.file == name]
+        if not shards:
+            raise SeqmillError(f"{path}: the manifest in {folder} does not name it")
+        yield folder, islice(read_shard(folder, content, shards[0]), first_batch, None)
+        return
+    for folder in corpus_folders(path):
+        content = manifest.read(folder)
+        stored = {entry.epoch: entry for entry in content.epochs}
+        if epoch not in stored:
+            raise UsageError(f"{folder}: no epoch {epoch}; it has 1 to {max(stored)}")
+        yield folder, read_epoch(folder, content, stored[epoch], first_batch)
+
+
+def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:
+    return {
+        key: read_vocab(files.inside(folder, spec.vocab)).labels
+        for key, spec in content.data_keys.items()
+        if spec.vocab is not None
+    }
+
+
+def _headline(content: Manifest, batch: PaddedBatch) -> str:
+    shapes = []
+    for key, array in batch.arrays.items():
+        padding = 1 - batch.lengths[key].sum() / max(array.shape[0] * array.shape[1], 1)
+        shapes.append(f"{key} {list(array.shape)} {array.dtype.name}, {padding:.1%} padding")
+    return f"{content.corpus} batch {batch.batch_index}: {'; '.join(shapes)}"
+
+
+def _sequence(content: Manifest, vocabs: dict[str, tuple[str, ...]], batch: PaddedBatch, row: int) -> str:
+    text = f"  {batch.seq_tags[row].decode(errors='replace')} (row {batch.seq_index[row]}"
+    text += f", frame {batch.chunk_start[row]})" if batch.chunk_start[row] else ")"
+    for key, spec in content.data_keys.items():
+        length = int(batch.lengths[key][row])
+        text += f"\n    {key} [{length}] {_readable(spec, vocabs.get(key), batch.arrays[key][row, :length])}"
+    return text
+
+
+def _readable(spec: ArraySpec, labels: tuple[str, ...] | None, array: np.ndarray) -> str:
+    if labels is not None:
+        text = decode_labels(labels, array.tolist(), spec.type)
+    elif spec.type == "bytes":
+        text = array.tobytes().decode(errors="replace")
+    else:
+        flat = array.reshape(-1)
+        numbers = " ".join(f"{number:.4g}" for number in flat[:_SHOWN_FRAMES].tolist())
+        more = " …" if len(flat) > _SHOWN_FRAMES else ""
+        return f"{numbers}{more} (min {array.min():.4g}, mean {array.mean():.4g}, max {array.max():.4g})"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,229 @@
+"""``seqmill verify``: checks written epochs against their manifest and what must always hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+
+from pipelines.console import say
+from pipelines.corpus_folders import corpus_folders
+from transforms import files, manifest
+from transforms.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
+from transforms.drop import LengthLimits, drop
+from transforms.errors import SeqmillError
+from transforms.manifest import Epoch, Manifest, Shard
+from transforms.padded_batch import PaddedBatch
+from transforms.read_batches import read_shard
+from transforms.store import FILE_NAME, Store
+
+
+def verify(path: str) -> None:
+    """Checks every corpus in an output folder, or one corpus' folder of epochs.
+
+    Hashes, record CRCs, shapes, padding, every limit, the counts, and that every sequence (every chunk)
+    occurs exactly once a pass; where the store is still beside the epochs, also that nothing is missing.
+
+    Raises:
+        SeqmillError: Names the first thing that is wrong.
+    """
+    for folder in corpus_folders(path):
+        content = manifest.read(folder)
+        corpus = _Corpus(folder, content)
+        step = int(content.options["partition_epoch"])
+        for first in range(0, len(content.epochs), step):
+            _verify_pass(
+                corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs)
+            )
+        num_shards = sum(len(epoch.shards) for epoch in content.epochs)
+        beside = "" if corpus.store is None else ", compared with the store"
+        say(f"{folder}: {len(content.epochs)} epochs in {num_shards} shards are right{beside}")
+
+
+class _Corpus:
+    """A written corpus, its limits, and its store where that is beside it."""
+
+    def __init__(self, folder: str, content: Manifest):
+        options = content.options
+        self.folder = folder
+        self.content = content
+        self.batch_size: Mapping[str, int] = options["batch_size"]
+        self.max_seqs: int | None = options["max_seqs"]
+        self.length_limits = LengthLimits(options["max_seq_length"], options["min_seq_length"])
+        self.length_key: str = options["length_key"]
+        self.chunking: Chunking = {
+            key: KeyChunking(*parse_chunking(text), options["min_chunk_size"].get(key, 0))
+            for key, text in options["chunking"].items()
+        }
+        store_folder = files.join(files.parent(files.parent(folder)), "store", content.corpus)
+        self.store = Store(store_folder) if files.exists(files.join(store_folder, FILE_NAME)) else None
+
+    def kept_rows(self) -> np.ndarray | None:
+        """Rows of the store that take part in every pass; None without a store."""
+        if self.store is None:
+            return None
+        kept, _ = drop(self.store.lengths, self.length_limits)
+        return np.flatnonzero(kept & (num_chunks(self.store.lengths, self.chunking) > 0))
+
+
+@dataclass
+class _Seen:
+    """The entries of a pass, batch by batch."""
+
+    seq_index: list[np.ndarray] = field(default_factory=list)
+    chunk_start: list[np.ndarray] = field(default_factory=list)
+    lengths: list[dict[str, np.ndarray]] = field(default_factory=list)
+
+    def add(self, batch: PaddedBatch) -> None:
+        # Copies, as these are views of a file that is not to stay mapped.
+        self.seq_index.append(batch.seq_index.copy())
+        self.chunk_start.append(batch.chunk_start.copy())
+        self.lengths.append({key: lengths.copy() for key, lengths in batch.lengths.items()})
+
+
+def _verify_pass(corpus: _Corpus, epochs: tuple[Epoch, ...], whole: bool) -> None:
+    seen = _Seen()
+    for epoch in epochs:
+        _verify_epoch(corpus, epoch, seen)
+    index = np.concatenate(seen.seq_index)
+    start = np.concatenate(seen.chunk_start)
+    lengths = {key: np.concatenate([part[key] for part in seen.lengths]) for key in corpus.content.data_keys}
+    where = f"{corpus.folder}: epochs {epochs[0].epoch} to {epochs[-1].epoch}"
+    order = np.lexsort((start, index))
+    index, start = index[order], start[order]
+    lengths = {key: column[order] for key, column in lengths.items()}
+    firsts = np.flatnonzero(np.diff(index, prepend=-1))
+    chunk = np.arange(len(index)) - np.repeat(firsts, np.diff(firsts, append=len(index)))
+    _verify_once(corpus, where, index, start, chunk, lengths[corpus.length_key])
+    rows = index[firsts]
+    if whole and len(rows) != corpus.content.counts.kept:
+        raise SeqmillError(f"{where}: {len(rows):,} sequences, but {corpus.content.counts.kept:,} were kept")
+    if not corpus.chunking:
+        _verify_length_limits(corpus, where, lengths, index)
+    if corpus.store is not None:
+        _compare_with_store(corpus, corpus.store, where, index, chunk, lengths, whole)
+
+
+def _verify_once(
+    corpus: _Corpus, where: str, index: np.ndarray, start: np.ndarray, chunk: np.ndarray, length: np.ndarray
+) -> None:
+    """Every chunk once, and the chunks of a sequence without a gap."""
+    if not corpus.chunking:
+        if (chunk > 0).any():
+            raise SeqmillError(f"{where}: sequence {index[chunk > 0][0]} occurs more than once")
+        return
+    rule = corpus.chunking.get(corpus.length_key)
+    step = rule.step if rule else 0
+    # A length key of one frame, or one that is not chunked, is repeated whole in every chunk.
+    lone = (length <= 1) | (step == 0)
+    expected = np.where(lone & (start == 0), 0, chunk * step)
+    wrong = np.flatnonzero(start != expected)
+    if len(wrong):
+        entry = wrong[0]
+        raise SeqmillError(
+            f"{where}: sequence {index[entry]} has a chunk at {start[entry]}, expected one at {expected[entry]}"
+        )
+
+
+def _verify_length_limits(
+    corpus: _Corpus, where: str, lengths: Mapping[str, np.ndarray], index: np.ndarray
+) -> None:
+    allowed, dropped = drop(lengths, corpus.length_limits)
+    if dropped:
+        raise SeqmillError(f"{where}: sequence {index[~allowed][0]} breaks {next(iter(dropped))}")
+
+
+def _compare_with_store(
+    corpus: _Corpus,
+    store: Store,
+    where: str,
+    index: np.ndarray,
+    chunk: np.ndarray,
+    lengths: Mapping[str, np.ndarray],
+    whole: bool,
+) -> None:
+    kept = corpus.kept_rows()
+    assert kept is not None
+    if len(index) and index[-1] >= store.num_seqs:
+        raise SeqmillError(f"{where}: sequence {index[-1]}, but the store has {store.num_seqs:,}")
+    counts = num_chunks(store.lengths, corpus.chunking)
+    rows, here = np.unique(index, return_counts=True)
+    extra, missing = np.setdiff1d(rows, kept), np.setdiff1d(kept, rows)
+    if len(extra):
+        raise SeqmillError(f"{where}: sequence {extra[0]} should have been dropped")
+    if whole and len(missing):
+        raise SeqmillError(f"{where}: sequence {missing[0]} is missing")
+    wrong = here != counts[rows]
+    if wrong.any():
+        row = rows[wrong][0]
+        raise SeqmillError(f"{where}: sequence {row} has {here[wrong][0]} chunks, expected {counts[row]}")
+    for key, column in lengths.items():
+        expected = chunk_lengths(key, store.lengths[key][index], chunk, corpus.chunking)
+        if (column != expected).any():
+            entry = np.flatnonzero(column != expected)[0]
+            raise SeqmillError(
+                f"{where}: sequence {index[entry]} has {column[entry]} frames of {key}, "
+                f"expected {expected[entry]}"
+            )
+
+
+def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
+    where = f"{corpus.folder}: epoch {epoch.epoch}"
+    number = num_entries = num_seqs = 0
+    frames = dict.fromkeys(corpus.content.data_keys, 0)
+    padded = dict.fromkeys(corpus.content.data_keys, 0)
+    for shard in epoch.shards:
+        _verify_hash(corpus.folder, shard)
+        before = number
+        for batch in read_shard(corpus.folder, corpus.content, shard):
+            _verify_batch(corpus, f"{files.inside(corpus.folder, shard.file)}: batch {number}", batch, number)
+            seen.add(batch)
+            number += 1
+            num_entries += len(batch.seq_index)
+            num_seqs += len(np.unique(batch.seq_index[batch.chunk_start == 0]))
+            for key, lengths in batch.lengths.items():
+                frames[key] += int(lengths.sum())
+                padded[key] += int(np.prod(batch.arrays[key].shape[:2]))
+        _expect(f"{where}: {shard.file}: batches", number - before, shard.num_batches)
+    _expect(f"{where}: batches", number, epoch.num_batches)
+    _expect(f"{where}: chunks", num_entries, epoch.num_chunks)
+    if not corpus.chunking or corpus.length_key in corpus.chunking:
+        _expect(f"{where}: sequences", num_seqs, epoch.num_seqs)
+    for key in frames:
+        _expect(f"{where}: frames of {key}", frames[key], epoch.num_frames[key])
+        _expect(f"{where}: padded frames of {key}", padded[key], epoch.padded_frames[key])
+
+
+def _verify_hash(folder: str, shard: Shard) -> None:
+    path = files.inside(folder, shard.file)
+    try:
+        digest = xxhash.xxh3_128(files.map_bytes(path).data).hexdigest()
+    except FileNotFoundError:
+        raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
+    _expect(f"{path}: xxh128", digest, shard.xxh128)
+
+
+def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) -> None:
+    num_seqs = len(batch.seq_index)
+    _expect(f"{where}: batch_index", batch.batch_index, number)
+    _expect(f"{where}: seq_tag", len(batch.seq_tags), num_seqs)
+    _expect(f"{where}: chunk_start", len(batch.chunk_start), num_seqs)
+    if corpus.max_seqs is not None and num_seqs > corpus.max_seqs:
+        raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {corpus.max_seqs}")
+    for key, array in batch.arrays.items():
+        lengths = batch.lengths[key]
+        longest = int(lengths.max()) if len(lengths) else 0
+        expected = (num_seqs, longest, *corpus.content.data_keys[key].feature_shape)
+        _expect(f"{where}: shape of {key}", array.shape, expected)
+        limit = corpus.batch_size.get(key)
+        if limit is not None and num_seqs > 1 and num_seqs * longest > limit:
+            raise SeqmillError(f"{where}: {num_seqs} x {longest} frames of {key}, over batch_size = {limit}")
+        if array[np.arange(longest) >= lengths[:, None]].any():
+            raise SeqmillError(f"{where}: padding of {key} is not 0")
+
+
+def _expect(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise SeqmillError(f"{what}: found {found}, expected {expected}")

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import sys
+
+import fsspec
+import numpy as np
+import pytest
+
+from transforms.data_keys import DataKey
+from transforms.errors import RejectedSequence, SeqmillError
+from transforms.features import make_encoder
+
+soundfile = pytest.importorskip("soundfile")
+RATE = 16000
+
+
+def tone(seconds=0.5, rate=RATE, hertz=440.0):
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def sound(samples, rate=RATE, **options):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, **({"format": "WAV", "subtype": "PCM_16"} | options))
+    return buffer.getvalue()
+
+
+def encoder(base=".", rate=RATE):
+    return make_encoder(DataKey("data", "data", "audio", sample_rate=rate), str(base), None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "tolerance"),
+    [
+        ({}, 1e-4),
+        ({"subtype": "FLOAT"}, 0),
+        ({"endian": "BIG"}, 1e-4),
+        ({"format": "FLAC"}, 1e-4),
+        ({"format": "AIFF"}, 1e-4),
+        ({"format": "OGG", "subtype": "VORBIS"}, 0.2),
+    ],
+)
+def test_samples_of_every_format(options, tolerance):
+    array = encoder().encode(sound(tone(), **options))
+    assert array.dtype == np.float32
+    assert array.shape == tone().shape
+    np.testing.assert_allclose(array, tone(), atol=tolerance)
+
+
+def test_paths_bytes_and_objects_are_the_same(tmp_path):
+    (tmp_path / "wav").mkdir()
+    data = sound(tone())
+    (tmp_path / "wav" / "a.wav").write_bytes(data)
+    with fsspec.open("memory://sounds/a.wav", "wb") as file:
+        file.write(data)
+    values = [
+        "wav/a.wav",
+        str(tmp_path / "wav" / "a.wav"),
+        "memory://sounds/a.wav",
+        data,
+        {"bytes": data, "path": "elsewhere.wav"},
+        {"bytes": None, "path": "wav/a.wav"},
+    ]
+    audio = encoder(tmp_path)
+    block = audio.encode_block(values)
+    assert block.lengths.tolist() == [8000] * 6
+    np.testing.assert_array_equal(block.values.reshape(6, -1), np.tile(audio.encode(data), (6, 1)))
+    assert not audio.converted
+    remote = encoder("memory://sounds")
+    np.testing.assert_array_equal(remote.encode("a.wav"), audio.encode(data))
+
+
+def test_other_rates_are_resampled_and_counted():
+    audio = encoder()
+    array = audio.encode(sound(tone(rate=8000), 8000))
+    assert array.shape == (8000,)
+    np.testing.assert_allclose(array[500:-500], tone()[500:-500], atol=0.01)
+    assert audio.converted == {"resampled": 1}
+
+
+def test_channels_are_averaged_and_counted():
+    audio = encoder()
+    stereo = np.stack([tone(), np.zeros_like(tone())], axis=1)
+    np.testing.assert_allclose(audio.encode(sound(stereo)), tone() / 2, atol=1e-4)
+    audio.encode(sound(stereo[::2], 8000))
+    assert audio.converted == {"channels averaged": 2, "resampled": 1}
+
+
+def test_what_a_rejected_block_converted_is_not_counted(rejects):
+    audio = encoder()
+    good = sound(tone(rate=8000), 8000)
+    with pytest.raises(RejectedSequence):
+        audio.encode_block([good, good, b"bad"])
+    assert not audio.converted
+    audio.encode_block([good, good])
+    assert audio.converted == {"resampled": 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "detail"),
+    [
+        (sound(tone()[:0]), "no samples", ""),
+        (b"", "not readable audio", ""),
+        (b"not a sound at all", "not readable audio", ""),
+        (sound(tone())[:-1000], "audio cut short", "1000 bytes fewer than its header says"),
+        (sound(tone())[:44], "audio cut short", "16000 bytes fewer"),
+        (sound(tone(), endian="BIG")[:-10], "audio cut short", "10 bytes fewer"),
+        (sound(tone(), format="AIFF")[:-10], "audio cut short", "10 bytes fewer"),
+        (sound(tone(), format="FLAC")[:-1000], "audio cut short", "cannot be decoded to its end"),
+        (sound(np.array([0, np.nan], np.float32), subtype="FLOAT"), "not finite", "NaN"),
+        (sound(tone(), 3), "not readable audio", "a sample rate of 3 Hz"),
+        ("none.wav", "missing audio file", "/none.wav"),
+        ("x" * 5000, "missing audio file", "xxx"),
+        ("a\0b", "missing audio file", "null byte"),
+        ("", "not readable audio", "directory"),
+        (7, "expected audio, found int", "7"),
+        (None, "expected audio, found null", "None"),
+        ({"array": [1]}, "expected audio, found object", "neither bytes nor a path"),
+        ({"path": 3}, "expected audio, found int", "3"),
+    ],
+)
+def test_bad_audio(rejects, tmp_path, value, reason, detail):
+    error = rejects(encoder(tmp_path), value)
+    assert error.reason == reason
+    assert detail in error.detail
+
+
+def test_a_wav_from_a_pipe_has_no_size_in_its_header():
+    data = bytearray(sound(tone()))
+    position = data.index(b"data") + 4
+    data[position : position + 4] = struct.pack("<I", 0xFFFFFFFF)
+    np.testing.assert_allclose(encoder().encode(bytes(data)), tone(), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "RF64", "CAF"])
+def test_broken_files_are_rejected_or_read(container):
+    """Headers that announce any number of samples, any rate, any encoding."""
+    random = np.random.default_rng(3)
+    data = np.frombuffer(sound(tone(0.05), format=container, subtype=None), np.uint8)
+    audio = encoder()
+    for _ in range(60):
+        broken = data[: random.integers(1, len(data) + 1)].copy()
+        broken[random.integers(0, min(len(broken), 200), size=3)] = random.integers(0, 256, size=3)
+        with contextlib.suppress(RejectedSequence):
+            assert len(audio.encode(broken.tobytes())) > 0
+
+
+@pytest.mark.parametrize("package", ["soundfile", "soxr"])
+def test_a_missing_package_is_named(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SeqmillError, match=rf"{package}.*pip install 'seqmill\[audio\]'"):
+        encoder()

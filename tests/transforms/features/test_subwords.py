@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from transforms.data_keys import DataKey
+from transforms.errors import SeqmillError, UsageError
+from transforms.features import make_encoder
+from transforms.features.subwords import tokenizer_labels
+from transforms.features.vocab import decode_labels
+
+tokenizers = pytest.importorskip("tokenizers")
+SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
+TEXTS = ["the cat sat on the mat", "the dog ate the cat's hat", "", "that cat"]
+
+
+@pytest.fixture
+def tokenizer_file(tmp_path):
+    """A BPE trained on a few words, with truncation, padding and a template that seqmill must not apply."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer.train_from_iterator(
+        TEXTS, tokenizers.trainers.BpeTrainer(vocab_size=60, special_tokens=SPECIAL)
+    )
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 2)])
+    tokenizer.enable_truncation(3)
+    tokenizer.enable_padding(length=20)
+    path = str(tmp_path / "tokenizer.json")
+    tokenizer.save(path)
+    return path
+
+
+def encoder(path, **options):
+    return make_encoder(DataKey("data", "data", "subwords", tokenizer=path, **options), ".", None, None)
+
+
+def test_ids_turn_back_into_the_text(tokenizer_file):
+    subwords = encoder(tokenizer_file)
+    block = subwords.encode_block(TEXTS)
+    assert block.values.dtype == np.int32
+    assert block.values.max() < subwords.num_labels == len(tokenizer_labels(tokenizer_file))
+    parts = np.split(block.values, np.cumsum(block.lengths)[:-1])
+    assert [decode_labels(tokenizer_labels(tokenizer_file), ids, "subwords") for ids in parts] == TEXTS
+    assert [subwords.encode(text).tolist() for text in TEXTS] == [ids.tolist() for ids in parts]
+
+
+def test_boundaries(tokenizer_file):
+    plain = encoder(tokenizer_file).encode("that cat").tolist()
+    assert encoder(tokenizer_file, bos=True, eos=True).encode("that cat").tolist() == [2, *plain, 3]
+
+
+def test_wrong_use(tokenizer_file, tmp_path, rejects):
+    assert rejects(encoder(tokenizer_file), 5).reason == "expected str, found int"
+    bare = str(tmp_path / "bare.json")
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 5}, unk_token="<unk>")).save(bare)
+    assert encoder(bare).num_labels == 6
+    assert rejects(encoder(bare), "c").reason == "the tokenizer failed"
+    with pytest.raises(UsageError, match=r"bos is set, but the tokenizer .*bare.json has no label <s>"):
+        encoder(bare, bos=True)
+    with pytest.raises(SeqmillError, match="no such file"):
+        encoder(str(tmp_path / "none.json"))
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(SeqmillError, match=r"bad.json: not a file of the tokenizers library"):
+        encoder(str(tmp_path / "bad.json"))
+
+
+def test_a_missing_package_is_named(tokenizer_file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(SeqmillError, match=r"pip install 'seqmill\[subwords\]'"):
+        encoder(tokenizer_file)

@@ -1,0 +1,172 @@
+r"""Vocabularies: which label has which id.
+
+A vocabulary file is UTF-8 with one label a line, the first line being label 0. Labels may hold any
+character: a line feed is written ``\n``, a carriage return ``\r`` and a backslash ``\\``. Space around a
+label belongs to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from transforms import files
+from transforms.data_keys import DataKey
+from transforms.errors import RejectedSequence, SeqmillError
+from transforms.features.encoder import kind_of, shown
+
+PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
+
+_ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
+_UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
+
+
+@dataclass(frozen=True)
+class Vocab:
+    """Labels; a label's id is its position."""
+
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Label → id."""
+        return {label: position for position, label in enumerate(self.labels)}
+
+
+def read_vocab(path: str) -> Vocab:
+    """Reads a vocabulary file.
+
+    Raises:
+        SeqmillError: It is missing, empty or not UTF-8, or a label is empty, there twice or badly escaped.
+    """
+    try:
+        data = files.read_bytes(path)
+    except FileNotFoundError:
+        raise SeqmillError(f"vocabulary {path}: no such file") from None
+    lines = data.split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    if not lines:
+        raise SeqmillError(f"vocabulary {path}: the file is empty; expected one label a line")
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            label = _unescape(line.removesuffix(b"\r").decode())
+        except ValueError as error:
+            raise SeqmillError(f"vocabulary {path}, line {number}: {_problem(error)}") from None
+        if label in first_line:
+            raise SeqmillError(
+                f"vocabulary {path}, line {number}: label {label!r} is already on line {first_line[label]}"
+            )
+        first_line[label] = number
+    return Vocab(tuple(first_line))
+
+
+def write_vocab(path: str, vocab: Vocab) -> None:
+    """Writes a vocabulary file, whole or not at all."""
+    with files.write_atomically(path) as file:
+        file.write("".join(f"{_escape(label)}\n" for label in vocab.labels).encode())
+
+
+def count_labels(key: DataKey, value: Any, counter: Counter[str]) -> None:
+    """Adds the labels of one value to ``counter``. Raises RejectedSequence as encoding it would."""
+    counter.update(split_labels(key.type, value))
+
+
+def build_vocab(counts: Mapping[str, int], key: DataKey) -> Vocab:
+    """The vocabulary of counted labels.
+
+    0 is ``<pad>``, 1 is ``<unk>``, then ``<s>`` and ``</s>`` where the key has ``bos`` or ``eos`` set, then
+    the labels by falling frequency, ties by code point. Special labels that stand in the data are not listed
+    again.
+    """
+    special = [PAD, UNK, *([BOS] if key.bos else []), *([EOS] if key.eos else [])]
+    counted = sorted(counts.keys() - set(special), key=lambda label: (-counts[label], label))
+    return Vocab((*special, *counted))
+
+
+def split_labels(label_type: str, value: Any) -> Sequence[str]:
+    """The labels that a value holds.
+
+    Args:
+        label_type: ``chars``: every Unicode code point is a label; ``words``: what white space separates.
+        value: Text, UTF-8 bytes, or a list of labels.
+
+    Raises:
+        RejectedSequence: The value is none of these, is not valid Unicode, or lists an empty label.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        labels = [to_text(item) for item in value]
+        if "" in labels:
+            raise RejectedSequence("empty label", f"at position {labels.index('')}")
+        return labels
+    text = to_text(value)
+    return text if label_type == "chars" else text.split()
+
+
+def to_text(value: Any) -> str:
+    """Text or UTF-8 bytes as text. Raises RejectedSequence."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise RejectedSequence("not valid UTF-8", str(error)) from None
+    if not isinstance(value, str):
+        raise RejectedSequence(f"expected str, found {kind_of(value)}", shown(value))
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise RejectedSequence("not valid Unicode", str(error)) from None
+    return value
+
+
+def decode_labels(labels: Sequence[str], ids: Iterable[int], label_type: str) -> str:
+    """Label ids as text for people to read; an id that no label has is shown as a number.
+
+    Args:
+        labels: The vocabulary.
+        ids: What one sequence holds.
+        label_type: ``chars`` are joined as they are and ``words`` by spaces. ``subwords`` follow the marks
+            in their labels: SentencePiece's ``▁`` begins a word, BERT's ``##`` continues one; labels with
+            neither are joined by spaces.
+    """
+    parts = [labels[i] if 0 <= i < len(labels) else f"<{i}>" for i in map(int, ids)]
+    if label_type == "chars":
+        return "".join(parts)
+    if label_type == "subwords" and any("▁" in part for part in parts):
+        return "".join(parts).replace("▁", " ").strip()
+    joined = " ".join(parts)
+    return joined.replace(" ##", "") if label_type == "subwords" else joined
+
+
+def _escape(label: str) -> str:
+    return re.sub(r"[\\\n\r]", lambda match: _ESCAPES[match[0]], label)
+
+
+def _unescape(line: str) -> str:
+    label = re.sub(r"\\(.?)", _unescape_one, line)
+    if not label:
+        raise ValueError("empty label")
+    return label
+
+
+def _unescape_one(match: re.Match[str]) -> str:
+    if match[0] not in _UNESCAPES:
+        raise ValueError(f"unknown escape {match[0]!r}; write \\\\ for a backslash, \\n for a line feed")
+    return _UNESCAPES[match[0]]
+
+
+def _problem(error: ValueError) -> str:
+    return f"not UTF-8 ({error})" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -1,0 +1,69 @@
+"""The input formats by name: splitting a corpus, and opening a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from transforms.errors import UsageError
+from transforms.readers.delimited import DelimitedReader, split_delimited
+from transforms.readers.example_records import ExampleReader, split_tfrecord
+from transforms.readers.jsonl import JsonlReader, split_jsonl
+from transforms.readers.parquet import ParquetReader, split_parquet
+from transforms.readers.split import Reader, Split
+from transforms.readers.text import TextReader, split_text
+
+FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
+
+
+def split_corpus(
+    format: str, files: Sequence[str] | Mapping[str, Sequence[str]], target_bytes: int
+) -> list[Split]:
+    """Splits a corpus into parts of about ``target_bytes``, in corpus order.
+
+    The result depends on the files and on ``target_bytes`` alone. Compressed files are not split.
+
+    Args:
+        format: One of ``FORMATS``.
+        files: Paths in corpus order; for ``text`` such a list per data key, read side by side.
+        target_bytes: Size of a split; uncompressed bytes for ``parquet``.
+
+    Raises:
+        UsageError: There is no such format, or ``files`` has the wrong form for it.
+        SeqmillError: A file is missing or cannot be read as this format at all.
+    """
+    if isinstance(files, Mapping):
+        if format != "text":
+            raise UsageError(f"format {format!r} takes a list of files, not one per data key")
+        return split_text(files, target_bytes)
+    match format:
+        case "jsonl":
+            return [split for path in files for split in split_jsonl(path, target_bytes)]
+        case "csv" | "tsv":
+            return [split for path in files for split in split_delimited(format, path, target_bytes)]
+        case "parquet":
+            return [split for path in files for split in split_parquet(path, target_bytes)]
+        case "tfrecord":
+            return [split for path in files for split in split_tfrecord(path, target_bytes)]
+        case "text":
+            raise UsageError("format 'text' takes a list of files for every data key")
+    raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+
+
+def open_split(split: Split, fields: Sequence[str]) -> Reader:
+    """A reader of one split.
+
+    Args:
+        split: One of those that ``split_corpus`` returned.
+        fields: Dotted names of the fields that will be asked for; records may lack all others.
+    """
+    match split.format:
+        case "jsonl":
+            return JsonlReader(split)
+        case "text":
+            return TextReader(split)
+        case "csv" | "tsv":
+            return DelimitedReader(split)
+        case "parquet":
+            return ParquetReader(split, fields)
+        case _:
+            return ExampleReader(split)
