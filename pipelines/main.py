@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seqmill",
         description="Turns raw sequence corpora into pre-batched TFRecord epochs.",
-        epilog="Start with `seqmill preprocess CONFIG`. Every option of a configuration is also a flag of the "
-        "same name, and Beam's own flags (--runner=...) are passed on.",
+        epilog="Start with `seqmill preprocess CONFIG`. Every option of a configuration is also a flag of "
+        "the same name, and Beam's own flags (--runner=...) are passed on.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

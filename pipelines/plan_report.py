@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -97,7 +98,7 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
 
 def print_reports(reports: Iterable[CorpusReport]) -> None:
     """Prints the figures as tables on standard output."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     for report in reports:
         console.print(_summary(report))
         console.print(_epochs_table(report))
@@ -105,7 +106,7 @@ def print_reports(reports: Iterable[CorpusReport]) -> None:
         console.print(f"lengths of {report.length_key}")
         for bin in report.lengths:
             bar = "█" * round(_BAR * bin.num_seqs / most)
-            console.print(f"  {bin.shortest:>7,} – {bin.longest:>7,} {bin.num_seqs:>12,} {bar}")
+            console.print(f"  {bin.shortest:>7,} to {bin.longest:>7,} {bin.num_seqs:>12,} {bar}")
         console.print()
 
 

@@ -123,7 +123,8 @@ def _verify_once(
     if len(wrong):
         entry = wrong[0]
         raise SeqmillError(
-            f"{where}: sequence {index[entry]} has a chunk at {start[entry]}, expected one at {expected[entry]}"
+            f"{where}: sequence {index[entry]} has a chunk at {start[entry]}, expected one at "
+            f"{expected[entry]}"
         )
 
 

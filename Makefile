@@ -1,0 +1,44 @@
+# make demo: the main job on real data.  make test: the whole test suite.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types unit lock clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/g2p/make_corpus.py examples/g2p/work/corpus
+	$(BIN)/seqmill preprocess examples/g2p/config.toml
+	$(BIN)/seqmill plan examples/g2p/config.toml
+	$(BIN)/seqmill show examples/g2p/work --num_batches 2 --num_seqs 4
+
+test: lint types unit
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+unit: $(STAMP)
+	$(BIN)/pytest
+
+# The virtual environment, made anew where the lock or the package's definition has changed.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "seqmill needs Python 3.11 or newer; name one with make PYTHON=..."; exit 1; }
+	@echo "Installing into $(VENV) (once; later runs reuse it)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+# Needs uv on the path; pins everything that tests and examples use, for all platforms.
+lock:
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet \
+		--extra train-cpu --extra audio --extra subwords --extra dask --group dev \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) examples/*/work

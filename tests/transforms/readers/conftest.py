@@ -1,0 +1,63 @@
+import dataclasses
+import itertools
+
+import pytest
+
+from transforms.errors import RejectedSequence
+from transforms.readers import open_split, split_corpus
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder for tests whose files are written anew for every example."""
+    return tmp_path_factory.mktemp("corpus")
+
+
+@pytest.fixture(scope="session")
+def read_corpus():
+    """read_corpus(format, files, target_bytes, fields) → [(position in the corpus, record or reject), …]."""
+    return _read_corpus
+
+
+@pytest.fixture(scope="session")
+def write_remote():
+    """write_remote(name, content) → URL of a file in memory."""
+    return _write_remote
+
+
+def _read_corpus(format, files, target_bytes=1 << 30, fields=()):
+    found, first = [], 0
+    for split in split_corpus(format, files, target_bytes):
+        assert len({key for key, _ in split.files}) == len(split.files)
+        reader = open_split(split, fields)
+        positions = []
+        for position, record in reader:
+            positions.append(position)
+            found.append((first + position, _comparable(record)))
+        assert all(a < b for a, b in itertools.pairwise(positions))
+        assert all(0 <= position < reader.num_positions for position in positions)
+        first += reader.num_positions
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Reject:
+    reason: str
+
+
+def _comparable(record):
+    return Reject(record.reason) if isinstance(record, RejectedSequence) else record
+
+
+def _write_remote(name, content):
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    fs.pipe_file(f"/readers/{name}", content)
+    return f"memory://readers/{name}"
+
+
+@pytest.fixture(scope="session")
+def reject():
+    """reject(reason): what ``read_corpus`` gives for a rejected sequence."""
+    return Reject

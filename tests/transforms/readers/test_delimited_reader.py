@@ -1,0 +1,112 @@
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.errors import SeqmillError
+from transforms.readers import delimited, lines, split_corpus
+
+CELL = st.text(st.sampled_from('ab,\t"\n\räß 語'), max_size=8)
+ROWS = st.lists(st.tuples(CELL, CELL), max_size=30)
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+def written(format, rows, line_end="\n", header=("a", "b")):
+    """As RFC 4180 says: a cell with a delimiter, quote or line end is quoted."""
+
+    def cell(value):
+        special = set(value) & {DELIMITERS[format], '"', "\n", "\r"}
+        return '"' + value.replace('"', '""') + '"' if special else value
+
+    return "".join(DELIMITERS[format].join(map(cell, row)) + line_end for row in [header, *rows]).encode()
+
+
+@given(
+    st.sampled_from(["csv", "tsv"]), ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(1, 100)
+)
+def test_splits_equal_the_rows_written(folder, read_corpus, format, rows, line_end, has_mark, target_bytes):
+    path = folder / "corpus.csv"
+    path.write_bytes(b"\xef\xbb\xbf" * has_mark + written(format, rows, line_end))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "_SCAN_BYTES", 16)
+        patch.setattr(lines, "BLOCK_BYTES", 16)
+        found = read_corpus(format, [str(path)], target_bytes)
+    assert found == [(i, {"a": a, "b": b}) for i, (a, b) in enumerate(rows)]
+
+
+@given(st.text(st.sampled_from('ab,\t"\n\r\xe9'), max_size=80), st.integers(1, 40))
+def test_any_text_reads_the_same_however_it_is_split(folder, read_corpus, text, target_bytes):
+    path = folder / "corpus.csv"
+    path.write_bytes(b"a,b\n" + text.encode("latin-1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "_SCAN_BYTES", 8)
+        assert read_corpus("csv", [str(path)], target_bytes) == read_corpus("csv", [str(path)])
+
+
+def test_large_quoted_file_is_cut_and_one_with_stray_quotes_is_not(tmp_path, read_corpus):
+    clean, stray = tmp_path / "clean.csv", tmp_path / "stray.csv"
+    rows = [(f'a "quoted"\nline {i}', "x") for i in range(2000)]
+    clean.write_bytes(written("csv", rows))
+    stray.write_bytes(b'a,b\n5" disk,x\n' * 1000)
+    assert len(split_corpus("csv", [str(clean)], 5000)) >= 10
+    assert len(split_corpus("csv", [str(stray)], 5000)) == 1
+    assert [record for _, record in read_corpus("csv", [str(clean)], 5000)] == [
+        {"a": a, "b": b} for a, b in rows
+    ]
+    assert read_corpus("csv", [str(stray)])[0] == (0, {"a": '5" disk', "b": "x"})
+
+
+def test_long_fields_blank_lines_and_bad_rows(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.tsv"
+    path.write_bytes(b"a\tb\n1\t" + b"x" * 500_000 + b"\n\n2\n3\t\xff\n4\t4\t4\n5\t\n")
+    assert read_corpus("tsv", [str(path)], 100_000) == [
+        (0, {"a": "1", "b": "x" * 500_000}),
+        (1, reject("wrong number of columns")),
+        (2, reject("invalid UTF-8")),
+        (3, reject("wrong number of columns")),
+        (4, {"a": "5", "b": ""}),
+    ]
+
+
+def test_a_quote_that_never_closes_is_one_reject(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.csv"
+    path.write_bytes(b'a,b\n1,2\n3,"4\n5,6\n')
+    assert read_corpus("csv", [str(path)]) == [(0, {"a": "1", "b": "2"}), (1, reject("file cut short"))]
+
+
+@pytest.mark.parametrize("cell", ["plain", "with\nnewline"])
+def test_truncated_file_gives_its_whole_records_and_one_reject(tmp_path, read_corpus, reject, cell):
+    path = tmp_path / "corpus.csv.gz"
+    packed = gzip.compress(written("csv", [(f"{cell} {i * i}", str(i)) for i in range(20_000)]))
+    path.write_bytes(packed[: len(packed) // 2])
+    *read, last = read_corpus("csv", [str(path)])
+    assert [record["b"] for _, record in read] == [str(i) for i in range(len(read))]
+    assert len(read) > 5000
+    assert last == (len(read), reject("file cut short"))
+
+
+def test_compressed_and_remote(read_corpus, write_remote):
+    content = written("csv", [("1", "x\ny")])
+    expected = [(0, {"a": "1", "b": "x\ny"})]
+    assert read_corpus("csv", [write_remote("corpus.csv", content)], 1) == expected
+    assert read_corpus("csv", [write_remote("corpus.csv.gz", gzip.compress(content))], 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf", "header"),
+        (b"\n\na,b\n", "header"),
+        (b"a,b,a\n1,2,3\n", "more than once in the header: a"),
+        (b"a,\xff\n", "header"),
+        (b'a,"b\n1,2\n', "header"),
+    ],
+)
+def test_unusable_headers(tmp_path, content, message):
+    path = tmp_path / "corpus.csv"
+    path.write_bytes(content)
+    with pytest.raises(SeqmillError, match=message) as caught:
+        split_corpus("csv", [str(path)], 100)
+    assert str(path) in str(caught.value)

@@ -1,0 +1,137 @@
+import gzip
+import pickle
+
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.errors import RejectedSequence
+from transforms.readers import lines, open_split, split_corpus
+
+LINES = st.lists(
+    st.one_of(
+        st.just(b""),
+        st.just(b"  \r"),
+        st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=3).map(orjson.dumps),
+        st.just('{"käse": "\\n\u2028"}'.encode()),
+        st.just(b'{"a": 1}\r'),
+        st.just(b'{"a": '),
+        st.just(b"[1]"),
+        st.just(b'{"a": "\xff"}'),
+    ),
+    max_size=30,
+)
+
+
+def expected_records(content, reject):
+    """What one loop over the file's lines finds."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    found = []
+    for position, line in enumerate(content.split(b"\n")):
+        if not line.strip():
+            continue
+        if line == b'{"a": ':
+            found.append((position, reject("not valid JSON")))
+        elif line == b"[1]":
+            found.append((position, reject("not a JSON object")))
+        elif b"\xff" in line:
+            found.append((position, reject("invalid UTF-8")))
+        else:
+            found.append((position, orjson.loads(line)))
+    return found
+
+
+@given(LINES, st.booleans(), st.booleans(), st.integers(1, 200), st.integers(1, 64))
+def test_splits_equal_the_whole_file(
+    folder, read_corpus, reject, written, newline_at_end, has_mark, target_bytes, block_bytes
+):
+    content = b"\xef\xbb\xbf" * has_mark + b"\n".join(written) + b"\n" * newline_at_end
+    path = folder / "corpus.jsonl"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        assert read_corpus("jsonl", [str(path)], target_bytes) == expected_records(content, reject)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
+def test_compressed_and_remote_files_read_like_plain_ones(tmp_path, read_corpus, write_remote, suffix):
+    content = b"".join(orjson.dumps({"i": i, "text": "x" * (i % 50)}) + b"\n" for i in range(20_000))
+    packed = compress(suffix, content)
+    path = tmp_path / f"corpus{suffix}"
+    path.write_bytes(packed)
+    expected = [(i, {"i": i, "text": "x" * (i % 50)}) for i in range(20_000)]
+    assert read_corpus("jsonl", [str(path)], 100_000) == expected
+    assert read_corpus("jsonl", [write_remote(f"corpus{suffix}", packed)], 100_000) == expected
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_file_of_several_compressed_members_is_read_whole(tmp_path, read_corpus, suffix):
+    path = tmp_path / f"corpus.jsonl{suffix}"
+    path.write_bytes(compress(suffix, b'{"a": 1}\n{"a"') + compress(suffix, b": 2}\n"))
+    assert read_corpus("jsonl", [str(path)]) == [(0, {"a": 1}), (1, {"a": 2})]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("num_lines", [50, 60_000])
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_truncated_file_gives_its_whole_lines_and_one_reject(
+    tmp_path, read_corpus, reject, suffix, num_lines, share
+):
+    content = b"".join(orjson.dumps({"i": i, "h": hash((i, i))}) + b"\n" for i in range(num_lines))
+    packed = compress(suffix, content)
+    path = tmp_path / f"corpus.jsonl{suffix}"
+    path.write_bytes(packed[: int(len(packed) * share)])
+    *read, last = read_corpus("jsonl", [str(path)])
+    assert [record["i"] for _, record in read] == list(range(len(read)))
+    assert last == (len(read), reject("file cut short"))
+    if suffix == ".gz":
+        assert len(read) == recoverable_lines(packed[: int(len(packed) * share)])
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("content", [b'{"a": 1}\n', b""])
+def test_a_file_that_is_not_what_its_name_says_is_one_reject(tmp_path, read_corpus, reject, suffix, content):
+    path = tmp_path / f"corpus.jsonl{suffix}"
+    path.write_bytes(content)
+    assert read_corpus("jsonl", [str(path)]) == [(0, reject("file cut short"))]
+
+
+def test_plain_files_are_split_evenly_and_splits_pickle(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(b'{"a": 1}\n' * 1000)
+    splits = split_corpus("jsonl", [str(path)], 1000)
+    assert [split.starts[0] for split in splits] == list(range(0, 9000, 1000))
+    assert [split.ends[0] for split in splits] == list(range(1000, 9001, 1000))
+    assert pickle.loads(pickle.dumps(splits)) == splits
+    assert {split.source for split in splits} == {str(path)}
+
+
+def test_a_line_longer_than_many_splits_and_blocks(tmp_path, read_corpus):
+    path = tmp_path / "corpus.jsonl"
+    long = {"text": "x" * 1_000_000}
+    path.write_bytes(b'{"a": 1}\n' + orjson.dumps(long) + b'\n{"a": 2}')
+    assert read_corpus("jsonl", [str(path)], 1000) == [(0, {"a": 1}), (1, long), (2, {"a": 2})]
+
+
+def test_rejects_say_what_is_wrong(tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(b"7\n")
+    [(_, rejected)] = open_split(split_corpus("jsonl", [str(path)], 100)[0], [])
+    assert isinstance(rejected, RejectedSequence)
+    assert "int" in rejected.detail
+
+
+def compress(suffix, content):
+    if suffix.endswith(".gz"):
+        return gzip.compress(content)
+    if suffix.endswith(".zst"):
+        return pa.Codec("zstd").compress(content, asbytes=True)
+    return content
+
+
+def recoverable_lines(packed):
+    import zlib
+
+    return zlib.decompressobj(31).decompress(packed).count(b"\n")
