@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import apache_beam as beam
@@ -56,16 +57,27 @@ def run(job: Job, beam_flags: Sequence[str]) -> None:
     Raises:
         SeqmillError: A task failed, or the runner did.
     """
-    options = PipelineOptions(list(beam_flags))
-    runner = None if _names_other_runner(beam_flags) else _local_runner(options, job, beam_flags)
-    where = _describe(options, runner)
-    console.say(f"{job.label}: {len(job.transform.tasks)} tasks on {where}")
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     folder = job.transform.folder
     clear_failure(folder)
+    start = time.monotonic()
+    if job.transform.tasks:
+        _run_pipeline(job, beam_flags)
+    else:
+        job.transform.finish_alone()
+    if error := read_failure(folder):
+        clear_failure(folder)
+        raise SeqmillError(error)
+    console.say(f"{job.label}: done in {time.monotonic() - start:.1f} s")
+
+
+def _run_pipeline(job: Job, beam_flags: Sequence[str]) -> None:
+    options = PipelineOptions(list(beam_flags))
+    runner = None if _names_other_runner(beam_flags) else _local_runner(options, job, beam_flags)
+    number = len(job.transform.tasks)
+    console.say(f"{job.label}: {number} task{'' if number == 1 else 's'} on {_describe(options, runner)}")
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
     files.remove(job.progress_folder)
     files.make_folder(job.progress_folder)
-    start = time.monotonic()
     try:
         with console.progress(job.label, job.total, job.progress_folder):
             pipeline = beam.Pipeline(runner=runner, options=options)
@@ -73,10 +85,6 @@ def run(job: Job, beam_flags: Sequence[str]) -> None:
             pipeline.run().wait_until_finish()
     finally:
         files.remove(job.progress_folder)
-    if error := read_failure(folder):
-        clear_failure(folder)
-        raise SeqmillError(error)
-    console.say(f"{job.label}: done in {time.monotonic() - start:.1f} s")
 
 
 def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
@@ -88,11 +96,15 @@ def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
     from pipelines.config import did_you_mean
 
     known = beam_flag_names(flags)
-    for flag in flags:
+    for before, flag in pairwise(["", *flags]):
+        # A word behind --flag may be its value.
+        if not flag.startswith("--") and (not before.startswith("--") or "=" in before):
+            raise UsageError(f"{flag}: unexpected argument; expected one CONFIG, and options as --name=value")
         if flag.startswith("--"):
             name = flag[2:].partition("=")[0]
             if name not in known:
-                raise UsageError(f"--{name}: unknown option{did_you_mean(name, [*suggest_from, *known])}")
+                near = did_you_mean(f"--{name}", [f"--{option}" for option in (*suggest_from, *known)])
+                raise UsageError(f"--{name}: unknown option{near}")
 
 
 def beam_flag_names(flags: Sequence[str]) -> set[str]:
@@ -166,7 +178,9 @@ def _describe(options: PipelineOptions, runner: FnApiRunner | None) -> str:
         return str(options.view_as(StandardOptions).runner)
     direct = options.view_as(DirectOptions)
     if isinstance(runner._default_environment, SubprocessSDKEnvironment):
-        return f"{direct.direct_num_workers} worker processes"
+        return f"{direct.direct_num_workers} worker process{'' if direct.direct_num_workers == 1 else 'es'}"
+    if direct.direct_running_mode == "in_memory":
+        return "one worker in this process"
     return f"{direct.direct_num_workers} workers, {direct.direct_running_mode}"
 
 

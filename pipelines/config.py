@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import tomllib
@@ -43,13 +44,16 @@ def load_config(path: str, overrides: Mapping[str, str]) -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: " + "\n  ".join(["wrong options", *_messages(error)])) from None
+        messages = _messages(error, overrides) + _later_messages(content, error, overrides)
+        raise UsageError("\n  ".join([f"{path}: wrong options", *messages])) from None
 
 
 def parse_flag(option: str, text: str) -> Any:
-    """The value of a flag: as in TOML; text that is no TOML value is a string."""
+    """The value of a flag: as in TOML (or True, False); text that is no TOML value is a string."""
     if Config.model_fields[option].annotation in (str, str | None):
         return text
+    if text in ("True", "False"):
+        return text == "True"
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -103,14 +107,12 @@ def _absolute(value: Any, folder: str) -> Any:
     return value
 
 
-def _messages(error: ValidationError) -> list[str]:
+def _messages(error: ValidationError, flags: Mapping[str, str]) -> list[str]:
     messages = []
     for item in error.errors():
-        where = [
-            str(part) for part in item["loc"] if part not in ("list[str]", "dict[str,union[list[str],str]]")
-        ]
+        where = [str(part) for part in item["loc"]]
         text = re.sub(r"^Value error, ", "", item["msg"])
-        name = ".".join(where)
+        name = f"--{where[0]}" if where and where[0] in flags else ".".join(where)
         if item["type"] == "extra_forbidden":
             messages.append(f"{name}: unknown option{_suggestion(where)}")
         elif item["type"] == "missing":
@@ -122,6 +124,25 @@ def _messages(error: ValidationError) -> list[str]:
         else:
             messages.append(f"{name}: found {item['input']!r}; {text[0].lower()}{text[1:]}")
     return list(dict.fromkeys(messages))
+
+
+def _later_messages(content: dict[str, Any], error: ValidationError, flags: Mapping[str, str]) -> list[str]:
+    """What is wrong between options: this is checked only once each option by itself is right or left out."""
+    rest = copy.deepcopy(content)
+    for item in error.errors():
+        *tables, option = item["loc"] or ("",)
+        table: Any = rest
+        for name in tables:
+            table = table.get(name, {}) if isinstance(table, dict) else {}
+        if isinstance(table, dict):
+            table.pop(option, None)
+    known = {item["loc"] for item in error.errors()}
+    try:
+        Config.model_validate(rest)
+    except ValidationError as later:
+        if not any(item["loc"] in known for item in later.errors()):
+            return _messages(later, flags)
+    return []
 
 
 def _suggestion(where: list[str]) -> str:

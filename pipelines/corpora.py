@@ -118,6 +118,7 @@ def _expand(where: str, patterns: list[str], problems: list[str]) -> list[str]:
     for pattern in patterns:
         matches = files.expand(pattern)
         if not matches:
-            problems.append(f"{where}: {pattern}: no such file")
+            what = "no file matches" if files.has_wildcard(pattern) else "no such file"
+            problems.append(f"{where}: {pattern}: {what}")
         paths += matches
     return list(dict.fromkeys(paths))

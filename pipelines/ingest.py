@@ -20,11 +20,11 @@ from transforms.features.subwords import tokenizer_labels
 from transforms.features.vocab import read_vocab, write_vocab
 from transforms.fingerprint import fingerprint
 from transforms.finish_store import FinishStore
-from transforms.ingest import PARTS, PROGRESS, IngestSplits, IngestTask, read_receipt, split_encoders
+from transforms.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
 from transforms.manifest import ArraySpec
 from transforms.readers import Split, get_field, open_split, split_corpus
-from transforms.store import FILE_NAME, StoreManifest, read_manifest
-from transforms.tasks import RunTasks
+from transforms.store import FILE_NAME, LENGTHS_NAME, StoreManifest, read_manifest
+from transforms.tasks import PARTS, PROGRESS, RunTasks
 
 _CODE_VERSION = 1  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000
@@ -113,6 +113,7 @@ def _count_vocabs(
     if complete and count_labels.counted_fingerprint(folder) == whole:
         return
     files.remove(files.join(folder, count_labels.SUMMARY_NAME))
+    files.remove_temporaries(folder)
     files.make_folder(files.join(folder, PARTS))
     open_tasks = [task for task in tasks if not count_labels.is_counted(folder, task)]
     finish = WriteVocabs(folder, keys, whole, len(tasks))
@@ -121,7 +122,9 @@ def _count_vocabs(
 
 def _list_tokenizer_labels(path: str, tokenizer: str) -> None:
     labels = tokenizer_labels(tokenizer)
-    write_vocab(path, Vocab(tuple(label or f"<unused:{index}>" for index, label in enumerate(labels))))
+    vocab = Vocab(tuple(label or f"<unused:{index}>" for index, label in enumerate(labels)))
+    if not files.exists(path) or read_vocab(path) != vocab:
+        write_vocab(path, vocab)
 
 
 def _run(label: str, transform: RunTasks, keys: Sequence[DataKey], beam_flags: Sequence[str]) -> None:
@@ -214,8 +217,14 @@ def _is_complete(folder: str, whole: str) -> bool:
     manifest = read_manifest(folder)
     if manifest.fingerprint != whole:
         return False
-    present = set(files.list_names(folder))
-    return all(entry.file in present for entry in manifest.files)
+    names = [LENGTHS_NAME, *(spec.vocab for spec in manifest.data_keys.values() if spec.vocab)]
+    return all(files.exists(files.join(folder, name)) for name in names) and all(
+        _is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files
+    )
+
+
+def _is_whole(path: str, num_bytes: int) -> bool:
+    return files.exists(path) and files.size(path) == num_bytes
 
 
 def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:

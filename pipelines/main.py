@@ -14,12 +14,30 @@ from pipelines.config import did_you_mean, load_config
 from pipelines.console import say
 from pipelines.options import Config
 from transforms.errors import SeqmillError, UsageError
+from transforms.locks import only_writer
 
 _CONFIG_COMMANDS = {
-    "ingest": "raw corpora to sequence stores",
-    "plan": "print what preprocess would write",
-    "preprocess": "ingest if needed, then write every epoch",
+    "ingest": (
+        "turn raw corpora into sequence stores",
+        "Reads the raw corpora of CONFIG once and writes a sequence store for each, into output/store. "
+        "Unusable records are listed in output/store/<corpus>/rejected. A rerun does only what is missing "
+        "or has changed.",
+    ),
+    "plan": (
+        "print what preprocess would write",
+        "Prints per corpus and epoch the batches, sequences, frames, padding and bytes that `seqmill "
+        "preprocess` would write with the same options. Ingests first if needed.",
+    ),
+    "preprocess": (
+        "write every epoch as batches, ingesting first if needed",
+        "Ingests the corpora of CONFIG if needed, then writes every epoch of each as padded batches in "
+        "TFRecord files, into output/epochs. A rerun does only what is missing or has changed.",
+    ),
 }
+_OPTIONS_HELP = (
+    "They go over those of CONFIG. Values are as in TOML, tables too: --batch_size=4000, "
+    "--batch_size='{data = 4000}'. Beam's own flags (--runner=..., --direct_num_workers=...) are passed on."
+)
 _TABLES = ("data", "corpus")
 
 
@@ -39,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SeqmillError as error:
         say(f"seqmill: {error}")
         sys.exit(1)
+    except OSError as error:
+        say(f"seqmill: {error.filename or 'cannot read or write'}: {error.strerror or error}")
+        sys.exit(1)
     except KeyboardInterrupt:
         say("seqmill: interrupted; what is done is kept, run the same command again to go on")
         sys.exit(130)
@@ -48,41 +69,61 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seqmill",
         description="Turns raw sequence corpora into pre-batched TFRecord epochs.",
-        epilog="Start with `seqmill preprocess CONFIG`. Every option of a configuration is also a flag of "
-        "the same name, and Beam's own flags (--runner=...) are passed on.",
+        epilog="Start with `seqmill preprocess CONFIG`; examples/g2p/config.toml is a CONFIG to look at. "
+        "`seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run failed; 2 wrong use.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs: dict[str, Callable[..., None]] = {"ingest": _ingest, "plan": _plan, "preprocess": _preprocess}
-    for name, text in _CONFIG_COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    for name, (text, description) in _CONFIG_COMMANDS.items():
+        usage = f"seqmill {name} CONFIG [--OPTION=VALUE ...]"
+        command = commands.add_parser(
+            name, help=text, description=description, usage=usage, allow_abbrev=False
+        )
         command.add_argument("config", metavar="CONFIG", help="a TOML file; see docs/configuration.md")
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         _add_option_flags(command)
         command.set_defaults(run=runs[name])
-    verify = commands.add_parser(
-        "verify",
-        help="check written epochs",
-        description="Checks hashes, records, "
-        "limits and counts of written epochs; names the first wrong thing.",
-    )
-    verify.add_argument("folder", metavar="DIR", help="an output folder, or epochs/<corpus> in one")
-    verify.set_defaults(run=_verify)
-    show = commands.add_parser("show", help="print batches", description="Prints batches in readable form.")
-    show.add_argument(
-        "path", metavar="DIR|FILE", help="epochs/<corpus>, an output folder, or a .tfrecord file"
-    )
-    show.add_argument("--epoch", type=int, default=1, help="epoch to show; default: 1")
-    show.add_argument("--batch", type=int, default=0, help="first batch to show, from 0")
-    show.add_argument("--num_batches", type=int, default=1, help="how many batches; default: 1")
-    show.add_argument("--num_seqs", type=int, default=5, help="sequences to show of each; default: 5")
-    show.set_defaults(run=_show)
+    _add_verify(commands)
+    _add_show(commands)
     return parser
 
 
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="check written epochs",
+        description="Checks hashes, records, limits and counts of written epochs, and that every sequence is "
+        "there once a pass. Names the first wrong thing and ends with exit code 1.",
+        allow_abbrev=False,
+    )
+    verify.add_argument("folder", metavar="DIR", help="an output folder, or epochs/<corpus> in one")
+    verify.set_defaults(run=_verify)
+
+
+def _add_show(commands: Any) -> None:
+    show = commands.add_parser(
+        "show",
+        help="print batches",
+        description="Prints batches: shapes, padding, tags and lengths, labels turned back into text.",
+        allow_abbrev=False,
+    )
+    show.add_argument(
+        "path", metavar="DIR|FILE", help="epochs/<corpus>, an output folder, or a .tfrecord file"
+    )
+    for flag, default, text in (
+        ("--epoch", 1, "epoch to show, from 1"),
+        ("--batch", 0, "first batch to show, from 0"),
+        ("--num_batches", 1, "how many batches"),
+        ("--num_seqs", 5, "sequences to show of each batch"),
+    ):
+        show.add_argument(flag, type=int, default=default, metavar="N", help=f"{text}; default: {default}")
+    show.set_defaults(run=_show)
+
+
 def _add_option_flags(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("options, over those of the configuration")
+    group = command.add_argument_group("options of the configuration", _OPTIONS_HELP)
     for name, field in Config.model_fields.items():
         if name not in _TABLES:
             default = "" if field.is_required() or field.default is None else f"; default: {field.default}"
@@ -103,14 +144,18 @@ def _load(options: argparse.Namespace, rest: list[str]) -> Config:
 def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
     from pipelines.ingest import ingest
 
-    ingest(_load(options, rest), rest)
+    config = _load(options, rest)
+    with only_writer(config.output, "run"):
+        ingest(config, rest)
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from pipelines.plan_report import print_reports
     from pipelines.preprocess import plan
 
-    reports = plan(_load(options, rest), rest)
+    config = _load(options, rest)
+    with only_writer(config.output, "run"):
+        reports = plan(config, rest)
     if options.json:
         content = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
         print(content.decode())
@@ -121,7 +166,9 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
     from pipelines.preprocess import preprocess
 
-    preprocess(_load(options, rest), rest)
+    config = _load(options, rest)
+    with only_writer(config.output, "run"):
+        preprocess(config, rest)
 
 
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:

@@ -6,6 +6,7 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from transforms.order import parse_ordering
 from transforms.readers import FORMATS
 
 TRAIN = "train"
+
+_RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
 
 
 def _one_of(choices: tuple[str, ...]) -> Callable[[Any], Any]:
@@ -48,6 +51,26 @@ def _chunking(value: Any) -> Any:
         if type(text) not in (str, int):
             raise ValueError('expected "size:step", "size", 0 for off, or a table of them per data key')
         parse_chunking(str(text))
+    return value
+
+
+def _files(value: Any) -> Any:
+    groups = value.values() if isinstance(value, dict) else [value]
+    lists = [[group] if isinstance(group, str) and isinstance(value, dict) else group for group in groups]
+    if not all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists):
+        raise ValueError('expected a list such as ["train.jsonl"], or for text a table { key = ["file"] }')
+    if not any(lists):
+        raise ValueError("expected at least one file")
+    return value
+
+
+def _names(value: Any) -> Any:
+    for name in value if isinstance(value, dict) else []:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name in _RESERVED:
+            raise ValueError(
+                f"{name!r} cannot be a name; expected letters, digits, '_', '-' and '.', and none of "
+                f"{', '.join(_RESERVED)}"
+            )
     return value
 
 
@@ -127,7 +150,7 @@ class CorpusOptions(CorpusDefaults):
     """``[corpus.<name>]``: where a corpus comes from, and what differs for it."""
 
     format: Annotated[str, BeforeValidator(_one_of(FORMATS))] = Field(description=f"one of {FORMATS}")
-    files: list[str] | dict[str, list[str] | str] = Field(
+    files: Annotated[Any, BeforeValidator(_files)] = Field(
         description="files or patterns; for text a table with one list (or one file) per data key"
     )
 
@@ -136,8 +159,6 @@ class CorpusOptions(CorpusDefaults):
         if (self.format == "text") != isinstance(self.files, dict):
             expected = "a table { key = [files] }" if self.format == "text" else "a list of files"
             raise ValueError(f"files: format {self.format} expects {expected}")
-        if not self.files:
-            raise ValueError("files: expected at least one file")
         return self
 
 
@@ -152,8 +173,12 @@ class Config(CorpusDefaults):
     start_epoch: Any = Field("auto", description="auto, or the epoch to go on with")
     cleanup_old_models: Any = Field(False, description="true, or a table (keep_last_n, keep_best_n, keep)")
     stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
-    data: dict[str, KeyOptions] = Field(min_length=1, description="data keys")
-    corpus: dict[str, CorpusOptions] = Field(min_length=1, description="corpora")
+    data: Annotated[dict[str, KeyOptions], BeforeValidator(_names)] = Field(
+        min_length=1, description="data keys"
+    )
+    corpus: Annotated[dict[str, CorpusOptions], BeforeValidator(_names)] = Field(
+        min_length=1, description="corpora"
+    )
 
     @model_validator(mode="after")
     def _names_known_keys(self) -> Config:

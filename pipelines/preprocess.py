@@ -22,9 +22,9 @@ from transforms.layout import EpochLayout, lay_out, planned_manifest, select_seq
 from transforms.manifest import Epoch, Manifest
 from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from transforms.plan_file import write_plan
-from transforms.shards import PARTS, PROGRESS, Segment, WriteShards, read_receipt
+from transforms.shards import Segment, WriteShards, read_receipt
 from transforms.store import Store
-from transforms.tasks import RunTasks
+from transforms.tasks import PARTS, PROGRESS, RunTasks
 
 
 def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
@@ -134,9 +134,10 @@ def _write_rejected(config: Config, name: str, store: Store, selection: Selectio
         with files.write_atomically(path) as file:
             for row in selection.disagreeing.tolist():
                 lengths = {key: int(column[row]) for key, column in store.lengths.items()}
+                source, position = store.place(row)
                 reject = {
-                    "source": store.folder,
-                    "position": row,
+                    "source": source,
+                    "position": position,
                     "seq_tag": store.tag(row).decode(errors="replace"),
                     "reason": CHUNKS_DISAGREE,
                     "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),

@@ -31,8 +31,15 @@ def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: in
         num_seqs: How many sequences of each.
 
     Raises:
-        SeqmillError: There is nothing readable at ``path``.
+        SeqmillError: There is nothing readable at ``path``; UsageError: no such epoch or batch in it.
     """
+    for name, number, least in (
+        ("batch", first_batch, 0),
+        ("num_batches", num_batches, 1),
+        ("num_seqs", num_seqs, 0),
+    ):
+        if number < least:
+            raise UsageError(f"--{name}: found {number}; expected a number of at least {least}")
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for folder, batches in _sources(path, epoch, first_batch):
         content = manifest.read(folder)

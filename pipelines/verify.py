@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -14,6 +15,7 @@ from transforms import files, manifest
 from transforms.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
 from transforms.drop import LengthLimits, drop
 from transforms.errors import SeqmillError
+from transforms.features.vocab import read_vocab
 from transforms.manifest import Epoch, Manifest, Shard
 from transforms.padded_batch import PaddedBatch
 from transforms.read_batches import read_shard
@@ -32,33 +34,53 @@ def verify(path: str) -> None:
     for folder in corpus_folders(path):
         content = manifest.read(folder)
         corpus = _Corpus(folder, content)
-        step = int(content.options["partition_epoch"])
+        step = corpus.partition_epoch
         for first in range(0, len(content.epochs), step):
             _verify_pass(
                 corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs)
             )
+        _verify_vocabs(corpus)
         num_shards = sum(len(epoch.shards) for epoch in content.epochs)
         beside = "" if corpus.store is None else ", compared with the store"
-        say(f"{folder}: {len(content.epochs)} epochs in {num_shards} shards are right{beside}")
+        say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}{beside}")
 
 
 class _Corpus:
     """A written corpus, its limits, and its store where that is beside it."""
 
     def __init__(self, folder: str, content: Manifest):
-        options = content.options
         self.folder = folder
         self.content = content
-        self.batch_size: Mapping[str, int] = options["batch_size"]
+        try:
+            self._read_options(content.options)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SeqmillError(f"{folder}: {manifest.FILE_NAME}: unusable options ({error!r})") from None
+        if not content.epochs or [epoch.epoch for epoch in content.epochs] != [
+            *range(1, self.num_epochs + 1)
+        ]:
+            found = ", ".join(str(epoch.epoch) for epoch in content.epochs) or "none"
+            raise SeqmillError(
+                f"{folder}: {manifest.FILE_NAME}: epochs {found}, expected 1 to {self.num_epochs}"
+            )
+        store_folder = files.join(files.parent(files.parent(folder)), "store", content.corpus)
+        self.store = Store(store_folder) if files.exists(files.join(store_folder, FILE_NAME)) else None
+
+    def _read_options(self, options: Mapping[str, Any]) -> None:
+        self.num_epochs = int(options["distinct_epochs"])
+        self.partition_epoch = int(options["partition_epoch"])
+        self.batch_size: Mapping[str, int] = dict(options["batch_size"])
         self.max_seqs: int | None = options["max_seqs"]
-        self.length_limits = LengthLimits(options["max_seq_length"], options["min_seq_length"])
+        self.length_limits = LengthLimits(dict(options["max_seq_length"]), dict(options["min_seq_length"]))
         self.length_key: str = options["length_key"]
         self.chunking: Chunking = {
             key: KeyChunking(*parse_chunking(text), options["min_chunk_size"].get(key, 0))
             for key, text in options["chunking"].items()
         }
-        store_folder = files.join(files.parent(files.parent(folder)), "store", content.corpus)
-        self.store = Store(store_folder) if files.exists(files.join(store_folder, FILE_NAME)) else None
+        named = {self.length_key, *self.batch_size, *self.chunking, *self.length_limits.longest}
+        if unknown := sorted((named | self.length_limits.shortest.keys()) - self.content.data_keys.keys()):
+            raise ValueError(f"no data key {unknown[0]}")
+        if self.partition_epoch < 1:
+            raise ValueError(f"partition_epoch = {self.partition_epoch}")
 
     def kept_rows(self) -> np.ndarray | None:
         """Rows of the store that take part in every pass; None without a store."""
@@ -147,6 +169,7 @@ def _compare_with_store(
 ) -> None:
     kept = corpus.kept_rows()
     assert kept is not None
+    _expect(f"{corpus.folder}: sequences read", corpus.content.counts.read, store.manifest.counts.read)
     if len(index) and index[-1] >= store.num_seqs:
         raise SeqmillError(f"{where}: sequence {index[-1]}, but the store has {store.num_seqs:,}")
     counts = num_chunks(store.lengths, corpus.chunking)
@@ -197,6 +220,15 @@ def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
         _expect(f"{where}: padded frames of {key}", padded[key], epoch.padded_frames[key])
 
 
+def _verify_vocabs(corpus: _Corpus) -> None:
+    for spec in corpus.content.data_keys.values():
+        if spec.vocab is not None:
+            path = files.inside(corpus.folder, spec.vocab)
+            if not files.exists(path):
+                raise SeqmillError(f"{path}: the manifest names this file, but it is not there")
+            _expect(f"{path}: labels", len(read_vocab(path)), spec.num_labels)
+
+
 def _verify_hash(folder: str, shard: Shard) -> None:
     path = files.inside(folder, shard.file)
     try:
@@ -215,6 +247,7 @@ def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) 
         raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {corpus.max_seqs}")
     for key, array in batch.arrays.items():
         lengths = batch.lengths[key]
+        _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)
         longest = int(lengths.max()) if len(lengths) else 0
         expected = (num_seqs, longest, *corpus.content.data_keys[key].feature_shape)
         _expect(f"{where}: shape of {key}", array.shape, expected)

@@ -11,9 +11,10 @@ from transforms import files
 from transforms.data_keys import DataKey
 from transforms.errors import RejectedSequence
 from transforms.features.vocab import build_vocab, count_labels, write_vocab
-from transforms.ingest import PARTS, PROGRESS, IngestTask
+from transforms.ingest import IngestTask
 from transforms.progress import Reporter
 from transforms.readers import get_field, open_split
+from transforms.tasks import PARTS, PROGRESS
 
 SUMMARY_NAME = "vocab.json"
 

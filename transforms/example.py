@@ -1,4 +1,4 @@
-"""tf.train.Example as bytes, without TensorFlow: the three feature kinds, written and parsed by hand.
+"""tf.train.Example as bytes, without TensorFlow: written by hand, parsed by protobuf.
 
 A feature that holds one large bytes value is written as a prefix followed by the value itself, so that
 the value is never copied.
@@ -6,9 +6,13 @@ the value is never copied.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 Feature = list[bytes] | np.ndarray
 
@@ -19,28 +23,35 @@ class BrokenExampleError(ValueError):
 
 def bytes_feature_prefix(key: str, num_bytes: int) -> bytes:
     """What goes before the ``num_bytes`` bytes of feature ``key``'s only bytes value."""
-    bytes_list = 1 + varint_size(num_bytes) + num_bytes
-    prefix = b"\x0a" + varint(bytes_list) + b"\x0a" + varint(num_bytes)
-    return _entry_prefix(key, len(prefix) + num_bytes) + prefix
+    return _value_prefix(key, _BYTES_LIST, num_bytes)
 
 
 def bytes_list_feature(key: str, values: list[bytes]) -> bytes:
     """Feature ``key`` with a list of (short) bytes values."""
-    encoded = b"".join([b"\x0a" + varint(len(value)) + value for value in values])
-    return (
-        _entry_prefix(key, 1 + varint_size(len(encoded)) + len(encoded))
-        + b"\x0a"
-        + varint(len(encoded))
-        + encoded
-    )
+    headers = map(_field_header, map(len, values))
+    encoded = b"".join(chain.from_iterable(zip(headers, values, strict=True)))
+    return _list_prefix(key, _BYTES_LIST, len(encoded)) + encoded
 
 
 def int64_list_feature(key: str, values: np.ndarray) -> bytes:
     """Feature ``key`` with a list of integers, none negative. ``values``: [n]."""
+    return int64_list_features(key, values, np.array([0, len(values)]))[0]
+
+
+def int64_list_features(key: str, values: np.ndarray, edges: np.ndarray) -> list[bytes]:
+    """Feature ``key`` of many Examples, which is faster than one by one.
+
+    Args:
+        key: Name of the feature.
+        values: Integers of all Examples behind one another, none negative, [n].
+        edges: First integer of every Example, and n, [Examples + 1].
+    """
     packed = varints(values)
-    int64_list = b"\x0a" + varint(len(packed)) + packed
-    feature = b"\x1a" + varint(len(int64_list)) + int64_list
-    return _entry_prefix(key, len(feature)) + feature
+    ends = np.concatenate(([0], np.cumsum(varint_sizes(values))))[edges]
+    return [
+        _value_prefix(key, _INT64_LIST, end - start) + packed[start:end]
+        for start, end in pairwise(ends.tolist())
+    ]
 
 
 def features_prefix(num_bytes: int) -> bytes:
@@ -54,19 +65,21 @@ def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
     Raises:
         BrokenExampleError: The bytes do not parse.
     """
+    message = _Example()
     try:
-        view = np.frombuffer(record, np.uint8).data
-        features: dict[str, Feature] = {}
-        for field, message in _fields(view):
-            if field != 1:
-                continue
-            for entry_field, entry in _fields(message):
-                if entry_field == 1:
-                    parts = dict(_fields(entry))
-                    features[bytes(parts[1]).decode()] = _feature(parts.get(2, memoryview(b"")))
-        return features
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        message.ParseFromString(bytes(record))
+    except DecodeError as error:
         raise BrokenExampleError(f"not a tf.train.Example ({error})") from None
+    features: dict[str, Feature] = {}
+    for key, feature in message.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        if kind == "int64_list":
+            features[key] = np.array(feature.int64_list.value, np.int64)
+        elif kind == "float_list":
+            features[key] = np.array(feature.float_list.value, np.float32)
+        else:
+            features[key] = list(feature.bytes_list.value)
+    return features
 
 
 def varint(value: int) -> bytes:
@@ -112,87 +125,73 @@ def varint_sizes(values: np.ndarray) -> np.ndarray:
     return sizes
 
 
+_BYTES_LIST, _INT64_LIST = b"\x0a", b"\x1a"  # field numbers 1 and 3 of a Feature
 _SMALL_VARINTS = [bytes([value]) for value in range(0x80)]
 
 
-def _entry_prefix(key: str, feature_size: int) -> bytes:
+@lru_cache(maxsize=1 << 16)
+def _value_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of the only value of feature ``key``'s list."""
+    header = _field_header(num_bytes)
+    return _list_prefix(key, kind, len(header) + num_bytes) + header
+
+
+def _list_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of feature ``key``'s list, which is of kind ``kind``."""
     name = key.encode()
-    body = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(feature_size)
-    return b"\x0a" + varint(len(body) + feature_size) + body
+    feature = kind + varint(num_bytes)
+    size = len(feature) + num_bytes
+    entry = _field_header(len(name)) + name + b"\x12" + varint(size)
+    return _field_header(len(entry) + size) + entry + feature
 
 
-def _feature(message: memoryview) -> Feature:
-    for kind, body in _fields(message):
-        if kind == 1:
-            return [bytes(value) for _, value in _fields(body)]
-        if kind == 2:
-            return _numbers(body, _float)
-        if kind == 3:
-            return _numbers(body, _int)
-    return []
+@lru_cache(maxsize=1 << 12)
+def _field_header(num_bytes: int) -> bytes:
+    """What goes before ``num_bytes`` bytes that are field 1 of a message."""
+    return b"\x0a" + varint(num_bytes)
 
 
-def _numbers(body: memoryview, convert: Any) -> np.ndarray:
-    arrays = [convert(value) for _, value in _fields(body)]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+def _message_class() -> Any:
+    """The message tf.train.Example, defined here so that TensorFlow is not needed.
+
+    It has a pool and a package of its own and so never meets TensorFlow's own definition.
+    """
+    file = descriptor_pb2.FileDescriptorProto(
+        name="seqmill/example.proto", package="seqmill", syntax="proto3"
+    )
+    types = descriptor_pb2.FieldDescriptorProto
+    for name, value_type in (
+        ("BytesList", types.TYPE_BYTES),
+        ("FloatList", types.TYPE_FLOAT),
+        ("Int64List", types.TYPE_INT64),
+    ):
+        file.message_type.add(name=name).field.add(
+            name="value", number=1, type=value_type, label=types.LABEL_REPEATED
+        )
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, name in enumerate(("bytes_list", "float_list", "int64_list"), start=1):
+        type_name = ".seqmill." + name.title().replace("_", "")
+        feature.field.add(
+            name=name, number=number, type=types.TYPE_MESSAGE, type_name=type_name, oneof_index=0
+        )
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.Feature")
+    features.field.add(
+        name="feature",
+        number=1,
+        type=types.TYPE_MESSAGE,
+        type_name=".seqmill.Features.FeatureEntry",
+        label=types.LABEL_REPEATED,
+    )
+    example = file.message_type.add(name="Example")
+    example.field.add(name="features", number=1, type=types.TYPE_MESSAGE, type_name=".seqmill.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("seqmill.Example"))
 
 
-def _float(value: Any) -> np.ndarray:
-    return np.frombuffer(value, "<f4")
-
-
-def _int(value: Any) -> np.ndarray:
-    if isinstance(value, int):
-        return np.array([value], np.uint64).astype(np.int64)
-    data = np.frombuffer(value, np.uint8)
-    if len(data) == 0:
-        return np.empty(0, np.int64)
-    last = data < 0x80
-    if not last[-1]:
-        raise ValueError("a varint is cut short")
-    ends = np.flatnonzero(last)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    shifts = (np.arange(len(data)) - np.repeat(starts, ends - starts + 1)).astype(np.uint64) * np.uint64(7)
-    groups = (data & 0x7F).astype(np.uint64) << shifts
-    return np.add.reduceat(groups, starts).astype(np.int64)
-
-
-def _fields(message: memoryview) -> Any:
-    """Yields (field number, value) of a protobuf message: int for varints, memoryview for the rest."""
-    position, end = 0, len(message)
-    while position < end:
-        tag, position = _read_varint(message, position)
-        kind = tag & 7
-        if kind == 2:
-            length, position = _read_varint(message, position)
-            if position + length > end:
-                raise ValueError("a field is cut short")
-            yield tag >> 3, message[position : position + length]
-            position += length
-        elif kind == 0:
-            value, position = _read_varint(message, position)
-            yield tag >> 3, value
-        elif kind in (1, 5):
-            width = 8 if kind == 1 else 4
-            if position + width > end:
-                raise ValueError("a field is cut short")
-            yield tag >> 3, message[position : position + width]
-            position += width
-        else:
-            raise ValueError(f"unknown wire type {kind}")
-
-
-def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
-    byte = message[position]
-    if byte < 0x80:
-        return byte, position + 1
-    value, shift = byte & 0x7F, 7
-    while True:
-        position += 1
-        byte = message[position]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position + 1
-        shift += 7
-        if shift > 63:
-            raise ValueError("a varint is longer than 10 bytes")
+_Example = _message_class()

@@ -62,10 +62,10 @@ def inside(folder: str, relative: str) -> str:
 def expand(pattern: str) -> list[str]:
     """Paths that match a pattern, sorted; the path itself where it holds no wildcard and exists."""
     if is_local(pattern):
-        matches = local_glob.glob(pattern, recursive=True) if _has_wildcard(pattern) else [pattern]
+        matches = local_glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
         return sorted(match for match in matches if Path(match).is_file())
     fs, path = _filesystem(pattern)
-    matches = fs.glob(path) if _has_wildcard(path) else ([path] if fs.isfile(path) else [])
+    matches = fs.glob(path) if has_wildcard(path) else ([path] if fs.isfile(path) else [])
     return sorted(fs.unstrip_protocol(match) for match in matches)
 
 
@@ -218,7 +218,8 @@ def map_bytes(path: str) -> np.ndarray:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def _has_wildcard(path: str) -> bool:
+def has_wildcard(path: str) -> bool:
+    """Whether ``expand`` takes a path as a pattern."""
     return any(character in path for character in "*?[")
 
 

@@ -11,7 +11,8 @@ from transforms import files, manifest
 from transforms.errors import SeqmillError
 from transforms.manifest import Manifest
 from transforms.plan_file import FOLDER as PLAN_FOLDER
-from transforms.shards import PARTS, Segment, read_receipt
+from transforms.shards import Segment, read_receipt, receipt_path
+from transforms.tasks import PARTS
 
 _PLANNED_NAME = "planned.json"
 _EPOCH_FOLDER = re.compile(r"epoch-\d{4,}")
@@ -43,12 +44,12 @@ class FinishEpochs:
             replace(epoch, shards=tuple(shards[shard.file] for shard in epoch.shards))
             for epoch in planned.epochs
         )
-        self._remove_others(set(shards), len(epochs))
+        self._remove_others(set(shards), {receipt_path(self.folder, segment) for segment in segments})
         for key, path in self.vocab_files.items():
             files.copy(path, files.join(self.folder, str(planned.data_keys[key].vocab)))
         manifest.write(self.folder, replace(planned, epochs=epochs))
 
-    def _remove_others(self, mine: set[str], num_epochs: int) -> None:
+    def _remove_others(self, mine: set[str], receipts: set[str]) -> None:
         """Removes what runs with other options have left."""
         epoch_folders = {file.partition("/")[0] for file in mine}
         for name in files.list_names(self.folder):
@@ -58,6 +59,10 @@ class FinishEpochs:
             for name in files.list_names(files.join(self.folder, folder)):
                 if f"{folder}/{name}" not in mine:
                     files.remove(files.join(self.folder, folder, name))
+        for name in files.list_names(files.join(self.folder, PARTS)):
+            path = files.join(self.folder, PARTS, name)
+            if name.startswith("epoch-") and path not in receipts:
+                files.remove(path)
         for name in files.list_names(files.join(self.folder, PLAN_FOLDER)):
             if name.removesuffix(".arrow") not in epoch_folders:
                 files.remove(files.join(self.folder, PLAN_FOLDER, name))

@@ -23,6 +23,7 @@ from transforms.store import (
     write_index,
     write_manifest,
 )
+from transforms.tasks import PARTS
 
 REJECTED = "rejected"
 
@@ -114,6 +115,10 @@ class FinishStore:
 
     def _remove_others(self, entries: list[StoreFile]) -> None:
         """Removes what runs with other splits have left."""
+        for name in files.list_names(files.join(self.folder, PARTS)):
+            index = name.partition("-")[0]
+            if index.isdigit() and int(index) >= len(entries):
+                files.remove(files.join(self.folder, PARTS, name))
         mine = {entry.file for entry in entries}
         for name in files.list_names(self.folder):
             if name.startswith("sequences-") and name.endswith(".arrow") and name not in mine:
@@ -125,13 +130,14 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str) 
     total = sum(counts.rejected.values())
     if counts.read == 0:
         raise SeqmillError(f"corpus {corpus}: no sequences in its files")
-    if total <= max_rejected * counts.read and counts.kept:
+    if total <= max_rejected * counts.read and counts.kept + sum(counts.dropped.values()):
         return
+    limit = "" if total == counts.read else f", more than max_rejected = {max_rejected:.2%}"
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in Counter(counts.rejected).most_common())
     first = files.read_bytes(path).splitlines()[0].decode() if total else ""
     raise SeqmillError(
-        f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected ({total / counts.read:.2%}), more "
-        f"than max_rejected = {max_rejected:.2%}; {reasons}\n  first: {first}\n  all of them: {path}"
+        f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected "
+        f"({total / counts.read:.2%}){limit}; {reasons}\n  first: {first}\n  all of them: {path}"
     )
 
 

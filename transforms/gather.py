@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 
-from transforms.store import Store
+from transforms.store import Block, Store
 
-_LOOP_BYTES = 2048  # from so many bytes a sequence on, a copy each is as fast as copying element by element
+_LOOP_BYTES = 1024  # from so many bytes a sequence on, a copy each is faster than copying element by element
+_ELEMENTS = 1 << 15  # copied element by element at once: their positions stay in the cache
+
+# Of some entries that lie in one block: the block, their places among all entries, their rows in it.
+_Group = tuple[Block, np.ndarray, np.ndarray]
 
 
 class Gatherer:
@@ -18,15 +23,15 @@ class Gatherer:
         self.store = store
         self._buffers: dict[str, np.ndarray] = {}
 
-    def pad(
+    def gather(
         self,
         rows: np.ndarray,
         starts: Mapping[str, np.ndarray],
         lengths: Mapping[str, np.ndarray],
         batch_starts: np.ndarray,
         longest: Mapping[str, np.ndarray],
-    ) -> list[dict[str, np.ndarray]]:
-        """Padded arrays of consecutive batches; valid until the next call.
+    ) -> tuple[list[dict[str, np.ndarray]], list[bytes]]:
+        """Padded arrays of consecutive batches, valid until the next call, and the tags of all entries.
 
         Args:
             rows: Rows in the store of all entries, [n].
@@ -36,65 +41,34 @@ class Gatherer:
             longest: Per data key the frames of every batch's time axis, [batches].
 
         Returns:
-            Per batch and data key the array [B, T, *feature_shape].
+            Per batch and data key the array [B, T, *feature_shape]; the n tags.
         """
         batch_seqs = np.diff(batch_starts)
+        within_batch = np.arange(len(rows)) - np.repeat(batch_starts[:-1], batch_seqs)
+        groups = list(self._by_block(rows))
         batches: list[dict[str, np.ndarray]] = [{} for _ in batch_seqs]
         for key, spec in self.store.manifest.data_keys.items():
             frame_size = int(np.prod(spec.feature_shape))
-            sizes = batch_seqs * longest[key] * frame_size
-            edges = np.concatenate(([0], np.cumsum(sizes)))
-            strides = np.repeat(longest[key] * frame_size, batch_seqs)
-            places = np.repeat(edges[:-1], batch_seqs)
-            places += (
-                np.arange(len(rows)) - np.repeat(batch_starts[:-1] - batch_starts[0], batch_seqs)
-            ) * strides
+            sizes = longest[key] * frame_size
+            edges = np.concatenate(([0], np.cumsum(batch_seqs * sizes)))
             buffer = self._buffer(key, int(edges[-1]))
-            self._copy(
-                key, rows, starts[key] * frame_size, lengths[key] * frame_size, buffer, places, strides
-            )
-            for i, batch in enumerate(batches):
-                shape = (int(batch_seqs[i]), int(longest[key][i]), *spec.feature_shape)
-                batch[key] = buffer[edges[i] : edges[i + 1]].reshape(shape)
-        return batches
+            strides = np.repeat(sizes, batch_seqs)
+            places = np.repeat(edges[:-1], batch_seqs) + within_batch * strides
+            _copy(groups, key, starts[key], lengths[key], frame_size, buffer, places, strides)
+            shapes = zip(batch_seqs.tolist(), longest[key].tolist(), strict=True)
+            for batch, shape, (first, last) in zip(batches, shapes, pairwise(edges.tolist()), strict=True):
+                batch[key] = buffer[first:last].reshape(*shape, *spec.feature_shape)
+        return batches, _tags(groups, len(rows))
 
-    def tags(self, rows: np.ndarray) -> list[bytes]:
-        """The tags of sequences."""
-        tags = []
-        starts = self.store.block_starts
-        for row, number in zip(rows.tolist(), self._block_numbers(rows).tolist(), strict=True):
-            tags.append(self.store.block(number).tags[row - int(starts[number])])
-        return tags
-
-    def _copy(
-        self,
-        key: str,
-        rows: np.ndarray,
-        starts: np.ndarray,
-        sizes: np.ndarray,
-        buffer: np.ndarray,
-        places: np.ndarray,
-        strides: np.ndarray,
-    ) -> None:
-        """Copies ``sizes`` elements from ``starts`` on to ``places``; zeros from there up to ``strides``."""
-        numbers = self._block_numbers(rows)
-        frame_size = int(np.prod(self.store.manifest.data_keys[key].feature_shape))
-        in_loop = int(sizes.sum()) * buffer.itemsize >= _LOOP_BYTES * len(rows)
-        if not in_loop:
-            buffer[:] = 0
+    def _by_block(self, rows: np.ndarray) -> Iterator[_Group]:
+        """Every block that the rows lie in."""
+        numbers = np.searchsorted(self.store.block_starts, rows, "right") - 1
         by_block = np.argsort(numbers, kind="stable")
         edges = np.flatnonzero(np.diff(numbers[by_block], prepend=-1, append=-1))
-        for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for first, last in pairwise(edges.tolist()):
             chosen = by_block[first:last]
             number = int(numbers[chosen[0]])
-            block = self.store.block(number).keys[key]
-            local = rows[chosen] - self.store.block_starts[number]
-            sources = block.offsets[local].astype(np.int64) * frame_size + starts[chosen]
-            copy = _copy_runs if in_loop else _copy_elements
-            copy(block.elements, sources, sizes[chosen], buffer, places[chosen], strides[chosen])
-
-    def _block_numbers(self, rows: np.ndarray) -> np.ndarray:
-        return np.searchsorted(self.store.block_starts, rows, "right") - 1
+            yield self.store.block(number), chosen, rows[chosen] - self.store.block_starts[number]
 
     def _buffer(self, key: str, size: int) -> np.ndarray:
         held = self._buffers.get(key)
@@ -102,6 +76,38 @@ class Gatherer:
             held = np.empty(size, self.store.manifest.data_keys[key].dtype)
             self._buffers[key] = held
         return held[:size]
+
+
+def _tags(groups: list[_Group], num_entries: int) -> list[bytes]:
+    tags = [b""] * num_entries
+    for block, chosen, local in groups:
+        for place, tag in zip(chosen.tolist(), block.tags.take(local), strict=True):
+            tags[place] = tag
+    return tags
+
+
+def _copy(
+    groups: list[_Group],
+    key: str,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    frame_size: int,
+    buffer: np.ndarray,
+    places: np.ndarray,
+    strides: np.ndarray,
+) -> None:
+    """Copies ``lengths`` frames from ``starts`` on to ``places``; zeros from there up to ``strides``."""
+    sizes = lengths.astype(np.int64) * frame_size
+    long = int(sizes.sum()) * buffer.itemsize >= _LOOP_BYTES * len(sizes)
+    if not long:
+        buffer[:] = 0
+    for block, chosen, local in groups:
+        elements, offsets = block.keys[key].elements, block.keys[key].offsets
+        sources = (offsets[local] + starts[chosen]) * frame_size
+        if long:
+            _copy_runs(elements, sources, sizes[chosen], buffer, places[chosen], strides[chosen])
+        else:
+            _copy_elements(elements, sources, sizes[chosen], buffer, places[chosen])
 
 
 def _copy_runs(
@@ -119,12 +125,15 @@ def _copy_runs(
 
 
 def _copy_elements(
-    elements: np.ndarray,
-    sources: np.ndarray,
-    sizes: np.ndarray,
-    buffer: np.ndarray,
-    places: np.ndarray,
-    strides: np.ndarray,
+    elements: np.ndarray, sources: np.ndarray, sizes: np.ndarray, buffer: np.ndarray, places: np.ndarray
 ) -> None:
-    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    buffer[np.repeat(places, sizes) + within] = elements[np.repeat(sources, sizes) + within]
+    ends = np.cumsum(sizes)
+    first, done = 0, 0
+    while first < len(sizes):
+        last = max(first + 1, int(np.searchsorted(ends, done + _ELEMENTS, "right")))
+        here, end = slice(first, last), int(ends[last - 1])
+        within = np.arange(done, end)
+        before = ends[here] - sizes[here]
+        copied = elements[np.repeat(sources[here] - before, sizes[here]) + within]
+        buffer[np.repeat(places[here] - before, sizes[here]) + within] = copied
+        first, done = last, end

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from transforms import files
 from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
+from transforms.errors import RejectedSequence, SeqmillError
 from transforms.features import Encoder, Ragged, Vocab, make_encoder
 from transforms.features.vocab import read_vocab
 from transforms.manifest import ArraySpec
@@ -22,9 +22,7 @@ from transforms.progress import Reporter
 from transforms.readers import Reader, Split, get_field, open_split
 from transforms.store import StoreFile, write_index
 from transforms.store_writer import StoreWriter
-
-PARTS = "parts"
-PROGRESS = "progress"
+from transforms.tasks import PARTS, PROGRESS
 
 _BLOCK_BYTES = 128_000  # larger blocks of Python objects fall out of the processor's cache
 _BLOCK_SEQS = 1024
@@ -71,13 +69,16 @@ class IngestSplits:
         encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys)
         collector = _Collector(encoders, has_tags=self.seq_tag is not None)
         name = store_file_name(task.index)
+        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
+        files.remove(part_path(self.folder, task.index, "receipt.json"))
         with files.write_atomically(files.join(self.folder, name)) as file:
             writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
             reader = self._fill(writer, collector, task)
             writer.close()
         write_index(part_path(self.folder, task.index, "lengths.arrow"), writer.index)
+        rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
         with files.write_atomically(part_path(self.folder, task.index, "rejected.jsonl")) as file:
-            file.write(b"".join(orjson.dumps(reject) + b"\n" for reject in collector.rejects))
+            file.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
         receipt = StoreFile(
             file=name,
             fingerprint=task.fingerprint,
@@ -123,7 +124,7 @@ def part_path(folder: str, index: int, kind: str) -> str:
 
 def read_receipt(folder: str, index: int) -> StoreFile | None:
     """The receipt of split ``index``, if its task was done and its file is still there in that size."""
-    with suppress(FileNotFoundError, ValueError):
+    with suppress(FileNotFoundError, ValueError, SeqmillError):
         receipt = _STORE_FILE.validate_python(files.read_json(part_path(folder, index, "receipt.json")))
         if files.size(files.join(folder, receipt.file)) == receipt.bytes:
             return receipt

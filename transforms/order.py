@@ -134,15 +134,17 @@ def laplace(permutation: Callable[[np.ndarray], np.ndarray], lengths: np.ndarray
     order = np.empty(num_seqs, np.int64)
     edges = np.arange(bins + 1) * num_seqs // bins
     mask = _length_mask(lengths)
-    length_bits = np.uint64(int(mask).bit_length())
-    bins_at_once = max(1, _BLOCK * bins // max(num_seqs, 1))
+    length_bits = int(mask).bit_length()
+    # Number of the bin, length and place in the block must fit the 64 bits that are sorted.
+    most_bins = 1 << max(64 - length_bits - _BLOCK.bit_length(), 0)
+    bins_at_once = max(1, min(_BLOCK * bins // max(num_seqs, 1), most_bins))
     for first in range(0, bins, bins_at_once):
         block = edges[first : first + bins_at_once + 1]
         seqs = permutation(np.arange(block[0], block[-1]))
         bin_of = np.repeat(np.arange(first, first + len(block) - 1, dtype=np.uint64), np.diff(block))
         keys = lengths[seqs].astype(np.uint64)
         keys ^= (bin_of & np.uint64(1)) * mask
-        keys |= (bin_of - np.uint64(first)) << length_bits
+        keys |= (bin_of - np.uint64(first)) << np.uint64(length_bits)
         order[block[0] : block[-1]] = seqs[_stable_argsort(keys)]
     return order
 

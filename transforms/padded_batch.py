@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,21 +33,35 @@ class PaddedBatch:
 
 def encode(batch: PaddedBatch) -> list[bytes | np.ndarray]:
     """The batch as a serialized tf.train.Example, in pieces; the arrays are not copied."""
-    pieces: list[bytes | np.ndarray] = []
-    for key, array in batch.arrays.items():
-        pieces.append(example.bytes_feature_prefix(key, array.nbytes))
-        pieces.append(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-        pieces.append(
-            example.int64_list_feature(f"{key}/shape", np.array(array.shape))
-            + example.int64_list_feature(f"{key}/lengths", batch.lengths[key])
-        )
-    pieces.append(
-        example.bytes_list_feature("seq_tag", batch.seq_tags)
-        + example.int64_list_feature("seq_index", batch.seq_index)
-        + example.int64_list_feature("chunk_start", batch.chunk_start)
-        + example.int64_list_feature("batch_index", np.array([batch.batch_index]))
+    return encode_all([batch])[0]
+
+
+def encode_all(batches: Sequence[PaddedBatch]) -> list[list[bytes | np.ndarray]]:
+    """What ``encode`` gives for each of some batches, which is faster than one by one."""
+    by_batch = np.arange(len(batches) + 1)
+    by_entry = np.cumsum([0, *(len(batch.seq_tags) for batch in batches)])
+    pieces: list[list[bytes | np.ndarray]] = [[] for _ in batches]
+    for key, array in batches[0].arrays.items():
+        shapes = np.array([batch.arrays[key].shape for batch in batches]).reshape(-1)
+        lengths = np.concatenate([batch.lengths[key] for batch in batches])
+        shape_features = example.int64_list_features(f"{key}/shape", shapes, by_batch * array.ndim)
+        length_features = example.int64_list_features(f"{key}/lengths", lengths, by_entry)
+        for batch, own, shape, length in zip(batches, pieces, shape_features, length_features, strict=True):
+            data = np.ascontiguousarray(batch.arrays[key]).reshape(-1).view(np.uint8)
+            own += [example.bytes_feature_prefix(key, len(data)), data, shape + length]
+    rows = example.int64_list_features(
+        "seq_index", np.concatenate([batch.seq_index for batch in batches]), by_entry
     )
-    return [example.features_prefix(sum(len(piece) for piece in pieces)), *pieces]
+    starts = example.int64_list_features(
+        "chunk_start", np.concatenate([batch.chunk_start for batch in batches]), by_entry
+    )
+    indices = example.int64_list_features(
+        "batch_index", np.array([batch.batch_index for batch in batches]), by_batch
+    )
+    for batch, own, *features in zip(batches, pieces, rows, starts, indices, strict=True):
+        own.append(b"".join([example.bytes_list_feature("seq_tag", batch.seq_tags), *features]))
+        own.insert(0, example.features_prefix(sum(map(len, own))))
+    return pieces
 
 
 def decode(record: bytes | np.ndarray, dtypes: Mapping[str, np.dtype]) -> PaddedBatch:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import xxhash
 from pydantic import TypeAdapter
 
 from transforms import files, padded_batch, tfrecord
 from transforms.chunk import Chunking, chunk_lengths, chunk_starts
 from transforms.errors import SeqmillError
 from transforms.gather import Gatherer
+from transforms.hashing_file import HashingFile
 from transforms.manifest import Shard
 from transforms.padded_batch import PaddedBatch
 from transforms.plan_file import BatchRun, read_plan
 from transforms.progress import Reporter
 from transforms.store import Store
+from transforms.tasks import PARTS, PROGRESS
 
-PARTS = "parts"
-PROGRESS = "progress"
-
-_WINDOW_BYTES = 4_000_000  # small batches are gathered several at once
+_WINDOW_BYTES = 1_000_000  # small batches are gathered several at once
+_WRITE_BYTES = 256_000  # small pieces are written together
 _SHARD = TypeAdapter(Shard)
 
 
@@ -77,31 +78,28 @@ class WriteShards:
         store = _open_store(self.store_folder, self.store_fingerprint)
         reporter = Reporter(files.join(self.folder, PROGRESS))
         run = read_plan(self.folder, segment.epoch, segment.first_batch, segment.last_batch)
-        digest = xxhash.xxh3_128()
-        size = 0
         with files.write_atomically(files.join(self.folder, segment.file)) as file:
-            for batch in padded_batches(store, run, segment.first_batch, self.chunking, self.length_key):
-                pieces = padded_batch.encode(batch)
-                header, footer = tfrecord.frame(pieces)
-                written = 0
-                for piece in (header, *pieces, footer):
-                    file.write(piece)
-                    digest.update(piece)  # type: ignore[arg-type]
-                    written += len(piece)
-                size += written
-                reporter.add(written, len(batch.seq_tags))
+            sink = HashingFile(file)
+            buffered = io.BufferedWriter(sink, _WRITE_BYTES)
+            for batches in padded_batches(store, run, segment.first_batch, self.chunking, self.length_key):
+                before = buffered.tell()
+                for pieces in padded_batch.encode_all(batches):
+                    header, footer = tfrecord.frame(pieces)
+                    buffered.writelines((header, *pieces, footer))
+                reporter.add(buffered.tell() - before, sum(len(batch.seq_tags) for batch in batches))
+            buffered.flush()
         reporter.flush()
-        if size != segment.bytes:
-            raise RuntimeError(f"{segment.file}: wrote {size} bytes where {segment.bytes} were planned")
-        shard = Shard(segment.file, segment.last_batch - segment.first_batch, size, digest.hexdigest())
+        if sink.size != segment.bytes:
+            raise RuntimeError(f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned")
+        shard = Shard(segment.file, segment.last_batch - segment.first_batch, sink.size, sink.xxh128)
         receipt = {"fingerprint": segment.fingerprint, "shard": _SHARD.dump_python(shard, mode="json")}
         files.write_json(receipt_path(self.folder, segment), receipt)
 
 
 def padded_batches(
     store: Store, run: BatchRun, first_batch: int, chunking: Chunking, length_key: str
-) -> Iterator[PaddedBatch]:
-    """The batches of a run, padded; the arrays of each are valid until the next is asked for.
+) -> Iterator[list[PaddedBatch]]:
+    """The batches of a run, padded, a few at a time; arrays are valid until the next are asked for.
 
     Args:
         store: Where the sequences are.
@@ -118,25 +116,25 @@ def padded_batches(
     longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
     for first, last in _windows(_padded_bytes(store, edges, longest)):
         entries = slice(int(edges[first]), int(edges[last]))
-        rows = run.seq_index[entries]
-        arrays = gatherer.pad(
-            rows,
+        arrays, tags = gatherer.gather(
+            run.seq_index[entries],
             {key: column[entries] for key, column in starts.items()},
             {key: column[entries] for key, column in lengths.items()},
             edges[first : last + 1] - edges[first],
             {key: column[first:last] for key, column in longest.items()},
         )
-        tags = gatherer.tags(rows)
-        for i in range(first, last):
-            here = slice(int(edges[i]), int(edges[i + 1]))
-            yield PaddedBatch(
-                arrays=arrays[i - first],
-                lengths={key: column[here] for key, column in lengths.items()},
-                seq_tags=tags[here.start - entries.start : here.stop - entries.start],
-                seq_index=run.seq_index[here],
-                chunk_start=starts[length_key][here],
-                batch_index=first_batch + i,
+        bounds = pairwise(edges[first : last + 1].tolist())
+        yield [
+            PaddedBatch(
+                arrays=arrays[number],
+                lengths={key: column[start:end] for key, column in lengths.items()},
+                seq_tags=tags[start - entries.start : end - entries.start],
+                seq_index=run.seq_index[start:end],
+                chunk_start=starts[length_key][start:end],
+                batch_index=first_batch + first + number,
             )
+            for number, (start, end) in enumerate(bounds)
+        ]
 
 
 def shard_file_name(epoch: int, shard: int, num_shards: int) -> str:

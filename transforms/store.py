@@ -122,18 +122,20 @@ class KeyBlock:
 
 @plain_dataclass(frozen=True)
 class TagColumn:
-    """The tags of a record batch, made when asked for; ``tags[row]`` is bytes."""
+    """The tags of a record batch, made when asked for."""
 
     prefix: bytes
     numbers: np.ndarray | None
     text: memoryview | None
     offsets: np.ndarray | None
 
-    def __getitem__(self, row: int) -> bytes:
+    def take(self, rows: np.ndarray) -> list[bytes]:
+        """The tags of some rows, [n]."""
         if self.numbers is not None:
-            return self.prefix + b"%d" % self.numbers[row]
+            return [b"%b%d" % (self.prefix, number) for number in self.numbers[rows].tolist()]
         assert self.text is not None and self.offsets is not None
-        return bytes(self.text[self.offsets[row] : self.offsets[row + 1]])
+        bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
+        return [bytes(self.text[start:end]) for start, end in bounds]
 
 
 @plain_dataclass(frozen=True)
@@ -197,7 +199,15 @@ class Store:
     def tag(self, row: int) -> bytes:
         """One sequence's tag."""
         number = int(np.searchsorted(self.block_starts, row, "right")) - 1
-        return self.block(number).tags[row - int(self.block_starts[number])]
+        return self.block(number).tags.take(np.array([row - self.block_starts[number]]))[0]
+
+    def place(self, row: int) -> tuple[str, int | None]:
+        """The source of a sequence and its position there, from 1; None where the store has tags instead."""
+        ends = np.cumsum([file.num_seqs for file in self.manifest.files])
+        entry = self.manifest.files[int(np.searchsorted(ends, row, "right"))]
+        if self.manifest.has_tags:
+            return entry.source, None
+        return entry.source, entry.first_position + int(self._index["position"][row].as_py())
 
     def sequence(self, key: str, row: int) -> np.ndarray:
         """One sequence's array in a data key, [T, *feature_shape]."""
@@ -244,8 +254,13 @@ def index_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schem
 
 
 def read_index(path: str) -> pa.Table:
-    """A length index, or a part of one, mapped; a single chunk per column."""
-    return pa.ipc.open_file(pa.py_buffer(files.map_bytes(path))).read_all()
+    """A length index, or a part of one, mapped; a single chunk per column. Raises SeqmillError."""
+    try:
+        return pa.ipc.open_file(pa.py_buffer(files.map_bytes(path))).read_all()
+    except FileNotFoundError:
+        raise SeqmillError(f"{path}: the store's length index is not there") from None
+    except pa.ArrowInvalid as error:
+        raise SeqmillError(f"{path}: not an Arrow file ({error})") from None
 
 
 def write_index(path: str, table: pa.Table) -> None:

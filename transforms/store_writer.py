@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import xxhash
 
 from transforms.features import Ragged
+from transforms.hashing_file import HashingFile
 from transforms.manifest import ArraySpec
 from transforms.store import index_schema
 
@@ -29,7 +29,7 @@ class StoreWriter:
         self.data_keys = data_keys
         self.has_tags = has_tags
         self.batch_rows: list[int] = []
-        self._file = _HashingFile(file)
+        self._file = HashingFile(file)
         self._schema = store_schema(data_keys, has_tags)
         self._writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), self._schema)
         self._index: list[pa.RecordBatch] = []
@@ -39,7 +39,7 @@ class StoreWriter:
     @property
     def xxh128(self) -> str:
         """Hash of the file's bytes, after ``close``."""
-        return self._file.hash.hexdigest()
+        return self._file.xxh128
 
     @property
     def num_bytes(self) -> int:
@@ -107,28 +107,3 @@ def _list_array(values: np.ndarray, lengths: np.ndarray, spec: ArraySpec) -> pa.
     if spec.feature_shape:
         flat = pa.FixedSizeListArray.from_arrays(flat, type=kind.value_type)
     return pa.ListArray.from_arrays(pa.array(offsets), flat, type=kind)
-
-
-class _HashingFile:
-    """Passes writes on and hashes them."""
-
-    def __init__(self, file: Any):
-        self._file = file
-        self.hash = xxhash.xxh3_128()
-        self.size = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        self._file.write(data)
-        self.size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True

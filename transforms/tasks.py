@@ -18,6 +18,8 @@ from transforms import files
 from transforms.errors import SeqmillError
 
 FAILURE_NAME = "failure.json"
+PARTS = "parts"  # folder of what finished tasks leave beside their files: receipts and the like
+PROGRESS = "progress"  # folder that workers report their progress into
 
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -53,10 +55,16 @@ class RunTasks(beam.PTransform):
         return (
             pbegin
             | "Tasks" >> beam.Create(self.tasks, reshuffle=True)
-            | "Work" >> beam.Map(_attempt, self.work).with_output_types(Outcome)
-            | "Collect" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+            | "Work" >> beam.Map(_attempt, self.work, self.folder).with_output_types(Outcome)
+            # Not CombineGlobally: for the side input of its default value DaskRunner does all work twice.
+            | "Pair" >> beam.Map(_pair).with_output_types(tuple[int, Outcome])
+            | "Collect" >> beam.GroupByKey()
             | "Finish" >> beam.Map(_finish, self.finish, len(self.tasks), self.folder)
         )
+
+    def finish_alone(self) -> None:
+        """Does without a runner what is left to do where there are no tasks."""
+        _finish((0, []), self.finish, 0, self.folder)
 
 
 def read_failure(folder: str) -> str | None:
@@ -70,7 +78,7 @@ def clear_failure(folder: str) -> None:
     files.remove(files.join(folder, FAILURE_NAME))
 
 
-def _attempt(task: Any, work: Callable[[Any], None]) -> Outcome:
+def _attempt(task: Any, work: Callable[[Any], None], folder: str) -> Outcome:
     try:
         work(task)
     except SeqmillError as error:
@@ -78,13 +86,20 @@ def _attempt(task: Any, work: Callable[[Any], None]) -> Outcome:
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
-        return Outcome(task.index, f"cannot write: {error.strerror} ({error.filename or 'output'})")
+        return Outcome(task.index, _cannot_write(error, folder))
     return Outcome(task.index)
 
 
-def _finish(outcomes: Iterable[Outcome], finish: Callable[[int], None], num_tasks: int, folder: str) -> None:
+def _pair(outcome: Outcome) -> tuple[int, Outcome]:
+    return 0, outcome
+
+
+def _finish(
+    collected: tuple[int, Iterable[Outcome]], finish: Callable[[int], None], num_tasks: int, folder: str
+) -> None:
+    outcomes = sorted(collected[1], key=_index)
     indices = {outcome.index for outcome in outcomes}
-    errors = list(dict.fromkeys(outcome.error for outcome in sorted(outcomes, key=_index) if outcome.error))
+    errors = list(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error))
     try:
         if errors:
             more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
@@ -100,7 +115,11 @@ def _finish(outcomes: Iterable[Outcome], finish: Callable[[int], None], num_task
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
-        files.write_json(files.join(folder, FAILURE_NAME), {"error": f"cannot write: {error.strerror}"})
+        files.write_json(files.join(folder, FAILURE_NAME), {"error": _cannot_write(error, folder)})
+
+
+def _cannot_write(error: OSError, folder: str) -> str:
+    return f"{error.filename or folder}: cannot write: {error.strerror}"
 
 
 def _index(outcome: Outcome) -> int:
