@@ -14,7 +14,7 @@ from pipelines.options import TRAIN, Config
 from transforms import count_labels, files
 from transforms.count_labels import CountLabels, WriteVocabs, vocab_path
 from transforms.data_keys import AUDIO_TYPES, DataKey
-from transforms.errors import RejectedSequence, UsageError
+from transforms.errors import RejectedSequence, SeqmillError, UsageError
 from transforms.features import Vocab
 from transforms.features.subwords import tokenizer_labels
 from transforms.features.vocab import read_vocab, write_vocab
@@ -23,7 +23,7 @@ from transforms.finish_store import FinishStore
 from transforms.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
 from transforms.manifest import ArraySpec
 from transforms.readers import Split, get_field, open_split, split_corpus
-from transforms.store import FILE_NAME, LENGTHS_NAME, StoreManifest, read_manifest
+from transforms.store import FILE_NAME, LENGTHS_NAME, StoreManifest, read_index, read_manifest
 from transforms.tasks import PARTS, PROGRESS, RunTasks
 
 _CODE_VERSION = 1  # raised when the same input would give other bytes
@@ -217,10 +217,20 @@ def _is_complete(folder: str, whole: str) -> bool:
     manifest = read_manifest(folder)
     if manifest.fingerprint != whole:
         return False
-    names = [LENGTHS_NAME, *(spec.vocab for spec in manifest.data_keys.values() if spec.vocab)]
-    return all(files.exists(files.join(folder, name)) for name in names) and all(
-        _is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files
+    vocabs = [spec.vocab for spec in manifest.data_keys.values() if spec.vocab is not None]
+    return (
+        all(files.exists(files.join(folder, vocab)) for vocab in vocabs)
+        and all(_is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files)
+        and _is_readable(files.join(folder, LENGTHS_NAME))
     )
+
+
+def _is_readable(index: str) -> bool:
+    try:
+        read_index(index)
+    except SeqmillError:
+        return False
+    return True
 
 
 def _is_whole(path: str, num_bytes: int) -> bool:

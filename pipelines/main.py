@@ -33,6 +33,17 @@ _CONFIG_COMMANDS = {
         "Ingests the corpora of CONFIG if needed, then writes every epoch of each as padded batches in "
         "TFRecord files, into output/epochs. A rerun does only what is missing or has changed.",
     ),
+    "train": (
+        "train the model on what preprocess wrote",
+        "Trains the model of CONFIG epoch by epoch on output/epochs, into output/model. Started again, it "
+        "goes on from the newest checkpoint.",
+    ),
+    "run": ("preprocess, then train", "Does what `seqmill preprocess` and then `seqmill train` do."),
+    "cleanup": (
+        "delete old checkpoints",
+        "Deletes the checkpoints in output/model that cleanup_old_models does not keep, and says why each is "
+        "kept or not.",
+    ),
 }
 _OPTIONS_HELP = (
     "They go over those of CONFIG. Values are as in TOML, tables too: --batch_size=4000, "
@@ -68,13 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seqmill",
-        description="Turns raw sequence corpora into pre-batched TFRecord epochs.",
+        description="Turns raw sequence corpora into pre-batched epochs, and trains Keras models on them.",
         epilog="Start with `seqmill preprocess CONFIG`; examples/g2p/config.toml is a CONFIG to look at. "
         "`seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run failed; 2 wrong use.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    runs: dict[str, Callable[..., None]] = {"ingest": _ingest, "plan": _plan, "preprocess": _preprocess}
+    runs: dict[str, Callable[..., None]] = {
+        "ingest": _ingest,
+        "plan": _plan,
+        "preprocess": _preprocess,
+        "train": _train,
+        "run": _run,
+        "cleanup": _cleanup,
+    }
     for name, (text, description) in _CONFIG_COMMANDS.items():
         usage = f"seqmill {name} CONFIG [--OPTION=VALUE ...]"
         command = commands.add_parser(
@@ -83,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("config", metavar="CONFIG", help="a TOML file; see docs/configuration.md")
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
+        if name == "cleanup":
+            command.add_argument("--dry_run", action="store_true", help="only print what would be deleted")
         _add_option_flags(command)
         command.set_defaults(run=runs[name])
     _add_verify(commands)
@@ -169,6 +189,23 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
     config = _load(options, rest)
     with only_writer(config.output, "run"):
         preprocess(config, rest)
+
+
+def _train(options: argparse.Namespace, rest: list[str]) -> None:
+    from pipelines.train import train
+
+    sys.exit(train(_load(options, rest)))
+
+
+def _run(options: argparse.Namespace, rest: list[str]) -> None:
+    _preprocess(options, rest)
+    _train(options, rest)
+
+
+def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:
+    from pipelines.train import cleanup
+
+    sys.exit(cleanup(_load(options, rest), options.dry_run))
 
 
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:

@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from trainer.options import cleanup_policy
 from transforms.chunk import parse_chunking
 from transforms.data_keys import AUDIO_TYPES, LABEL_TYPES, TYPES
+from transforms.errors import UsageError
 from transforms.order import parse_ordering
 from transforms.readers import FORMATS
 
@@ -71,6 +73,20 @@ def _names(value: Any) -> Any:
                 f"{name!r} cannot be a name; expected letters, digits, '_', '-' and '.', and none of "
                 f"{', '.join(_RESERVED)}"
             )
+    return value
+
+
+def _start_epoch(value: Any) -> Any:
+    if value != "auto" and not (type(value) is int and value >= 1):
+        raise ValueError('expected "auto" or the number of an epoch')
+    return value
+
+
+def _cleanup(value: Any) -> Any:
+    try:
+        cleanup_policy(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
     return value
 
 
@@ -170,8 +186,12 @@ class Config(CorpusDefaults):
     num_epochs: int = Field(1, ge=1, description="epochs to train")
     model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
     save_interval: int = Field(1, ge=1, description="epochs between checkpoints")
-    start_epoch: Any = Field("auto", description="auto, or the epoch to go on with")
-    cleanup_old_models: Any = Field(False, description="true, or a table (keep_last_n, keep_best_n, keep)")
+    start_epoch: Annotated[Any, BeforeValidator(_start_epoch)] = Field(
+        "auto", description="auto, or the epoch to go on with"
+    )
+    cleanup_old_models: Annotated[Any, BeforeValidator(_cleanup)] = Field(
+        False, description="true, or a table (keep_last_n, keep_best_n, keep)"
+    )
     stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
     data: Annotated[dict[str, KeyOptions], BeforeValidator(_names)] = Field(
         min_length=1, description="data keys"

@@ -98,7 +98,8 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
 
 def print_reports(reports: Iterable[CorpusReport]) -> None:
     """Prints the figures as tables on standard output."""
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    width = None if sys.stdout.isatty() else 200
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
     for report in reports:
         console.print(_summary(report))
         console.print(_epochs_table(report))

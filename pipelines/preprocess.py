@@ -70,7 +70,9 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
     planned = planned_manifest(store, selection, options, epochs, segments)
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
-    if was is not None and was.fingerprint == planned.fingerprint and _all_there(folder, was):
+    max_rejected = corpus_defaults(config, name)["max_rejected"]
+    same = was is not None and was.fingerprint == planned.fingerprint and _all_there(folder, was)
+    if same and sum(planned.counts.rejected.values()) <= max_rejected * planned.counts.read:
         console.say(f"preprocess {name}: up to date")
         return
     files.remove(files.join(folder, manifest.FILE_NAME))
@@ -118,6 +120,9 @@ def _write_plan_if_new(folder: str, layout: EpochLayout, was: Manifest | None) -
 
 
 def _all_there(folder: str, was: Manifest) -> bool:
+    for spec in was.data_keys.values():
+        if spec.vocab is not None and not files.exists(files.inside(folder, spec.vocab)):
+            return False
     for epoch in was.epochs:
         for shard in epoch.shards:
             path = files.inside(folder, shard.file)

@@ -40,7 +40,7 @@ def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: in
     ):
         if number < least:
             raise UsageError(f"--{name}: found {number}; expected a number of at least {least}")
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     for folder, batches in _sources(path, epoch, first_batch):
         content = manifest.read(folder)
         vocabs = _vocabs(folder, content)

@@ -16,7 +16,7 @@ from transforms.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, p
 from transforms.drop import LengthLimits, drop
 from transforms.errors import SeqmillError
 from transforms.features.vocab import read_vocab
-from transforms.manifest import Epoch, Manifest, Shard
+from transforms.manifest import Epoch, Manifest
 from transforms.padded_batch import PaddedBatch
 from transforms.read_batches import read_shard
 from transforms.store import FILE_NAME, Store
@@ -26,7 +26,8 @@ def verify(path: str) -> None:
     """Checks every corpus in an output folder, or one corpus' folder of epochs.
 
     Hashes, record CRCs, shapes, padding, every limit, the counts, and that every sequence (every chunk)
-    occurs exactly once a pass; where the store is still beside the epochs, also that nothing is missing.
+    occurs exactly once a pass; where the store is still beside the epochs, also its hashes, and that
+    nothing is missing.
 
     Raises:
         SeqmillError: Names the first thing that is wrong.
@@ -34,6 +35,9 @@ def verify(path: str) -> None:
     for folder in corpus_folders(path):
         content = manifest.read(folder)
         corpus = _Corpus(folder, content)
+        if corpus.store is not None:
+            for entry in corpus.store.manifest.files:
+                _verify_hash(files.inside(corpus.store.folder, entry.file), entry.xxh128)
         step = corpus.partition_epoch
         for first in range(0, len(content.epochs), step):
             _verify_pass(
@@ -199,7 +203,7 @@ def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
     frames = dict.fromkeys(corpus.content.data_keys, 0)
     padded = dict.fromkeys(corpus.content.data_keys, 0)
     for shard in epoch.shards:
-        _verify_hash(corpus.folder, shard)
+        _verify_hash(files.inside(corpus.folder, shard.file), shard.xxh128)
         before = number
         for batch in read_shard(corpus.folder, corpus.content, shard):
             _verify_batch(corpus, f"{files.inside(corpus.folder, shard.file)}: batch {number}", batch, number)
@@ -229,13 +233,12 @@ def _verify_vocabs(corpus: _Corpus) -> None:
             _expect(f"{path}: labels", len(read_vocab(path)), spec.num_labels)
 
 
-def _verify_hash(folder: str, shard: Shard) -> None:
-    path = files.inside(folder, shard.file)
+def _verify_hash(path: str, xxh128: str) -> None:
     try:
         digest = xxhash.xxh3_128(files.map_bytes(path).data).hexdigest()
     except FileNotFoundError:
         raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
-    _expect(f"{path}: xxh128", digest, shard.xxh128)
+    _expect(f"{path}: xxh128", digest, xxh128)
 
 
 def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) -> None:

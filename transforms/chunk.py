@@ -46,8 +46,9 @@ def parse_chunking(text: str) -> tuple[int, int]:
 def num_chunks(lengths: Mapping[str, np.ndarray], chunking: Chunking) -> np.ndarray:
     """Chunks of every sequence, int64 [N].
 
-    A chunked key of length 0 or 1 is repeated whole in every chunk, as in RETURNN, and has no say in the
-    number; where the others differ in their number, it is ``DISAGREE``.
+    A chunked key of length 0 or 1, such as one label for the whole sequence, is repeated whole in every
+    chunk and has no say in the number (RETURNN does so where that key's step is 0); where the others
+    differ in their number, it is ``DISAGREE``.
 
     Args:
         lengths: Per data key the length of every sequence, [N].

@@ -7,7 +7,7 @@ the value is never copied.
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,10 @@ def bytes_feature_prefix(key: str, num_bytes: int) -> bytes:
 
 def bytes_list_feature(key: str, values: list[bytes]) -> bytes:
     """Feature ``key`` with a list of (short) bytes values."""
-    headers = map(_field_header, map(len, values))
-    encoded = b"".join(chain.from_iterable(zip(headers, values, strict=True)))
+    short = _SHORT_FIELD_HEADERS
+    encoded = b"".join(
+        [(short[len(value)] if len(value) < 0x80 else _field_header(len(value))) + value for value in values]
+    )
     return _list_prefix(key, _BYTES_LIST, len(encoded)) + encoded
 
 
@@ -145,10 +147,12 @@ def _list_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
     return _field_header(len(entry) + size) + entry + feature
 
 
-@lru_cache(maxsize=1 << 12)
 def _field_header(num_bytes: int) -> bytes:
     """What goes before ``num_bytes`` bytes that are field 1 of a message."""
     return b"\x0a" + varint(num_bytes)
+
+
+_SHORT_FIELD_HEADERS = [_field_header(num_bytes) for num_bytes in range(0x80)]
 
 
 def _message_class() -> Any:

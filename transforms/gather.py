@@ -61,13 +61,12 @@ class Gatherer:
         return batches, _tags(groups, len(rows))
 
     def _by_block(self, rows: np.ndarray) -> Iterator[_Group]:
-        """Every block that the rows lie in."""
-        numbers = np.searchsorted(self.store.block_starts, rows, "right") - 1
-        by_block = np.argsort(numbers, kind="stable")
-        edges = np.flatnonzero(np.diff(numbers[by_block], prepend=-1, append=-1))
+        """Every block that the rows lie in; entries in the order of the store, which is read faster so."""
+        order = np.argsort(rows)
+        numbers = np.searchsorted(self.store.block_starts, rows[order], "right") - 1
+        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
         for first, last in pairwise(edges.tolist()):
-            chosen = by_block[first:last]
-            number = int(numbers[chosen[0]])
+            chosen, number = order[first:last], int(numbers[first])
             yield self.store.block(number), chosen, rows[chosen] - self.store.block_starts[number]
 
     def _buffer(self, key: str, size: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from transforms import files
 from transforms.errors import SeqmillError
 from transforms.fingerprint import fingerprint
 from transforms.manifest import FORMAT, Counts, Epoch, Manifest, Shard
@@ -72,7 +73,9 @@ def select_sequences(store: Store, options: EpochOptions) -> Selection:
 def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterator[EpochLayout]:
     """Plans every epoch that is to be written and lays it out, one after another."""
     index = 0
-    content = fingerprint([(file.xxh128, file.source, file.first_position) for file in store.manifest.files])
+    content = fingerprint(
+        [(file.xxh128, files.name(file.source), file.first_position) for file in store.manifest.files]
+    )
     for epoch in range(1, options.num_epochs + 1):
         plan = plan_epoch(selection, options, epoch)
         if not plan.num_batches:

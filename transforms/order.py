@@ -131,6 +131,8 @@ def laplace(permutation: Callable[[np.ndarray], np.ndarray], lengths: np.ndarray
         The new order, int64 [N]; ties keep the random order.
     """
     num_seqs = len(lengths)
+    if bins >= num_seqs:
+        return permutation(np.arange(num_seqs))
     order = np.empty(num_seqs, np.int64)
     edges = np.arange(bins + 1) * num_seqs // bins
     mask = _length_mask(lengths)

@@ -2,8 +2,9 @@
 
 A Feistel network over the smallest power of two that holds n, with cycle walking: a value of n or more
 is enciphered again until it falls below n (format-preserving encryption as in Black & Rogaway, 2002,
-"Ciphers with Arbitrary Finite Domains"). It is not meant to be secret, only well mixed. The values are
-part of the file format: a golden test guards them.
+"Ciphers with Arbitrary Finite Domains"). Up to 65,536, where few bits would make it prefer some
+permutations, a table sorted by hash values instead. It is not meant to be secret, only well mixed. The
+values are part of the file format: a golden test guards them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _ROUNDS = 8
+_TABLE_BITS = 16  # domains up to this size are a table, not a network
 _BLOCK = 1 << 15  # small enough for the intermediate arrays to stay in the cache
 
 
@@ -33,11 +35,23 @@ class Permutation:
 
     def __call__(self, positions: np.ndarray) -> np.ndarray:
         """The values at ``positions`` (integers [m], each in 0 … n-1) as int64 [m]."""
+        if self.n <= 1 << _TABLE_BITS:
+            return self._table()[positions]
         return self._in_blocks(positions, range(_ROUNDS))
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """The positions at which ``values`` stand, int64 [m]."""
+        if self.n <= 1 << _TABLE_BITS:
+            return np.argsort(self._table())[values]
         return self._in_blocks(values, range(_ROUNDS - 1, -1, -1))
+
+    def _table(self) -> np.ndarray:
+        """All values, int64 [n]: positions sorted by 48 hash bits each."""
+        place_mask = np.uint64((1 << _TABLE_BITS) - 1)
+        hashes = np.frombuffer(self._hash_bytes(8 * self.n), "<u8")
+        keyed = (hashes & ~place_mask) | np.arange(self.n, dtype=np.uint64)
+        keyed.sort()
+        return (keyed & place_mask).view(np.int64)
 
     def _in_blocks(self, values: np.ndarray, rounds: range) -> np.ndarray:
         keys = self._round_keys()
@@ -47,7 +61,7 @@ class Permutation:
         return out
 
     def _walk(self, values: np.ndarray, keys: np.ndarray, rounds: range) -> np.ndarray:
-        bits = max(2, (self.n - 1).bit_length())
+        bits = (self.n - 1).bit_length()
         out = _feistel(values.astype(np.uint64), bits, keys, rounds)
         outside = np.flatnonzero(out >= self.n)
         while len(outside):
@@ -58,9 +72,11 @@ class Permutation:
 
     def _round_keys(self) -> np.ndarray:
         """A multiplier and an addend per round, uint32 [rounds, 2]."""
-        material = f"seqmill.permutation/1 {self.seed} {self.number}".encode()
-        keys = np.frombuffer(hashlib.shake_256(material).digest(8 * _ROUNDS), "<u4").reshape(_ROUNDS, 2)
+        keys = np.frombuffer(self._hash_bytes(8 * _ROUNDS), "<u4").reshape(_ROUNDS, 2)
         return keys | np.array([1, 0], np.uint32)
+
+    def _hash_bytes(self, size: int) -> bytes:
+        return hashlib.shake_256(f"seqmill.permutation/1 {self.seed} {self.number}".encode()).digest(size)
 
 
 def _feistel(values: np.ndarray, bits: int, keys: np.ndarray, rounds: range) -> np.ndarray:

@@ -25,8 +25,8 @@ from transforms.progress import Reporter
 from transforms.store import Store
 from transforms.tasks import PARTS, PROGRESS
 
-_WINDOW_BYTES = 1_000_000  # small batches are gathered several at once
-_WRITE_BYTES = 256_000  # small pieces are written together
+_WINDOW_BYTES = 4_000_000  # small batches are gathered several at once
+_WRITE_BYTES = 128_000  # small pieces are written together
 _SHARD = TypeAdapter(Shard)
 
 
@@ -84,8 +84,7 @@ class WriteShards:
             for batches in padded_batches(store, run, segment.first_batch, self.chunking, self.length_key):
                 before = buffered.tell()
                 for pieces in padded_batch.encode_all(batches):
-                    header, footer = tfrecord.frame(pieces)
-                    buffered.writelines((header, *pieces, footer))
+                    tfrecord.write_record(buffered, pieces)
                 reporter.add(buffered.tell() - before, sum(len(batch.seq_tags) for batch in batches))
             buffered.flush()
         reporter.flush()

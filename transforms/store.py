@@ -132,7 +132,8 @@ class TagColumn:
     def take(self, rows: np.ndarray) -> list[bytes]:
         """The tags of some rows, [n]."""
         if self.numbers is not None:
-            return [b"%b%d" % (self.prefix, number) for number in self.numbers[rows].tolist()]
+            template = self.prefix.replace(b"%", b"%%") + b"%d"
+            return [template % number for number in self.numbers[rows].tolist()]
         assert self.text is not None and self.offsets is not None
         bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
         return [bytes(self.text[start:end]) for start, end in bounds]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import google_crc32c
 import numpy as np
 
 FRAME_BYTES = 16
+
+_SLICE_BYTES = 1 << 18
 
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
@@ -16,6 +19,25 @@ _CRC = struct.Struct("<I")
 
 class BrokenRecordError(ValueError):
     """The bytes are not an intact TFRecord; the message says at which byte and why."""
+
+
+def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
+    """Writes a record whose payload is the concatenation of ``pieces``.
+
+    Args:
+        file: Open for writing bytes.
+        pieces: bytes, or uint8 arrays [n] (google_crc32c takes no memoryviews).
+    """
+    length = struct.pack("<Q", sum(map(len, pieces)))
+    file.write(length + _CRC.pack(masked(google_crc32c.value(length))))
+    crc = 0
+    for piece in pieces:
+        # In slices, so that what one step has read the next still finds in the cache.
+        for start in range(0, len(piece), _SLICE_BYTES):
+            part = piece[start : start + _SLICE_BYTES]
+            crc = google_crc32c.extend(crc, part)
+            file.write(part)
+    file.write(_CRC.pack(masked(crc)))
 
 
 def frame(pieces: Sequence[bytes | np.ndarray]) -> tuple[bytes, bytes]:
