@@ -78,6 +78,7 @@ def _ingest_corpus(
     decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"])
     tasks = _tasks(splits, decisive)
     whole = fingerprint([task.fingerprint for task in tasks], options["max_rejected"])
+    files.remove(files.join(folder, PROGRESS))
     if _is_complete(folder, whole):
         console.say(f"ingest {name}: up to date")
         return
@@ -110,6 +111,7 @@ def _count_vocabs(
     tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
     whole = fingerprint([task.fingerprint for task in tasks])
     complete = all(files.exists(vocab_path(folder, key.name)) for key in keys)
+    files.remove(files.join(folder, PROGRESS))
     if complete and count_labels.counted_fingerprint(folder) == whole:
         return
     files.remove(files.join(folder, count_labels.SUMMARY_NAME))

@@ -184,6 +184,10 @@ class Config(CorpusDefaults):
     output: str = Field(description="folder or URL that everything is written to")
     seed: int = Field(1, description="of all that is random")
     num_epochs: int = Field(1, ge=1, description="epochs to train")
+    exchange: Annotated[str, BeforeValidator(_one_of(("gather", "shuffle")))] = Field(
+        "gather",
+        description="gather: workers read the store; shuffle: the runner's shuffle brings the sequences",
+    )
     model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
     save_interval: int = Field(1, ge=1, description="epochs between checkpoints")
     start_epoch: Annotated[Any, BeforeValidator(_start_epoch)] = Field(

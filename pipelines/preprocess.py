@@ -23,6 +23,7 @@ from transforms.manifest import Epoch, Manifest
 from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from transforms.plan_file import write_plan
 from transforms.shards import Segment, WriteShards, read_receipt
+from transforms.shuffle import ShuffleShards
 from transforms.store import Store
 from transforms.tasks import PARTS, PROGRESS, RunTasks
 
@@ -71,6 +72,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
     max_rejected = corpus_defaults(config, name)["max_rejected"]
+    files.remove(files.join(folder, PROGRESS))
     same = was is not None and was.fingerprint == planned.fingerprint and _all_there(folder, was)
     if same and sum(planned.counts.rejected.values()) <= max_rejected * planned.counts.read:
         console.say(f"preprocess {name}: up to date")
@@ -107,7 +109,10 @@ def _write_shards(
         for key, spec in store.manifest.data_keys.items()
         if spec.vocab is not None
     }
-    transform = RunTasks(open_segments, work, FinishEpochs(folder, vocabs), folder)
+    finish = FinishEpochs(folder, vocabs)
+    transform = RunTasks(open_segments, work, finish, folder)
+    if config.exchange == "shuffle":
+        transform = ShuffleShards(open_segments, work, finish, store.num_blocks)
     progress_folder = files.join(folder, PROGRESS)
     beam_runner.run(Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
-from transforms.store import Block, Store
+from transforms.manifest import ArraySpec
+from transforms.store import Block
 
 _LOOP_BYTES = 1024  # from so many bytes a sequence on, a copy each is faster than copying element by element
 _ELEMENTS = 1 << 15  # copied element by element at once: their positions stay in the cache
@@ -16,11 +18,34 @@ _ELEMENTS = 1 << 15  # copied element by element at once: their positions stay i
 _Group = tuple[Block, np.ndarray, np.ndarray]
 
 
-class Gatherer:
-    """Copies runs of frames from a store into flat buffers; keeps the buffers for the next call."""
+class SequenceSource(Protocol):
+    """Where sequences are: the store, or what a shuffle brought of it.
 
-    def __init__(self, store: Store):
-        self.store = store
+    Attributes:
+        data_keys: What the arrays are like.
+        lengths: Per data key the frames of every row, int32 [N].
+        block_starts: First row of every block, and N, int64 [blocks + 1].
+    """
+
+    @property
+    def data_keys(self) -> Mapping[str, ArraySpec]: ...  # noqa: D102
+
+    @property
+    def lengths(self) -> Mapping[str, np.ndarray]: ...  # noqa: D102
+
+    @property
+    def block_starts(self) -> np.ndarray: ...  # noqa: D102
+
+    def block(self, number: int) -> Block:
+        """A block's arrays and tags."""
+        ...
+
+
+class Gatherer:
+    """Copies runs of frames from a source into flat buffers; keeps the buffers for the next call."""
+
+    def __init__(self, source: SequenceSource):
+        self.source = source
         self._buffers: dict[str, np.ndarray] = {}
 
     def gather(
@@ -34,7 +59,7 @@ class Gatherer:
         """Padded arrays of consecutive batches, valid until the next call, and the tags of all entries.
 
         Args:
-            rows: Rows in the store of all entries, [n].
+            rows: Rows in the source of all entries, [n].
             starts: Per data key the first frame of every entry, [n].
             lengths: Per data key the frames of every entry, [n].
             batch_starts: First entry of every batch, and n, [batches + 1].
@@ -47,7 +72,7 @@ class Gatherer:
         within_batch = np.arange(len(rows)) - np.repeat(batch_starts[:-1], batch_seqs)
         groups = list(self._by_block(rows))
         batches: list[dict[str, np.ndarray]] = [{} for _ in batch_seqs]
-        for key, spec in self.store.manifest.data_keys.items():
+        for key, spec in self.source.data_keys.items():
             frame_size = int(np.prod(spec.feature_shape))
             sizes = longest[key] * frame_size
             edges = np.concatenate(([0], np.cumsum(batch_seqs * sizes)))
@@ -61,18 +86,18 @@ class Gatherer:
         return batches, _tags(groups, len(rows))
 
     def _by_block(self, rows: np.ndarray) -> Iterator[_Group]:
-        """Every block that the rows lie in; entries in the order of the store, which is read faster so."""
+        """Every block that the rows lie in; entries in the order of the source, which is read faster so."""
         order = np.argsort(rows)
-        numbers = np.searchsorted(self.store.block_starts, rows[order], "right") - 1
+        numbers = np.searchsorted(self.source.block_starts, rows[order], "right") - 1
         edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
         for first, last in pairwise(edges.tolist()):
             chosen, number = order[first:last], int(numbers[first])
-            yield self.store.block(number), chosen, rows[chosen] - self.store.block_starts[number]
+            yield self.source.block(number), chosen, rows[chosen] - self.source.block_starts[number]
 
     def _buffer(self, key: str, size: int) -> np.ndarray:
         held = self._buffers.get(key)
         if held is None or len(held) < size:
-            held = np.empty(size, self.store.manifest.data_keys[key].dtype)
+            held = np.empty(size, self.source.data_keys[key].dtype)
             self._buffers[key] = held
         return held[:size]
 

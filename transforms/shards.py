@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -16,7 +15,7 @@ from pydantic import TypeAdapter
 from transforms import files, padded_batch, tfrecord
 from transforms.chunk import Chunking, chunk_lengths, chunk_starts
 from transforms.errors import SeqmillError
-from transforms.gather import Gatherer
+from transforms.gather import Gatherer, SequenceSource
 from transforms.hashing_file import HashingFile
 from transforms.manifest import Shard
 from transforms.padded_batch import PaddedBatch
@@ -75,13 +74,26 @@ class WriteShards:
 
     def __call__(self, segment: Segment) -> None:
         """Writes the segment's shard and, last, its receipt."""
-        store = _open_store(self.store_folder, self.store_fingerprint)
-        reporter = Reporter(files.join(self.folder, PROGRESS))
+        store = open_store(self.store_folder, self.store_fingerprint)
         run = read_plan(self.folder, segment.epoch, segment.first_batch, segment.last_batch)
+        self.write(segment, run, store, run.seq_index)
+
+    def write(self, segment: Segment, run: BatchRun, source: SequenceSource, rows: np.ndarray) -> None:
+        """Writes a shard and its receipt.
+
+        Args:
+            segment: The shard to write.
+            run: Its batches.
+            source: Where their sequences are.
+            rows: Row in ``source`` of every entry of the run, [n].
+        """
+        reporter = Reporter(files.join(self.folder, PROGRESS))
         with files.write_atomically(files.join(self.folder, segment.file)) as file:
             sink = HashingFile(file)
             buffered = io.BufferedWriter(sink, _WRITE_BYTES)
-            for batches in padded_batches(store, run, segment.first_batch, self.chunking, self.length_key):
+            for batches in padded_batches(
+                source, rows, run, segment.first_batch, self.chunking, self.length_key
+            ):
                 before = buffered.tell()
                 for pieces in padded_batch.encode_all(batches):
                     tfrecord.write_record(buffered, pieces)
@@ -96,27 +108,33 @@ class WriteShards:
 
 
 def padded_batches(
-    store: Store, run: BatchRun, first_batch: int, chunking: Chunking, length_key: str
+    source: SequenceSource,
+    rows: np.ndarray,
+    run: BatchRun,
+    first_batch: int,
+    chunking: Chunking,
+    length_key: str,
 ) -> Iterator[list[PaddedBatch]]:
     """The batches of a run, padded, a few at a time; arrays are valid until the next are asked for.
 
     Args:
-        store: Where the sequences are.
+        source: Where the sequences are.
+        rows: Row in ``source`` of every entry of the run, [n].
         run: The batches.
         first_batch: ``batch_index`` of the first of them.
         chunking: How data keys are chunked.
         length_key: The data key that ``chunk_start`` refers to.
     """
-    gatherer = Gatherer(store)
-    whole = {key: column[run.seq_index] for key, column in store.lengths.items()}
+    gatherer = Gatherer(source)
+    whole = {key: column[rows] for key, column in source.lengths.items()}
     starts = {key: chunk_starts(key, column, run.chunk, chunking) for key, column in whole.items()}
     lengths = {key: chunk_lengths(key, column, run.chunk, chunking) for key, column in whole.items()}
     edges = run.batch_starts
     longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
-    for first, last in _windows(_padded_bytes(store, edges, longest)):
+    for first, last in _windows(_padded_bytes(source, edges, longest)):
         entries = slice(int(edges[first]), int(edges[last]))
         arrays, tags = gatherer.gather(
-            run.seq_index[entries],
+            rows[entries],
             {key: column[entries] for key, column in starts.items()},
             {key: column[entries] for key, column in lengths.items()},
             edges[first : last + 1] - edges[first],
@@ -134,6 +152,15 @@ def padded_batches(
             )
             for number, (start, end) in enumerate(bounds)
         ]
+
+
+@lru_cache(maxsize=2)
+def open_store(folder: str, fingerprint: str) -> Store:
+    """The store in a folder, opened once per process. Raises SeqmillError where it is another by now."""
+    store = Store(folder)
+    if store.manifest.fingerprint != fingerprint:
+        raise SeqmillError(f"{folder}: the store changed while its epochs were written; run again")
+    return store
 
 
 def shard_file_name(epoch: int, shard: int, num_shards: int) -> str:
@@ -157,9 +184,9 @@ def read_receipt(folder: str, segment: Segment) -> Shard | None:
     return None
 
 
-def _padded_bytes(store: Store, edges: np.ndarray, longest: dict[str, np.ndarray]) -> np.ndarray:
+def _padded_bytes(source: SequenceSource, edges: np.ndarray, longest: dict[str, np.ndarray]) -> np.ndarray:
     total = np.zeros(len(edges) - 1, np.int64)
-    for key, spec in store.manifest.data_keys.items():
+    for key, spec in source.data_keys.items():
         frame_bytes = int(np.prod(spec.feature_shape)) * np.dtype(spec.dtype).itemsize
         total += np.diff(edges) * longest[key] * frame_bytes
     return total
@@ -174,11 +201,3 @@ def _windows(batch_bytes: np.ndarray) -> Iterator[tuple[int, int]]:
             first, size = i, 0
         size += here
     yield first, len(batch_bytes)
-
-
-@lru_cache(maxsize=2)
-def _open_store(folder: str, fingerprint: str) -> Any:
-    store = Store(folder)
-    if store.manifest.fingerprint != fingerprint:
-        raise SeqmillError(f"{folder}: the store changed while its epochs were written; run again")
-    return store

@@ -158,13 +158,23 @@ class Store:
         ]
         self._places = [(i, j) for i, j, _ in rows]
         self.block_starts = np.cumsum([0, *(n for _, _, n in rows)])
-        self._files: dict[int, tuple[np.ndarray, Any]] = {}
+        self._files: dict[int, Any] = {}
         self._blocks: dict[int, Block] = {}
+
+    @property
+    def data_keys(self) -> Mapping[str, ArraySpec]:
+        """What the arrays are like."""
+        return self.manifest.data_keys
 
     @property
     def num_seqs(self) -> int:
         """Sequences in the store."""
         return int(self.block_starts[-1])
+
+    @property
+    def num_blocks(self) -> int:
+        """Record batches in the store, over all files."""
+        return len(self._places)
 
     @cached_property
     def _index(self) -> pa.Table:
@@ -194,7 +204,7 @@ class Store:
     def block(self, number: int) -> Block:
         """Record batch ``number`` of the store, counted over all files."""
         if number not in self._blocks:
-            self._blocks[number] = self._open_block(*self._places[number])
+            self._blocks[number] = self._open_block(number)
         return self._blocks[number]
 
     def tag(self, row: int) -> bytes:
@@ -219,12 +229,17 @@ class Store:
         start, end = block.offsets[row - self.block_starts[number] :][:2].astype(np.int64) * frame_size
         return block.elements[start:end].reshape(-1, *shape)
 
-    def _open_block(self, file_number: int, batch_number: int) -> Block:
-        entry = self.manifest.files[file_number]
+    def record_batch(self, number: int) -> pa.RecordBatch:
+        """Record batch ``number`` as Arrow has it, mapped."""
+        file_number, batch_number = self._places[number]
         if file_number not in self._files:
-            self._files[file_number] = self._open_file(entry)
-        batch = self._files[file_number][1].get_batch(batch_number)
-        keys = {key: _key_block(batch[key], spec) for key, spec in self.manifest.data_keys.items()}
+            self._files[file_number] = self._open_file(self.manifest.files[file_number])
+        return self._files[file_number].get_batch(batch_number)
+
+    def _open_block(self, number: int) -> Block:
+        entry = self.manifest.files[self._places[number][0]]
+        batch = self.record_batch(number)
+        keys = {key: key_block(batch[key], spec) for key, spec in self.manifest.data_keys.items()}
         if self.manifest.has_tags:
             _, offsets, text = batch["seq_tag"].buffers()
             tags = TagColumn(b"", None, memoryview(text), np.frombuffer(offsets, np.int32))
@@ -234,13 +249,13 @@ class Store:
             )
         return Block(keys, tags)
 
-    def _open_file(self, entry: StoreFile) -> tuple[np.ndarray, Any]:
+    def _open_file(self, entry: StoreFile) -> Any:
         path = files.join(self.folder, entry.file)
         try:
             mapped = files.map_bytes(path)
             if len(mapped) != entry.bytes:
                 raise SeqmillError(f"{path}: {len(mapped)} bytes, but the manifest says {entry.bytes}")
-            return mapped, pa.ipc.open_file(pa.py_buffer(mapped))
+            return pa.ipc.open_file(pa.py_buffer(mapped))
         except FileNotFoundError:
             raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
         except pa.ArrowInvalid as error:
@@ -275,7 +290,8 @@ def _tag_prefix(entry: StoreFile) -> bytes:
     return f"{files.name(entry.source)}:".encode()
 
 
-def _key_block(column: Any, spec: ArraySpec) -> KeyBlock:
+def key_block(column: Any, spec: ArraySpec) -> KeyBlock:
+    """A column of sequences of a record batch, without copying."""
     values = column.values
     if spec.feature_shape:
         values = values.values

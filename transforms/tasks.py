@@ -51,11 +51,17 @@ class RunTasks(beam.PTransform):
         self.finish = finish
         self.folder = folder
 
-    def expand(self, pbegin: Any) -> Any:  # noqa: D102
+    def outcomes(self, pbegin: Any) -> Any:
+        """Does every task; a collection of their outcomes."""
         return (
             pbegin
             | "Tasks" >> beam.Create(self.tasks, reshuffle=True)
-            | "Work" >> beam.Map(_attempt, self.work, self.folder).with_output_types(Outcome)
+            | "Work" >> beam.Map(_attempt_task, self.work, self.folder).with_output_types(Outcome)
+        )
+
+    def expand(self, pbegin: Any) -> Any:  # noqa: D102
+        return (
+            self.outcomes(pbegin)
             # Not CombineGlobally: for the side input of its default value DaskRunner does all work twice.
             | "Pair" >> beam.Map(_pair).with_output_types(tuple[int, Outcome])
             | "Collect" >> beam.GroupByKey()
@@ -78,16 +84,21 @@ def clear_failure(folder: str) -> None:
     files.remove(files.join(folder, FAILURE_NAME))
 
 
-def _attempt(task: Any, work: Callable[[Any], None], folder: str) -> Outcome:
+def attempt(index: int, work: Callable[[], None], folder: str) -> Outcome:
+    """Does the work of task ``index``; failures that a user can mend become its outcome."""
     try:
-        work(task)
+        work()
     except SeqmillError as error:
-        return Outcome(task.index, str(error))
+        return Outcome(index, str(error))
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
-        return Outcome(task.index, _cannot_write(error, folder))
-    return Outcome(task.index)
+        return Outcome(index, _cannot_write(error, folder))
+    return Outcome(index)
+
+
+def _attempt_task(task: Any, work: Callable[[Any], None], folder: str) -> Outcome:
+    return attempt(task.index, lambda: work(task), folder)
 
 
 def _pair(outcome: Outcome) -> tuple[int, Outcome]:
