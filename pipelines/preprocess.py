@@ -18,7 +18,13 @@ from transforms import files, manifest
 from transforms.errors import SeqmillError
 from transforms.finish_epochs import FinishEpochs, write_planned
 from transforms.finish_store import REJECTED, check_rejected
-from transforms.layout import EpochLayout, lay_out, planned_manifest, select_sequences
+from transforms.layout import (
+    EpochLayout,
+    corpus_fingerprint,
+    lay_out,
+    planned_manifest,
+    select_sequences,
+)
 from transforms.manifest import Epoch, Manifest
 from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from transforms.plan_file import write_plan
@@ -57,26 +63,23 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
 def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> None:
     store, options = Store(store_folder(config, name)), epoch_options(config, name)
     folder = epochs_folder(config, name)
+    was = manifest.read(folder) if files.exists(files.join(folder, manifest.FILE_NAME)) else None
+    if was is not None and was.fingerprint == corpus_fingerprint(store, options) and _all_there(folder, was):
+        console.say(f"preprocess {name}: up to date")
+        return
     selection = select_sequences(store, options)
     epochs: list[Epoch] = []
     segments: list[Segment] = []
     oversized = 0
-    console.say(f"plan {name}: {options.num_epochs} epochs of {len(selection.rows):,} sequences")
-    was = manifest.read(folder) if files.exists(files.join(folder, manifest.FILE_NAME)) else None
+    console.say(f"plan {name}: epochs 1 to {options.num_epochs} of {len(selection.rows):,} sequences")
     for layout in lay_out(store, selection, options):
         _write_plan_if_new(folder, layout, was)
         epochs.append(layout.entry)
         segments += layout.segments
         oversized = max(oversized, layout.plan.oversized)
-    planned = planned_manifest(store, selection, options, epochs, segments)
+    planned = planned_manifest(store, selection, options, epochs)
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
-    max_rejected = corpus_defaults(config, name)["max_rejected"]
-    files.remove(files.join(folder, PROGRESS))
-    same = was is not None and was.fingerprint == planned.fingerprint and _all_there(folder, was)
-    if same and sum(planned.counts.rejected.values()) <= max_rejected * planned.counts.read:
-        console.say(f"preprocess {name}: up to date")
-        return
     files.remove(files.join(folder, manifest.FILE_NAME))
     files.remove_temporaries(folder)
     _write_rejected(config, name, store, selection, planned)

@@ -73,9 +73,7 @@ def select_sequences(store: Store, options: EpochOptions) -> Selection:
 def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterator[EpochLayout]:
     """Plans every epoch that is to be written and lays it out, one after another."""
     index = 0
-    content = fingerprint(
-        [(file.xxh128, files.name(file.source), file.first_position) for file in store.manifest.files]
-    )
+    content = _content(store)
     for epoch in range(1, options.num_epochs + 1):
         plan = plan_epoch(selection, options, epoch)
         if not plan.num_batches:
@@ -89,23 +87,26 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
         yield EpochLayout(plan, batch_bytes, segments)
 
 
+def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
+    """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
+    return fingerprint(_content(store), describe(options), options.num_shards, options.shard_size)
+
+
 def planned_manifest(
-    store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch], segments: list[Segment]
+    store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch]
 ) -> Manifest:
     """The manifest that a run will write, but for the shards' hashes."""
     ingested = store.manifest.counts
     rejected = dict(ingested.rejected)
     if len(selection.disagreeing):
         rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
-    counts = Counts(ingested.read, len(selection.rows), selection.dropped, rejected, ingested.converted)
-    described = describe(options)
     return Manifest(
         format=FORMAT,
-        fingerprint=fingerprint([segment.fingerprint for segment in segments], asdict(counts), described),
+        fingerprint=corpus_fingerprint(store, options),
         corpus=store.manifest.corpus,
-        options=described,
+        options=describe(options),
         data_keys=store.manifest.data_keys,
-        counts=counts,
+        counts=Counts(ingested.read, len(selection.rows), selection.dropped, rejected, ingested.converted),
         epochs=tuple(layouts),
     )
 
@@ -127,6 +128,13 @@ def describe(options: EpochOptions) -> dict[str, Any]:
         "seed": options.seed,
         "fixed_random_seed": options.fixed_random_seed,
     }
+
+
+def _content(store: Store) -> str:
+    """A fingerprint of what the store holds, whatever it was made from."""
+    manifest = store.manifest
+    parts = [(file.xxh128, files.name(file.source), file.first_position) for file in manifest.files]
+    return fingerprint(parts, asdict(manifest.counts), manifest.data_keys)
 
 
 def _segments(
