@@ -169,7 +169,8 @@ def _local_runner(options: PipelineOptions, job: Job, flags: Sequence[str]) -> F
         return FnApiRunner()
     # The runner's own multi_processing mode fixes the worker's command; any other mode takes ours.
     direct.direct_running_mode = "in_memory"
-    command = f"{sys.executable} -m pipelines.local_worker"
+    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends its workers.
+    command = f"trap '' INT; exec {sys.executable} -m pipelines.local_worker"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 

@@ -64,7 +64,9 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
     store, options = Store(store_folder(config, name)), epoch_options(config, name)
     folder = epochs_folder(config, name)
     was = manifest.read(folder) if files.exists(files.join(folder, manifest.FILE_NAME)) else None
-    if was is not None and was.fingerprint == corpus_fingerprint(store, options) and _all_there(folder, was):
+    files.remove(files.join(folder, PROGRESS))
+    same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
+    if was is not None and same and _all_there(folder, was) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
         return
     selection = select_sequences(store, options)
@@ -137,6 +139,11 @@ def _all_there(folder: str, was: Manifest) -> bool:
             if not files.exists(path) or files.size(path) != shard.bytes:
                 return False
     return True
+
+
+def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
+    max_rejected: float = corpus_defaults(config, name)["max_rejected"]
+    return sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
 
 
 def _write_rejected(config: Config, name: str, store: Store, selection: Selection, planned: Manifest) -> None:

@@ -44,16 +44,12 @@ def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: in
     for folder, batches in _sources(path, epoch, first_batch):
         content = manifest.read(folder)
         vocabs = _vocabs(folder, content)
-        shown = 0
         for batch in islice(batches, num_batches):
-            shown += 1
             console.print(_headline(content, batch))
             for row in range(min(num_seqs, len(batch.seq_tags))):
                 console.print(_sequence(content, vocabs, batch, row))
             if len(batch.seq_tags) > num_seqs:
                 console.print(f"  … and {len(batch.seq_tags) - num_seqs} more")
-        if not shown:
-            raise UsageError(f"{path}: no batch {first_batch}")
 
 
 def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Iterator[PaddedBatch]]]:
@@ -64,14 +60,19 @@ def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Ite
         shards = [shard for entry in content.epochs for shard in entry.shards if shard.file == name]
         if not shards:
             raise SeqmillError(f"{path}: the manifest in {folder} does not name it")
+        if first_batch >= shards[0].num_batches:
+            raise UsageError(f"{path}: no batch {first_batch}; it has {shards[0].num_batches}")
         yield folder, islice(read_shard(folder, content, shards[0]), first_batch, None)
         return
+    found = 0
     for folder in corpus_folders(path):
         content = manifest.read(folder)
-        stored = {entry.epoch: entry for entry in content.epochs}
-        if epoch not in stored:
-            raise UsageError(f"{folder}: no epoch {epoch}; it has 1 to {max(stored)}")
-        yield folder, read_epoch(folder, content, stored[epoch], first_batch)
+        for entry in content.epochs:
+            if entry.epoch == epoch and entry.num_batches > first_batch:
+                found += 1
+                yield folder, read_epoch(folder, content, entry, first_batch)
+    if not found:
+        raise UsageError(f"{path}: no batch {first_batch} in an epoch {epoch}")
 
 
 def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:

@@ -202,7 +202,9 @@ def write_atomically(path: str) -> Iterator[Any]:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(parent(path))
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # a full disk does not say where it is
         temporary.unlink(missing_ok=True)
         raise
 

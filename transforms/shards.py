@@ -88,6 +88,8 @@ class WriteShards:
             rows: Row in ``source`` of every entry of the run, [n].
         """
         reporter = Reporter(files.join(self.folder, PROGRESS))
+        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
+        files.remove(receipt_path(self.folder, segment))
         with files.write_atomically(files.join(self.folder, segment.file)) as file:
             sink = HashingFile(file)
             buffered = io.BufferedWriter(sink, _WRITE_BYTES)

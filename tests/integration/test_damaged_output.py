@@ -1,0 +1,251 @@
+"""``verify`` finds damage of every kind and names the first wrong thing; ``show`` and reruns cope with it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import xxhash
+from seqmill_runs import Seqmill, tree, write_config, write_jsonl
+
+DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}}
+SHARD = "epochs/train/epoch-0001/batches-00000-of-00002.tfrecord"
+OTHER = "epochs/train/epoch-0001/batches-00001-of-00002.tfrecord"
+MANIFEST = "epochs/train/manifest.json"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    records = [{"x": list(range(1 + i % 7)), "y": "abcdefg"[: 1 + i % 5]} for i in range(40)]
+    write_jsonl(folder / "a.jsonl", records)
+    config = write_config(
+        folder,
+        DATA,
+        {"train": {"format": "jsonl", "files": ["a.jsonl"]}},
+        batch_size=20,
+        max_seqs=6,
+        max_seq_length={"x": 6},
+        seq_ordering="random",
+        num_epochs=4,
+        partition_epoch=2,
+        num_shards=2,
+    )
+
+    class Silent:
+        def readouterr(self):
+            return type("Captured", (), {"out": "", "err": ""})
+
+    Seqmill(Silent()).succeeds("preprocess", config)
+    return folder
+
+
+@pytest.fixture
+def output(written, tmp_path):
+    """A copy of a written output, to be damaged."""
+    for name in ("a.jsonl", "config.toml"):
+        shutil.copy2(written / name, tmp_path)
+    shutil.copytree(written / "out", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def flip_byte(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def edit_manifest(output: Path, edit, name: str = MANIFEST) -> None:
+    content = json.loads((output / name).read_text())
+    edit(content)
+    (output / name).write_text(json.dumps(content))
+
+
+def seal(output: Path, shard: str = SHARD) -> None:
+    """Puts a changed shard's size and hash into the manifest, as one who wants to deceive would."""
+    content = (output / shard).read_bytes()
+
+    def edit(manifest):
+        entry = next(s for e in manifest["epochs"] for s in e["shards"] if shard.endswith(s["file"]))
+        entry["bytes"], entry["xxh128"] = len(content), xxhash.xxh3_128(content).hexdigest()
+
+    edit_manifest(output, edit)
+
+
+def test_undamaged_output_is_right(output, seqmill):
+    for path in (output, output / "epochs", output / "epochs/train"):
+        ended = seqmill.succeeds("verify", path)
+        assert "epochs/train: right: epochs 4, shards 8, compared with the store" in ended.err
+    shutil.rmtree(output / "store")
+    assert "compared" not in seqmill.succeeds("verify", output).err
+
+
+def expect_wrong(seqmill, output: Path, *places: str) -> None:
+    ended = seqmill("verify", output)
+    assert ended.code == 1, ended.err
+    ended.names(*places)
+
+
+@pytest.mark.parametrize("position", [0, 9, 14, 100, -3])
+def test_flipped_byte(output, seqmill, position):
+    flip_byte(output / SHARD, position)
+    expect_wrong(seqmill, output, SHARD, "xxh128")
+    seal(output)
+    expect_wrong(seqmill, output, SHARD, "byte 0" if position >= 0 else "wrong CRC of the record")
+
+
+def test_deleted_shard(output, seqmill):
+    (output / OTHER).unlink()
+    expect_wrong(seqmill, output, OTHER, "is not there")
+    seqmill("show", output / "epochs/train", "--num_batches=1000").names(OTHER, "is not there")
+
+
+def test_truncated_shard(output, seqmill):
+    content = (output / SHARD).read_bytes()
+    (output / SHARD).write_bytes(content[:-10])
+    expect_wrong(seqmill, output, SHARD)
+    seal(output)
+    expect_wrong(seqmill, output, SHARD, "cut short")
+    (output / SHARD).write_bytes(b"")
+    seal(output)
+    expect_wrong(seqmill, output, "epoch-0001/batches-00000-of-00002.tfrecord: batches: found 0")
+
+
+def test_swapped_shards(output, seqmill):
+    one, other = (output / SHARD).read_bytes(), (output / OTHER).read_bytes()
+    (output / SHARD).write_bytes(other)
+    (output / OTHER).write_bytes(one)
+    expect_wrong(seqmill, output, SHARD, "xxh128")
+    seal(output, SHARD)
+    seal(output, OTHER)
+    expect_wrong(seqmill, output, SHARD, "batch_index")
+
+
+def test_shard_of_another_epoch(output, seqmill):
+    second = SHARD.replace("epoch-0001", "epoch-0002")
+    (output / SHARD).write_bytes((output / second).read_bytes())
+    (output / OTHER).write_bytes((output / OTHER.replace("epoch-0001", "epoch-0002")).read_bytes())
+    seal(output, SHARD)
+    seal(output, OTHER)
+    second_epoch = json.loads((output / MANIFEST).read_text())["epochs"][1]
+
+    def edit(manifest):
+        shards = manifest["epochs"][0]["shards"]
+        for shard, other in zip(shards, second_epoch["shards"], strict=True):
+            shard["num_batches"] = other["num_batches"]
+        manifest["epochs"][0] = {**second_epoch, "epoch": 1, "shards": shards}
+
+    edit_manifest(output, edit)
+    expect_wrong(seqmill, output, "epochs 1 to 2: sequence", "occurs more than once")
+
+
+EDITS = {
+    "batches of an epoch": (lambda m: m["epochs"][1].update(num_batches=99), "epoch 2: batches: found"),
+    "sequences of an epoch": (lambda m: m["epochs"][1].update(num_seqs=99), "epoch 2: sequences: found"),
+    "chunks of an epoch": (lambda m: m["epochs"][1].update(num_chunks=99), "epoch 2: chunks: found"),
+    "frames": (lambda m: m["epochs"][0]["num_frames"].update(x=99), "epoch 1: frames of x: found"),
+    "padded frames": (lambda m: m["epochs"][0]["padded_frames"].update(y=99), "padded frames of y: found"),
+    "batches of a shard": (lambda m: m["epochs"][0]["shards"][0].update(num_batches=1), "batches: found"),
+    "bytes of a shard": (lambda m: m["epochs"][0]["shards"][0].update(bytes=1), "the manifest says 1"),
+    "kept": (lambda m: m["counts"].update(kept=99), "99 kept"),
+    "read and kept": (
+        lambda m: m["counts"].update(kept=m["counts"]["kept"] + 1, read=m["counts"]["read"] + 1),
+        "were kept",
+    ),
+    "read and dropped": (
+        lambda m: m["counts"].update(
+            read=m["counts"]["read"] + 1,
+            dropped={"max_seq_length:x": m["counts"]["dropped"]["max_seq_length:x"] + 1},
+        ),
+        "sequences read: found 41, expected 40",
+    ),
+    "one epoch less": (lambda m: m["epochs"].pop(), "epochs 1, 2, 3, expected 1 to 4"),
+    "no epochs": (lambda m: m["epochs"].clear(), "epochs none, expected 1 to 4"),
+    "tighter batch_size": (lambda m: m["options"]["batch_size"].update(x=8), "over batch_size = 8"),
+    "tighter max_seqs": (lambda m: m["options"].update(max_seqs=2), "over max_seqs = 2"),
+    "tighter max_seq_length": (
+        lambda m: m["options"]["max_seq_length"].update(x=3),
+        "breaks max_seq_length:x",
+    ),
+    "missing option": (lambda m: m["options"].pop("length_key"), "unusable options"),
+    "option of another type": (lambda m: m["options"].update(chunking=3), "unusable options"),
+    "unknown data key": (lambda m: m["options"].update(length_key="z"), "no data key z"),
+    "format": (lambda m: m.update(format="seqmill.batches/9"), "seqmill.batches/9"),
+    "missing part": (lambda m: m.pop("counts"), "counts"),
+    "path outside": (
+        lambda m: m["epochs"][0]["shards"][0].update(file="../../../a.jsonl"),
+        "leads outside the folder",
+    ),
+    "absolute path": (
+        lambda m: m["epochs"][0]["shards"][0].update(file="/etc/passwd"),
+        "leads outside the folder",
+    ),
+    "URL": (lambda m: m["epochs"][0]["shards"][0].update(file="memory://x"), "leads outside the folder"),
+    "vocabulary outside": (
+        lambda m: m["data_keys"]["y"].update(vocab="../../vocab/y.txt"),
+        "leads outside the folder",
+    ),
+    "number of labels": (
+        lambda m: m["data_keys"]["y"].update(num_labels=3),
+        "y.txt: labels: found 7, expected 3",
+    ),
+    "data key of another dtype": (lambda m: m["data_keys"]["x"].update(dtype="<i8"), "batch"),
+    "feature shape": (lambda m: m["data_keys"]["x"].update(feature_shape=[2]), "shape of x"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), EDITS.values(), ids=EDITS)
+def test_edited_manifest(output, seqmill, edit, message):
+    edit_manifest(output, edit)
+    expect_wrong(seqmill, output, "epochs/train", message)
+
+
+def test_manifest_that_is_no_json_or_gone(output, seqmill):
+    (output / MANIFEST).write_text("{")
+    expect_wrong(seqmill, output, MANIFEST, "not valid JSON")
+    (output / MANIFEST).unlink()
+    expect_wrong(seqmill, output, "epochs/train: no manifest.json: incomplete")
+    seqmill("show", output).names("epochs/train: no manifest.json: incomplete")
+    seqmill("show", output / SHARD).names("epochs/train: no manifest.json: incomplete")
+
+
+def test_missing_vocabulary(output, seqmill):
+    (output / "epochs/train/vocab/y.txt").unlink()
+    expect_wrong(seqmill, output, "epochs/train/vocab/y.txt", "is not there")
+    seqmill("show", output).names("epochs/train/vocab/y.txt")
+
+
+def test_damaged_store_beside_the_epochs(output, seqmill):
+    flip_byte(output / "store/train/sequences-00000.arrow", 400)
+    expect_wrong(seqmill, output, "store/train/sequences-00000.arrow", "xxh128")
+    flip_byte(output / "store/train/sequences-00000.arrow", 400)
+    (output / "store/train/lengths.arrow").unlink()
+    expect_wrong(seqmill, output, "store/train/lengths.arrow")
+
+
+CUT = [SHARD, "store/train/lengths.arrow", "store/train/sequences-00000.arrow"]
+GONE = [*CUT, "epochs/train/vocab/y.txt", "store/train/vocab/y.txt", "vocab/y.txt", MANIFEST]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_gone"),
+    [*((name, True) for name in (*GONE, "store/train/manifest.json")), *((name, False) for name in CUT)],
+)
+def test_rerun_restores_what_is_gone_or_cut_short(written, seqmill, name, is_gone):
+    output, config = written / "out", written / "config.toml"
+    before = tree(output)
+    if is_gone:
+        (output / name).unlink()
+    else:
+        (output / name).write_bytes((output / name).read_bytes()[:-1])
+    seqmill.succeeds("preprocess", config)
+    assert tree(output) == before
+    assert "preprocess train: up to date" in seqmill.succeeds("preprocess", config).err
+
+
+def test_moved_output_and_corpus_are_up_to_date(output, seqmill):
+    before = tree(output)
+    ended = seqmill.succeeds("preprocess", output.parent / "config.toml")
+    assert "ingest train: up to date" in ended.err
+    assert "preprocess train: up to date" in ended.err
+    assert tree(output) == before

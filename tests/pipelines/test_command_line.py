@@ -1,0 +1,67 @@
+"""Commands, help and exit codes; whole runs are in tests/integration."""
+
+import pytest
+
+from pipelines.main import main
+from pipelines.options import Config
+
+
+def ends(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    captured = capsys.readouterr()
+    return end.value.code, captured.out, captured.err
+
+
+def test_help_names_the_commands(capsys):
+    code, out, _ = ends(capsys, "--help")
+    assert code == 0
+    for command in ("ingest", "plan", "preprocess", "verify", "show"):
+        assert command in out
+
+
+@pytest.mark.parametrize("command", ["ingest", "plan", "preprocess"])
+def test_help_of_a_command_explains_every_option(capsys, command):
+    code, out, _ = ends(capsys, command, "--help")
+    assert code == 0
+    for name, field in Config.model_fields.items():
+        assert field.description
+        if name not in ("data", "corpus"):
+            assert f"--{name} VALUE" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["plann", "x"], "invalid choice: 'plann'"),
+        (["plan"], "CONFIG"),
+        (["plan", "none.toml"], "none.toml: no such configuration file"),
+        (["plan", "."], ".: no such configuration file"),
+        (["plan", "none.toml", "other.toml"], "other.toml: unexpected argument"),
+        (["plan", "none.toml", "-x"], "-x: unexpected argument"),
+        (["plan", "none.toml", "--bath_size=3"], "--bath_size: unknown option; did you mean --batch_size?"),
+        (["plan", "none.toml", "--runer=x"], "--runer: unknown option; did you mean --runner?"),
+        (["plan", "none.toml", "--runner=no.such.Runner"], "--runner=no.such.Runner: cannot be imported"),
+        (["verify", "x", "--jsno"], "--jsno: unknown option"),
+        (["show", ".", "--bach=3"], "--bach=3: unknown option; did you mean --batch?"),
+        (["show", ".", "--batch=-3"], "--batch: found -3; expected a number of at least 0"),
+        (["show", ".", "--num_batches=0"], "--num_batches: found 0"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_says_what_is_wrong(capsys, arguments, message):
+    code, _, err = ends(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_folders_without_batches(capsys, tmp_path, command):
+    assert ends(capsys, command, str(tmp_path / "none"))[::2] == (
+        1,
+        f"seqmill: {tmp_path}/none: no such folder\n",
+    )
+    code, _, err = ends(capsys, command, str(tmp_path))
+    assert code == 1
+    assert f"{tmp_path}: no manifest.json: incomplete" in err

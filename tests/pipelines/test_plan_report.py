@@ -1,0 +1,65 @@
+"""Figures of a plan for people and programs."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram, print_reports
+
+EPOCH = EpochReport(
+    epoch=1,
+    num_batches=1234,
+    num_seqs=5000,
+    num_chunks=5000,
+    num_frames={"data": 75_000},
+    padded_frames={"data": 100_000},
+    padding={"data": 0.25},
+    smallest_batch=1,
+    largest_batch=9,
+    mean_batch=4.05,
+    num_shapes=17,
+    num_shards=2,
+    bytes=1_000_000,
+    oversized=3,
+)
+REPORT = CorpusReport(
+    corpus="train",
+    read=5007,
+    kept=5000,
+    dropped={"max_seq_length:x": 5},
+    rejected={"not valid JSON": 2},
+    length_key="data",
+    lengths=(HistogramBin(1, 10, 4000), HistogramBin(11, 20, 1000)),
+    epochs=(EPOCH,),
+)
+
+
+@pytest.mark.parametrize("lengths", [[5], [3, 3, 3], [1, 100], list(range(1, 38)), [7, 1, 2_000_000_000]])
+def test_histogram_counts_every_length_once_in_at_most_ten_bins(lengths):
+    array = np.array(lengths, np.int32)
+    bins = histogram(array)
+    assert 1 <= len(bins) <= 10
+    assert bins[0].shortest == array.min()
+    assert bins[-1].longest == array.max()
+    assert all(a.longest + 1 == b.shortest for a, b in itertools.pairwise(bins))
+    assert [b.num_seqs for b in bins] == [
+        sum(b.shortest <= length <= b.longest for length in lengths) for b in bins
+    ]
+
+
+def test_tables_hold_every_figure(capsys):
+    print_reports([REPORT])
+    text = capsys.readouterr().out
+    for part in (
+        "corpus train: 5,007 read, 5,000 kept, 5 dropped (max_seq_length:x), 2 rejected (not valid JSON)",
+        "1,234", "75,000", "25.0%", "1/4.0/9", "17", "1,000,000", "oversized", "4,000 ██████████",
+    ):  # fmt: skip
+        assert part in text
+    assert "chunks" not in text
+
+
+def test_chunks_are_shown_where_sequences_are_chunked(capsys):
+    chunked = EpochReport(**{**vars(EPOCH), "num_chunks": 9999})
+    print_reports([CorpusReport(**{**vars(REPORT), "epochs": (chunked,)})])
+    assert "9,999" in capsys.readouterr().out
