@@ -28,10 +28,12 @@ def bytes_feature_prefix(key: str, num_bytes: int) -> bytes:
 
 def bytes_list_feature(key: str, values: list[bytes]) -> bytes:
     """Feature ``key`` with a list of (short) bytes values."""
-    short = _SHORT_FIELD_HEADERS
-    encoded = b"".join(
-        [(short[len(value)] if len(value) < 0x80 else _field_header(len(value))) + value for value in values]
-    )
+    sizes = list(map(len, values))
+    headers = _SHORT_FIELD_HEADERS
+    if max(sizes, default=0) < len(headers):
+        encoded = b"".join([headers[size] + value for size, value in zip(sizes, values, strict=True)])
+    else:
+        encoded = b"".join([_field_header(len(value)) + value for value in values])
     return _list_prefix(key, _BYTES_LIST, len(encoded)) + encoded
 
 

@@ -103,11 +103,12 @@ class Gatherer:
 
 
 def _tags(groups: list[_Group], num_entries: int) -> list[bytes]:
-    tags = [b""] * num_entries
-    for block, chosen, local in groups:
-        for place, tag in zip(chosen.tolist(), block.tags.take(local), strict=True):
-            tags[place] = tag
-    return tags
+    tags: list[bytes] = []
+    for block, _, local in groups:
+        tags += block.tags.take(local)
+    place = np.empty(num_entries, np.int64)
+    place[np.concatenate([chosen for _, chosen, _ in groups])] = np.arange(num_entries)
+    return [tags[i] for i in place.tolist()]
 
 
 def _copy(
@@ -155,9 +156,14 @@ def _copy_elements(
     first, done = 0, 0
     while first < len(sizes):
         last = max(first + 1, int(np.searchsorted(ends, done + _ELEMENTS, "right")))
-        here, end = slice(first, last), int(ends[last - 1])
-        within = np.arange(done, end)
-        before = ends[here] - sizes[here]
-        copied = elements[np.repeat(sources[here] - before, sizes[here]) + within]
-        buffer[np.repeat(places[here] - before, sizes[here]) + within] = copied
-        first, done = last, end
+        here, done = slice(first, last), int(ends[last - 1])
+        buffer[_runs(places[here], sizes[here])] = elements[_runs(sources[here], sizes[here])]
+        first = last
+
+
+def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The numbers of runs of ``sizes`` (each at least 1) that begin at ``starts``, behind one another."""
+    steps = np.ones(int(sizes.sum()), np.int64)
+    steps[0] = starts[0]
+    steps[np.cumsum(sizes[:-1])] = starts[1:] - (starts[:-1] + sizes[:-1] - 1)
+    return np.cumsum(steps, out=steps)

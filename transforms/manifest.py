@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from transforms import files
-from transforms.errors import SeqmillError
+from transforms.manifest_file import read_checked
 
 FORMAT = "seqmill.batches/1"
 FILE_NAME = "manifest.json"
@@ -118,22 +118,8 @@ def read(folder: str, name: str = FILE_NAME) -> Manifest:
         SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
             format version, or names files outside the folder.
     """
-    path = files.join(folder, name)
-    try:
-        content = files.read_json(path)
-    except FileNotFoundError:
-        raise SeqmillError(
-            f"{folder}: no {name}: incomplete, or no batches at all (run `seqmill preprocess`)"
-        ) from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise SeqmillError(f"{path}: format is {found!r}, expected {FORMAT!r}")
-    try:
-        manifest = _ADAPTER.validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SeqmillError(f"{path}: {where}: {first['msg']}") from None
+    hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
+    manifest: Manifest = read_checked(files.join(folder, name), _ADAPTER, FORMAT, hint)
     for epoch in manifest.epochs:
         for shard in epoch.shards:
             files.inside(folder, shard.file)

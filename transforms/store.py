@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.manifest import ArraySpec, Counts
+from transforms.manifest_file import read_checked
 
 FORMAT = "seqmill.store/1"
 FILE_NAME = "manifest.json"
@@ -87,21 +88,10 @@ def write_manifest(folder: str, manifest: StoreManifest) -> None:
     files.write_json(files.join(folder, FILE_NAME), _ADAPTER.dump_python(manifest, mode="json"))
 
 
-def read_manifest(folder: str, name: str = FILE_NAME) -> StoreManifest:
+def read_manifest(folder: str) -> StoreManifest:
     """The manifest of a store folder. Raises SeqmillError where there is none or it is not valid."""
-    path = files.join(folder, name)
-    try:
-        content = files.read_json(path)
-    except FileNotFoundError:
-        raise SeqmillError(
-            f"{folder}: no {name}: incomplete, or no sequence store (run `seqmill ingest`)"
-        ) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise SeqmillError(f"{path}: not a manifest of format {FORMAT!r}")
-    try:
-        manifest = _ADAPTER.validate_python(content)
-    except ValidationError as error:
-        raise SeqmillError(f"{path}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+    hint = "incomplete, or no sequence store (run `seqmill ingest`)"
+    manifest: StoreManifest = read_checked(files.join(folder, FILE_NAME), _ADAPTER, FORMAT, hint)
     for entry in manifest.files:
         files.inside(folder, entry.file)
     return manifest

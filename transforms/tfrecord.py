@@ -28,8 +28,14 @@ def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
         file: Open for writing bytes.
         pieces: bytes, or uint8 arrays [n] (google_crc32c takes no memoryviews).
     """
-    length = struct.pack("<Q", sum(map(len, pieces)))
-    file.write(length + _CRC.pack(masked(google_crc32c.value(length))))
+    num_bytes = sum(map(len, pieces))
+    length = struct.pack("<Q", num_bytes)
+    header = length + _CRC.pack(masked(google_crc32c.value(length)))
+    if num_bytes <= _SLICE_BYTES:
+        payload = b"".join(pieces)  # type: ignore[arg-type]
+        file.write(b"".join((header, payload, _CRC.pack(masked(google_crc32c.value(payload))))))
+        return
+    file.write(header)
     crc = 0
     for piece in pieces:
         # In slices, so that what one step has read the next still finds in the cache.
@@ -38,19 +44,6 @@ def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
             crc = google_crc32c.extend(crc, part)
             file.write(part)
     file.write(_CRC.pack(masked(crc)))
-
-
-def frame(pieces: Sequence[bytes | np.ndarray]) -> tuple[bytes, bytes]:
-    """The bytes that go before and after a record whose payload is the concatenation of ``pieces``.
-
-    Args:
-        pieces: bytes, or uint8 arrays [n] (google_crc32c takes no memoryviews).
-    """
-    length = struct.pack("<Q", sum(len(piece) for piece in pieces))
-    crc = 0
-    for piece in pieces:
-        crc = google_crc32c.extend(crc, piece)
-    return length + _CRC.pack(masked(google_crc32c.value(length))), _CRC.pack(masked(crc))
 
 
 def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.ndarray]]:

@@ -20,16 +20,15 @@ def written(output, key):
 
 
 def tfrecord_file(records):
-    content = b""
+    file = io.BytesIO()
     for record in records:
         features = [
             example.int64_list_feature("ids", np.array(record["ids"])),
             example.bytes_list_feature("text", [record["text"].encode()]),
         ]
         pieces = [example.features_prefix(sum(map(len, features))), *features]
-        header, footer = tfrecord.frame(pieces)
-        content += b"".join([header, *pieces, footer])
-    return content
+        tfrecord.write_record(file, pieces)
+    return file.getvalue()
 
 
 def table(delimiter):

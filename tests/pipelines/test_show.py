@@ -1,5 +1,7 @@
 """``show``: which batches, and how they read."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -45,11 +47,10 @@ def output(tmp_path):
 
 
 def _write_epoch(folder, epoch):
-    content = b""
+    file = io.BytesIO()
     for index in range(3):
-        pieces = padded_batch.encode(batch(index))
-        header, footer = tfrecord.frame(pieces)
-        content += b"".join(bytes(piece) for piece in (header, *pieces, footer))
+        tfrecord.write_record(file, padded_batch.encode(batch(index)))
+    content = file.getvalue()
     name = f"epoch-{epoch:04d}/batches-00000-of-00001.tfrecord"
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_bytes(content)

@@ -1,4 +1,5 @@
 import gzip
+import io
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ def record(features):
 
 
 def framed(payload):
-    before, after = tfrecord.frame([payload])
-    return before + payload + after
+    file = io.BytesIO()
+    tfrecord.write_record(file, [payload])
+    return file.getvalue()
 
 
 def numbered(count):

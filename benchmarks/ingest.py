@@ -1,0 +1,184 @@
+"""Ingest against bare loops over the same input, per core, and two workers against one.
+
+    python -m benchmarks.ingest --folder /dev/shm
+
+The bare jsonl loop parses each line with orjson and makes a NumPy array of every data key; the bare audio
+loop reads each file with soundfile and computes its features with kaldi-native-fbank. Neither checks or
+writes anything. ``seqmill`` is the work of the real tasks (reading, checks, hashes, Arrow files, receipts) in
+the same process; runs alternate and the fastest of each counts. The workers' rows are whole runs on Beam's
+local runner from the moment the first worker begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import kaldi_native_fbank
+import numpy as np
+import orjson
+import soundfile
+
+from benchmarks import common
+from pipelines.beam_runner import Job
+from transforms import files
+from transforms.data_keys import DataKey
+from transforms.finish_store import FinishStore
+from transforms.ingest import PARTS, PROGRESS, IngestSplits, IngestTask
+from transforms.manifest import ArraySpec
+from transforms.readers import split_corpus
+from transforms.tasks import RunTasks
+
+_RATE = 16_000
+_AUDIO_KEYS = (DataKey("data", "audio_filepath", "log_mel"),)
+_AUDIO_SPECS = {"data": ArraySpec("log_mel", "<f4", (80,))}
+_INT_KEYS = (DataKey("data", "data", "ints"), DataKey("classes", "classes", "ints"))
+
+
+def main() -> None:
+    """Measures both kinds of input and prints a table."""
+    parser = common.parser(
+        __doc__ or "",
+        megabytes=(200.0, "size of the jsonl file"),
+        minutes=(20.0, "length of all audio files"),
+        workers=(2, "processes, against one"),
+        rounds=(3, "runs of each, of which the fastest counts"),
+    )
+    args = parser.parse_args()
+    with common.scratch(args.folder) as folder:
+        lines = f"{folder}/corpus.jsonl"
+        _write_jsonl(lines, args.megabytes * 1e6)
+        manifest = f"{folder}/audio/manifest.jsonl"
+        _write_audio(manifest, args.minutes * 60)
+        rows = [
+            *_measure("jsonl, ints", lines, 16_000_000, _INT_KEYS, common.INTS, bare_jsonl, folder, args),
+            *_measure("audio, log_mel", manifest, 4000, _AUDIO_KEYS, _AUDIO_SPECS, bare_audio, folder, args),
+        ]
+    columns = ("", "input", "input MB", "sequences", "wall s", "CPU s", "seqs/CPU s", "ratio")
+    note = "ratio: seqmill's speed per CPU second to the bare loop's; speed of several workers to one's"
+    common.print_table("ingest", columns, rows, note)
+
+
+def bare_jsonl(path: str) -> None:
+    """Parses lines with orjson into NumPy arrays."""
+    with Path(path).open("rb") as file:
+        for line in file:
+            record = orjson.loads(line)
+            np.array(record["data"], np.int32)
+            np.array(record["classes"], np.int32)
+
+
+def bare_audio(path: str) -> None:
+    """Computes log mel features of the files that a manifest names."""
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.samp_freq = _RATE
+    options.frame_opts.dither = 0
+    options.mel_opts.num_bins = 80
+    for line in Path(path).read_bytes().splitlines():
+        samples, rate = soundfile.read(
+            Path(path).parent / orjson.loads(line)["audio_filepath"], dtype="float32"
+        )
+        computer = kaldi_native_fbank.OnlineFbank(options)
+        computer.accept_waveform(rate, (samples * np.float32(32768)).tolist())
+        computer.input_finished()
+        np.stack([computer.get_frame(frame) for frame in range(computer.num_frames_ready)])
+
+
+def _measure(
+    what: str,
+    path: str,
+    split_bytes: int,
+    keys: tuple[DataKey, ...],
+    specs: dict[str, ArraySpec],
+    bare: Callable[[str], None],
+    folder: str,
+    args: argparse.Namespace,
+) -> list[Sequence[object]]:
+    store = f"{folder}/store"
+    tasks = [
+        IngestTask(index, split, f"{index}", 1)
+        for index, split in enumerate(split_corpus("jsonl", [path], split_bytes))
+    ]
+    work = IngestSplits(store, keys, specs, None, {})
+    num_seqs = Path(path).read_bytes().count(b"\n")
+    size = files.size(path) / 1e6
+    loops, ours = [], []
+    for _ in range(args.rounds):
+        loops.append(_clocked(lambda: bare(path)))
+        files.make_folder(f"{store}/{PARTS}")
+        ours.append(_clocked(lambda: [work(task) for task in tasks]))
+        files.remove(store)
+    runs = {}
+    for workers in (1, args.workers):
+        finish = FinishStore(
+            store, "train", (path,), specs, False, "", tuple(t.fingerprint for t in tasks), 0, {}
+        )
+        files.make_folder(f"{store}/{PARTS}")
+        line = RunTasks(tasks, common.Timed(work, f"{folder}/notes"), finish, store)
+        job = Job(what, line, 1 << 40, len(tasks), f"{store}/{PROGRESS}")
+        with contextlib.redirect_stderr(io.StringIO()):
+            runs[workers] = common.run_beam(job, f"{folder}/notes", workers)
+        files.remove(store)
+        files.remove(f"{folder}/notes")
+    loop, our = min(loops, key=_cpu), min(ours, key=_cpu)
+    one = runs[1].wall
+    rows = [("bare loop", *loop, 1.0), ("seqmill tasks", *our, loop[1] / our[1])]
+    rows += [(f"seqmill, {n} workers", run.wall, run.cpu, one / run.wall) for n, run in runs.items()]
+    return [
+        (
+            name,
+            what,
+            f"{size:,.0f}",
+            f"{num_seqs:,}",
+            f"{wall:.2f}",
+            f"{cpu:.2f}",
+            f"{num_seqs / cpu:,.0f}",
+            f"{ratio:.2f}",
+        )
+        for name, wall, cpu, ratio in rows
+    ]
+
+
+def _clocked(run: Callable[[], object]) -> tuple[float, float]:
+    start, cpu = time.monotonic(), time.process_time()
+    run()
+    return time.monotonic() - start, time.process_time() - cpu
+
+
+def _cpu(took: tuple[float, float]) -> float:
+    return took[1]
+
+
+def _write_jsonl(path: str, num_bytes: float) -> None:
+    with Path(path).open("wb") as file:
+        seed = 0
+        while file.tell() < num_bytes:
+            (block,) = common.int_blocks(10_000, seed := seed + 1)
+            columns = [
+                np.split(block[key].values, np.cumsum(block[key].lengths)[:-1]) for key in ("data", "classes")
+            ]
+            for data, classes in zip(*columns, strict=True):
+                record = {"data": data, "classes": classes}
+                file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+
+
+def _write_audio(path: str, seconds: float) -> None:
+    rng = np.random.default_rng(1)
+    files.make_folder(files.parent(path))
+    entries = []
+    while seconds > 0:
+        length = float(rng.uniform(2, 15))
+        name = f"{len(entries):05d}.wav"
+        samples = (rng.standard_normal(int(length * _RATE)) * 3000).astype(np.int16)
+        soundfile.write(f"{files.parent(path)}/{name}", samples, _RATE)
+        entries.append(orjson.dumps({"audio_filepath": name, "text": "", "duration": length}) + b"\n")
+        seconds -= length
+    Path(path).write_bytes(b"".join(entries))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Feeding a training: stored epochs as a ``tf.data.Dataset``, next to peers; and what the loop costs a step.
+
+    python -m benchmarks.train_feed --folder /dev/shm
+
+Every way delivers the same float32 sequences [T, 80] as padded batches of at most 40,000 frames, from the
+page cache, in this one process. ``file reads`` only reads the shards' bytes with ``open().read()``. Rates
+count the bytes of the padded arrays; for RETURNN and for tf.data's buckets those of the true frames, as their
+padding differs. The loop's cost is the time of ``trainer``'s fit of an epoch, callbacks included, next to a
+bare ``model.fit`` of the same dataset, in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+
+from benchmarks import common, peers
+from trainer import epochs, loop
+from trainer.options import TrainOptions
+from transforms.store import Store
+
+_BATCH_SIZE = 40_000
+
+
+def main() -> None:
+    """Measures both and prints two tables."""
+    parser = common.parser(
+        __doc__ or "",
+        gigabytes=(1.0, "size of the epoch"),
+        rounds=(5, "runs of each, of which the fastest counts"),
+        steps=(30, "steps of a round of training"),
+    )
+    args = parser.parse_args()
+    with common.scratch(args.folder) as folder:
+        store = common.write_store(
+            f"{folder}/store", common.FLOATS, common.float_blocks(int(args.gigabytes * 1e9))
+        )
+        options = common.epoch_options("laplace:.1000", {"data": _BATCH_SIZE})
+        common.prebatch(store, options, f"{folder}/epochs", os.cpu_count() or 1)
+        corpus = epochs.open_corpus(f"{folder}/epochs")
+        common.print_table(
+            f"a training step, {os.cpu_count()} cores",
+            ("model", "bare fit, ms", "trainer, ms", "more"),
+            [_steps(corpus, folder, args.rounds, args.steps, width) for width in (64, 512)],
+        )
+        common.print_table(
+            f"reading, {os.cpu_count()} cores, {args.folder}",
+            ("way", "MB", "wall s", "MB/s", "MB/s and CPU"),
+            _reading(store, corpus, folder, args.rounds),
+        )  # RETURNN turns eager execution off
+
+
+def _reading(store: Store, corpus: epochs.Corpus, folder: str, rounds: int) -> list[tuple[str, ...]]:
+    epoch = corpus.epoch(1)
+    padded, true = (frames["data"] * 320 for frames in (epoch.padded_frames, epoch.num_frames))
+    shards = [Path(corpus.folder, shard.file) for shard in epoch.shards]
+    unbatched = f"{folder}/unbatched.tfrecord"
+    _write_unbatched(store, unbatched)
+    ways: list[tuple[str, int, Callable[[], Any]]] = [
+        ("seqmill dataset", padded, lambda: _drain(epochs.dataset(corpus, 1))),
+        ("seqmill dataset, check=True", padded, lambda: _drain(epochs.dataset(corpus, 1, check=True))),
+        ("file reads", padded, lambda: [path.read_bytes() for path in shards]),
+        ("TFRecordDataset + parse_example", padded, lambda: _drain(_parsed(shards))),
+        (
+            "tf.data buckets, unbatched records",
+            true,
+            lambda: _drain(_buckets(f"{folder}/unbatched.tfrecord")),
+        ),
+    ]
+    rows = [_row(name, num_bytes, [_clocked(run) for _ in range(rounds)]) for name, num_bytes, run in ways]
+    num_seqs = store.manifest.counts.kept
+    took = peers.returnn_from_hdf(store.folder, num_seqs, _BATCH_SIZE, folder)
+    return [*rows, _row("RETURNN, HDF", true, [(took.wall, took.cpu)])]
+
+
+def _row(name: str, num_bytes: int, times: list[tuple[float, float]]) -> tuple[str, ...]:
+    wall, cpu = (min(column) for column in zip(*times, strict=True))
+    megabytes = num_bytes / 1e6
+    return name, f"{megabytes:,.0f}", f"{wall:.2f}", f"{megabytes / wall:,.0f}", f"{megabytes / cpu:,.0f}"
+
+
+def _clocked(run: Callable[[], Any]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _drain(data: tf.data.Dataset) -> None:
+    for _ in data:
+        pass
+
+
+def _parsed(paths: list[Path]) -> tf.data.Dataset:
+    """What a hand-written reader of the same shards would be."""
+    features = {
+        "data": tf.io.FixedLenFeature([], tf.string),
+        "data/shape": tf.io.FixedLenFeature([3], tf.int64),
+        "data/lengths": tf.io.VarLenFeature(tf.int64),
+    }
+
+    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.io.parse_single_example(record, features)
+        data = tf.reshape(tf.io.decode_raw(found["data"], tf.float32), found["data/shape"])
+        return data, found["data/lengths"].values
+
+    return (
+        tf.data.TFRecordDataset([str(path) for path in paths])
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+
+
+def _buckets(path: str) -> tf.data.Dataset:
+    """Batches made while training, by length."""
+    bounds = [100 * number for number in range(1, 25)]
+
+    def parse(record: tf.Tensor) -> tf.Tensor:
+        found = tf.io.parse_single_example(record, {"data": tf.io.FixedLenFeature([], tf.string)})
+        return tf.reshape(tf.io.decode_raw(found["data"], tf.float32), [-1, 80])
+
+    return (
+        tf.data.TFRecordDataset(path)
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        .bucket_by_sequence_length(
+            lambda sequence: tf.shape(sequence)[0],
+            bounds,
+            [_BATCH_SIZE // bound for bound in [*bounds, 2500]],
+        )
+        .prefetch(2)
+    )
+
+
+def _write_unbatched(store: Store, path: str) -> None:
+    with tf.io.TFRecordWriter(path) as writer:
+        for row in range(store.manifest.counts.kept):
+            value = tf.train.BytesList(value=[store.sequence("data", row).tobytes()])
+            features = tf.train.Features(feature={"data": tf.train.Feature(bytes_list=value)})
+            writer.write(tf.train.Example(features=features).SerializeToString())
+
+
+def _steps(corpus: epochs.Corpus, folder: str, rounds: int, steps: int, width: int) -> tuple[str, ...]:
+    """Milliseconds a step of a bare ``fit`` and of the trainer's, the median of rounds in turn."""
+    model = _frame_model(width)
+    options = TrainOptions(num_epochs=1)
+    training = loop._Training(model, corpus, {}, folder, options, _to_xy, None, print)
+    training._callbacks = training._make_callbacks((), None)
+    training._callbacks.begin_training()
+    data, _ = training._dataset(corpus, 1)
+    few = data.take(steps).cache()
+    training._dataset = lambda *_: (few, epochs.StoredEpoch(corpus.folder, corpus.epoch(1), corpus.dtypes))
+    bare: Callable[[], Any] = lambda: model.fit(few, shuffle=False, verbose=0)  # noqa: E731
+    ours: Callable[[], Any] = lambda: training._fit(1, 1)  # noqa: E731
+    bare(), ours()
+    pairs = [(_clocked(bare)[0], _clocked(ours)[0]) for _ in range(rounds)]
+    without, with_trainer = (statistics.median(column) / steps * 1e3 for column in zip(*pairs, strict=True))
+    more = statistics.median(b / a - 1 for a, b in pairs)
+    name = f"{model.count_params():,} weights"
+    return name, f"{without:.1f}", f"{with_trainer:.1f}", f"{more:+.1%}"
+
+
+def _to_xy(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    return batch["data"], batch["data"]
+
+
+def _frame_model(width: int) -> keras.Model:
+    data = keras.Input((None, 80))
+    hidden = data
+    for _ in range(4):
+        hidden = keras.layers.Dense(width, activation="relu")(hidden)
+    model = keras.Model(data, keras.layers.Dense(80)(hidden))
+    model.compile("adam", "mse", jit_compile=False)
+    return model
+
+
+if __name__ == "__main__":
+    main()
