@@ -50,13 +50,14 @@ def main() -> None:
         common.print_table(
             f"a training step, {os.cpu_count()} cores",
             ("model", "bare fit, ms", "trainer, ms", "more"),
-            [_steps(corpus, folder, args.rounds, args.steps, width) for width in (64, 512)],
+            [_steps(corpus, folder, args.rounds, args.steps, width) for width in (64, 256)],
         )
+        # Last, as RETURNN turns eager execution off.
         common.print_table(
             f"reading, {os.cpu_count()} cores, {args.folder}",
             ("way", "MB", "wall s", "MB/s", "MB/s and CPU"),
             _reading(store, corpus, folder, args.rounds),
-        )  # RETURNN turns eager execution off
+        )
 
 
 def _reading(store: Store, corpus: epochs.Corpus, folder: str, rounds: int) -> list[tuple[str, ...]]:

@@ -1,0 +1,129 @@
+"""Letters to phonemes: recurrent encoder and decoder with attention, teacher forcing, greedy decoding.
+
+Scored by the phoneme error rate: edit distance between the predicted phonemes and the nearest of a word's
+pronunciations, divided by the length of that pronunciation, over all words.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from trainer.epochs import dataset
+
+WIDTH, DROPOUT = 128, 0.1
+PAD, BOS, EOS = 0, 2, 3
+
+
+def build(manifest) -> keras.Model:
+    """Letters [B, T] and the phonemes so far [B, S] to the next phoneme's scores [B, S, phonemes]."""
+    num_letters = manifest.data_keys["data"].num_labels
+    num_phonemes = manifest.data_keys["classes"].num_labels
+    encoder, decoder = build_encoder(num_letters), build_decoder(num_phonemes)
+    letters = keras.Input((None,), dtype="int32", name="letters")
+    previous = keras.Input((None,), dtype="int32", name="previous")
+    encoded, state = encoder(letters)
+    scores, _ = decoder([encoded, letters, previous, state])
+    model = keras.Model({"letters": letters, "previous": previous}, scores)
+    model.compile(
+        keras.optimizers.Adam(WarmUpThenDecay(3e-3, 1500), global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        weighted_metrics=["accuracy"],
+        jit_compile=False,
+    )
+    return model
+
+
+def batch_to_xy(batch):
+    """Each phoneme is predicted from those before it; padding has no weight."""
+    phonemes = batch["classes"]
+    x = {"letters": batch["data"], "previous": phonemes[:, :-1]}
+    return x, phonemes[:, 1:], ops.cast(batch["classes_mask"][:, 1:], "float32")
+
+
+def extra_scores(model, corpus) -> dict[str, float]:
+    """The phoneme error rate ``per`` on a corpus."""
+    pronunciations, predicted = defaultdict(set), {}
+    for batch in dataset(corpus, 1).as_numpy_iterator():
+        for word, phonemes, guess in zip(
+            batch["data"], batch["classes"], decode(model, batch["data"]), strict=True
+        ):
+            pronunciations[word.tobytes().rstrip(b"\0")].add(tuple(until_eos(phonemes[1:])))
+            predicted[word.tobytes().rstrip(b"\0")] = guess
+    errors = length = 0
+    for word, guess in predicted.items():
+        fewest, nearest = min((edit_distance(guess, right), right) for right in pronunciations[word])
+        errors, length = errors + fewest, length + len(nearest)
+    return {"per": errors / length}
+
+
+def decode(model, letters: np.ndarray, max_length: int = 30) -> list[list[int]]:
+    """The phonemes that the model finds most likely, one after the other. ``letters``: int32 [B, T]."""
+    encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
+    encoded, state = encoder.predict_on_batch(letters)
+    found = np.full((len(letters), 1), BOS, np.int32)
+    while found.shape[1] <= max_length and not (found == EOS).any(1).all():
+        scores, state = decoder.predict_on_batch([encoded, letters, found[:, -1:], state])
+        found = np.concatenate([found, scores.argmax(-1).astype(np.int32)], 1)
+    return [until_eos(row) for row in found[:, 1:]]
+
+
+def until_eos(labels) -> list[int]:
+    """The labels before the first ``</s>`` or padding."""
+    labels = [int(label) for label in labels]
+    return labels[: next((i for i, label in enumerate(labels) if label in (EOS, PAD)), len(labels))]
+
+
+def edit_distance(first, second) -> int:
+    """Fewest insertions, deletions and substitutions that turn one list into the other."""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(second, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+def build_encoder(num_letters: int) -> keras.Model:
+    """Letters [B, T] to a vector per letter [B, T, 2 WIDTH] and the decoder's first state [B, 2 WIDTH]."""
+    letters = keras.Input((None,), dtype="int32")
+    recurrent = layers.Bidirectional(layers.GRU(WIDTH, return_sequences=True, return_state=True))
+    embedded = layers.Dropout(DROPOUT)(layers.Embedding(num_letters, WIDTH)(letters))
+    encoded, forward, backward = recurrent(embedded, mask=ops.not_equal(letters, PAD))
+    state = layers.Dense(2 * WIDTH, activation="tanh")(ops.concatenate([forward, backward], -1))
+    return keras.Model(letters, [layers.Dropout(DROPOUT)(encoded), state], name="encoder")
+
+
+def build_decoder(num_phonemes: int) -> keras.Model:
+    """Encoded letters, letters [B, T], phonemes [B, S] and a state to scores [B, S, phonemes] and a state."""
+    encoded = keras.Input((None, 2 * WIDTH))
+    letters = keras.Input((None,), dtype="int32")
+    previous = keras.Input((None,), dtype="int32")
+    state = keras.Input((2 * WIDTH,))
+    embedded = layers.Dropout(DROPOUT)(layers.Embedding(num_phonemes, WIDTH)(previous))
+    recurrent = layers.GRU(2 * WIDTH, return_sequences=True, return_state=True)
+    decoded, new_state = recurrent(embedded, initial_state=state)
+    context = layers.Attention()([decoded, encoded], mask=[None, ops.not_equal(letters, PAD)])
+    joined = layers.Dense(2 * WIDTH, activation="tanh")(ops.concatenate([decoded, context], -1))
+    scores = layers.Dense(num_phonemes)(layers.Dropout(DROPOUT)(joined))
+    return keras.Model([encoded, letters, previous, state], [scores, new_state], name="decoder")
+
+
+@keras.saving.register_keras_serializable("seqmill_g2p")
+class WarmUpThenDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly to ``peak`` in ``warm_up`` steps, then falls with the square root of the step."""
+
+    def __init__(self, peak: float, warm_up: int):
+        self.peak, self.warm_up = peak, warm_up
+
+    def __call__(self, step):
+        """The learning rate of a step."""
+        step = ops.cast(step, "float32") + 1.0
+        return self.peak * ops.minimum(step / self.warm_up, ops.sqrt(self.warm_up / step))
+
+    def get_config(self):
+        """For saving."""
+        return {"peak": self.peak, "warm_up": self.warm_up}

@@ -1,0 +1,89 @@
+"""Speech to characters: log-mel features, convolution, recurrent layers, CTC; character error rate."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from trainer.epochs import dataset
+
+WIDTH, SUBSAMPLING, DROPOUT, BLANK = 160, 2, 0.2, 0
+
+
+class CtcModel(keras.Model):
+    """A model whose outputs [B, T', labels] are aligned with the labels by CTC; blank is 0."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The CTC loss, a mean over sequences of the loss per label."""
+        lengths = num_outputs(x["data_lengths"])
+        loss = ops.ctc_loss(y["classes"], y_pred, y["classes_lengths"], lengths, mask_index=BLANK)
+        return ops.mean(loss / ops.cast(y["classes_lengths"], loss.dtype))
+
+
+class TrueFrames(layers.Layer):
+    """Outputs [B, T', …] and lengths of inputs [B] to bool [B, T'], false for padding."""
+
+    def call(self, outputs, lengths):
+        """The mask."""
+        return ops.arange(ops.shape(outputs)[1])[None] < num_outputs(lengths)[:, None]
+
+
+def build(manifest) -> keras.Model:
+    """Log-mel features [B, T, mel bins] to scores of characters [B, T', characters], T' half of T."""
+    spec = manifest.data_keys["data"]
+    data = keras.Input((None, *spec.feature_shape), name="data")
+    lengths = keras.Input((), dtype="int32", name="data_lengths")
+    x = layers.LayerNormalization()(data)
+    x = layers.Conv1D(WIDTH, 11, strides=SUBSAMPLING, padding="same", activation="relu")(x)
+    mask = TrueFrames()(x, lengths)
+    for _ in range(2):
+        x = layers.Dropout(DROPOUT)(layers.LayerNormalization()(x))
+        x = layers.Bidirectional(layers.GRU(WIDTH, return_sequences=True))(x, mask=mask)
+    scores = layers.Dense(manifest.data_keys["classes"].num_labels)(layers.LayerNormalization()(x))
+    model = CtcModel({"data": data, "data_lengths": lengths}, scores)
+    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), jit_compile=False)
+    return model
+
+
+def batch_to_xy(batch):
+    """Features and labels, each with their lengths; CTC has no weights per frame."""
+    x = {name: batch[name] for name in ("data", "data_lengths")}
+    return x, {name: batch[name] for name in ("classes", "classes_lengths")}
+
+
+def extra_scores(model, corpus) -> dict[str, float]:
+    """The character error rate ``cer`` on a corpus: edit distance over the length of the transcript."""
+    errors = length = 0
+    for batch in dataset(corpus, 1).as_numpy_iterator():
+        labels = zip(batch["classes"], batch["classes_lengths"], strict=True)
+        for found, (right, num_labels) in zip(decode(model, batch), labels, strict=True):
+            errors += edit_distance(found, right[:num_labels].tolist())
+            length += int(num_labels)
+    return {"cer": errors / length}
+
+
+def decode(model, batch) -> list[list[int]]:
+    """The best label of each frame, repetitions and blanks removed."""
+    scores = model.predict_on_batch({name: batch[name] for name in ("data", "data_lengths")})
+    found = []
+    for row, num_frames in zip(scores.argmax(-1), num_outputs(batch["data_lengths"]), strict=True):
+        labels = row[:num_frames]
+        changed = np.concatenate(([True], labels[1:] != labels[:-1]))
+        found.append(labels[changed & (labels != BLANK)].tolist())
+    return found
+
+
+def num_outputs(num_frames):
+    """Outputs for that many frames."""
+    return (num_frames + SUBSAMPLING - 1) // SUBSAMPLING
+
+
+def edit_distance(first, second) -> int:
+    """Fewest insertions, deletions and substitutions that turn one list into the other."""
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(second, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]

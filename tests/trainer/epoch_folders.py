@@ -1,0 +1,129 @@
+"""Writes small corpus folders as ``seqmill preprocess`` does: real shards and manifests."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from transforms import manifest, padded_batch, tfrecord
+
+Batches = list[padded_batch.PaddedBatch]
+
+
+def write_corpus(
+    folder: Path,
+    epochs: list[Batches],
+    specs: dict[str, manifest.ArraySpec],
+    batches_per_shard: int = 2,
+    options: dict | None = None,
+    fingerprint: str = "fingerprint",
+) -> str:
+    """Writes ``epochs`` (lists of batches) into ``folder`` and returns it as a string."""
+    stored = tuple(
+        _write_epoch(folder, number, batches, list(specs), batches_per_shard)
+        for number, batches in enumerate(epochs, 1)
+    )
+    counts = manifest.Counts(
+        read=stored[0].num_seqs, kept=stored[0].num_seqs, dropped={}, rejected={}, converted={}
+    )
+    manifest.write(
+        str(folder),
+        manifest.Manifest(
+            format=manifest.FORMAT,
+            fingerprint=fingerprint,
+            corpus=folder.name,
+            options=options or {},
+            data_keys=specs,
+            counts=counts,
+            epochs=stored,
+        ),
+    )
+    return str(folder)
+
+
+def regression_epochs(sizes: list[int], seed: int = 0, same_shape: bool = False) -> list[Batches]:
+    """Epochs of ``sizes`` batches: frames ``data`` [B, T, 3] and labels ``classes`` [B, T] of 5 kinds."""
+    rng = np.random.default_rng(seed)
+    weights = np.random.default_rng(99).standard_normal((3, 5))
+    return [
+        [_batch(rng, index, weights, f"e{epoch}", same_shape) for index in range(size)]
+        for epoch, size in enumerate(sizes, 1)
+    ]
+
+
+SPECS = {
+    "data": manifest.ArraySpec(type="floats", dtype="<f4", feature_shape=(3,)),
+    "classes": manifest.ArraySpec(type="words", dtype="<i4", feature_shape=(), num_labels=5),
+}
+
+
+def poison(
+    batch: padded_batch.PaddedBatch, row: int, value: float = float("nan")
+) -> padded_batch.PaddedBatch:
+    """The batch with one value of ``data`` replaced in sequence ``row``."""
+    data = batch.arrays["data"].copy()
+    data[row, 0, 0] = value
+    return padded_batch.PaddedBatch(
+        {**batch.arrays, "data": data},
+        batch.lengths,
+        batch.seq_tags,
+        batch.seq_index,
+        batch.chunk_start,
+        batch.batch_index,
+    )
+
+
+def _batch(
+    rng: np.random.Generator, index: int, weights: np.ndarray, name: str, same_shape: bool
+) -> padded_batch.PaddedBatch:
+    size = 3 if same_shape else int(rng.integers(2, 5))
+    lengths = np.array([8, 5, 2]) if same_shape else rng.integers(2, 9, size)
+    data = np.zeros((size, lengths.max(), 3), "<f4")
+    classes = np.zeros(data.shape[:2], "<i4")
+    for row, length in enumerate(lengths):
+        data[row, :length] = rng.standard_normal((length, 3))
+        classes[row, :length] = (data[row, :length] @ weights).argmax(-1)
+    return padded_batch.PaddedBatch(
+        arrays={"data": data, "classes": classes},
+        lengths={"data": lengths, "classes": lengths},
+        seq_tags=[f"{name}-b{index}-s{row}".encode() for row in range(size)],
+        seq_index=np.arange(size),
+        chunk_start=np.zeros(size, int),
+        batch_index=index,
+    )
+
+
+def _write_epoch(
+    folder: Path, number: int, batches: Batches, keys: list[str], per_shard: int
+) -> manifest.Epoch:
+    runs = [batches[start : start + per_shard] for start in range(0, len(batches), per_shard)]
+    shards = tuple(
+        _write_shard(folder, f"epoch-{number:04d}/batches-{i:05d}-of-{len(runs):05d}.tfrecord", run)
+        for i, run in enumerate(runs)
+    )
+    return manifest.Epoch(
+        epoch=number,
+        num_batches=len(batches),
+        num_seqs=sum(len(batch.seq_tags) for batch in batches),
+        num_chunks=sum(len(batch.seq_tags) for batch in batches),
+        num_frames={key: int(sum(batch.lengths[key].sum() for batch in batches)) for key in keys},
+        padded_frames={
+            key: sum(batch.arrays[key].shape[0] * batch.arrays[key].shape[1] for batch in batches)
+            for key in keys
+        },
+        shards=shards,
+    )
+
+
+def _write_shard(folder: Path, name: str, batches: Batches) -> manifest.Shard:
+    file = io.BytesIO()
+    for batch in batches:
+        tfrecord.write_record(file, padded_batch.encode(batch))
+    content = file.getvalue()
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return manifest.Shard(name, len(batches), len(content), xxhash.xxh128_hexdigest(content))

@@ -1,0 +1,178 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import tensorflow as tf
+from epoch_folders import SPECS, regression_epochs, write_corpus
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from trainer import epochs
+from trainer.buffers import BufferPool
+from trainer.record import padded_arrays
+from trainer.shards import StoredEpoch
+from transforms import padded_batch
+from transforms.errors import SeqmillError, UsageError
+from transforms.example import BrokenExampleError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_corpus(tmp_path / "train", regression_epochs([5, 3]), SPECS)
+
+
+def edit_manifest(folder, change):
+    path = Path(folder, "manifest.json")
+    content = orjson.loads(path.read_bytes())
+    change(content)
+    path.write_bytes(orjson.dumps(content))
+
+
+def shard_file(folder):
+    return Path(folder, "epoch-0001/batches-00001-of-00003.tfrecord")
+
+
+def test_batches_come_in_order_over_all_shards(folder):
+    expected = regression_epochs([5, 3])[0]
+    data = epochs.dataset(epochs.open_corpus(folder), 1, masks=True)
+    assert int(data.cardinality()) == 5
+    found = list(data.as_numpy_iterator())
+    assert len(found) == 5
+    for batch, want in zip(found, expected, strict=True):
+        for key in SPECS:
+            np.testing.assert_array_equal(batch[key], want.arrays[key])
+            assert batch[key].dtype == want.arrays[key].dtype
+            np.testing.assert_array_equal(batch[f"{key}_lengths"], want.lengths[key])
+            assert batch[f"{key}_mask"].sum(1).tolist() == want.lengths[key].tolist()
+
+
+def test_static_shapes_and_dtypes(folder):
+    spec = epochs.dataset(epochs.open_corpus(folder), 1).element_spec
+    assert spec["data"] == tf.TensorSpec((None, None, 3), tf.float32)
+    assert spec["classes"] == tf.TensorSpec((None, None), tf.int32)
+    assert spec["data_lengths"] == tf.TensorSpec((None,), tf.int32)
+    assert "data_mask" not in spec
+
+
+def test_batches_kept_by_the_reader_are_not_overwritten(folder):
+    corpus = epochs.open_corpus(folder)
+    kept = list(epochs.dataset(corpus, 1))
+    list(epochs.dataset(corpus, 1))
+    for batch, want in zip(kept, regression_epochs([5, 3])[0], strict=True):
+        np.testing.assert_array_equal(batch["data"], want.arrays["data"])
+
+
+def test_one_batch_with_its_tags(folder):
+    corpus = epochs.open_corpus(folder)
+    batch = StoredEpoch(folder, corpus.epoch(1), corpus.dtypes).batch(3)
+    assert batch.batch_index == 3
+    assert batch.seq_tags[0] == b"e1-b3-s0"
+
+
+def test_a_folder_without_manifest_is_refused(tmp_path):
+    with pytest.raises(SeqmillError, match=r"no manifest\.json"):
+        epochs.open_corpus(str(tmp_path))
+
+
+def test_an_unknown_format_is_refused(folder):
+    edit_manifest(folder, lambda content: content.update(format="seqmill.batches/9"))
+    with pytest.raises(SeqmillError, match=r"seqmill\.batches/9"):
+        epochs.open_corpus(folder)
+
+
+def test_an_epoch_that_is_not_stored_is_refused(folder):
+    with pytest.raises(UsageError, match="no epoch 3; it holds 2"):
+        epochs.dataset(epochs.open_corpus(folder), 3)
+
+
+@pytest.mark.parametrize("change", ["longer", "missing"])
+def test_a_shard_of_the_wrong_size_is_refused_before_reading(folder, change):
+    path = shard_file(folder)
+    if change == "longer":
+        path.write_bytes(path.read_bytes() + b"x")
+    else:
+        path.unlink()
+    with pytest.raises(SeqmillError, match=f"{path.name}: .*manifest"):
+        epochs.dataset(epochs.open_corpus(folder), 1)
+
+
+def test_flipped_bytes_end_reading_with_the_shard_named(folder):
+    path = shard_file(folder)
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(tf.errors.OpError, match=rf"{path.name}: wrong CRC of the record at byte 0"):
+        list(epochs.dataset(epochs.open_corpus(folder), 1))
+
+
+def test_check_compares_hashes(folder):
+    edit_manifest(folder, lambda content: content["epochs"][0]["shards"][1].update(xxh128="0" * 32))
+    corpus = epochs.open_corpus(folder)
+    assert len(list(epochs.dataset(corpus, 1))) == 5
+    with pytest.raises(tf.errors.OpError, match=r"batches-00001-of-00003\.tfrecord: its xxh128"):
+        list(epochs.dataset(corpus, 1, check=True))
+
+
+def test_a_wrong_number_of_batches_is_noticed(folder):
+    def move_one(content):
+        first, second = content["epochs"][0]["shards"][:2]
+        first["num_batches"], second["num_batches"] = 3, 1
+
+    edit_manifest(folder, move_one)
+    with pytest.raises(tf.errors.OpError, match="holds 2 batches, the manifest says 3"):
+        list(epochs.dataset(epochs.open_corpus(folder), 1))
+
+
+def test_works_over_urls(folder):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.put(folder, "/corpora/train", recursive=True)
+    assert len(list(epochs.dataset(epochs.open_corpus("memory://corpora/train"), 1))) == 5
+
+
+def test_reading_and_training_do_not_import_beam():
+    code = "import sys, trainer.loop, trainer.command; sys.exit('apache_beam' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["data", "classes", "größe"]),
+        st.tuples(st.sampled_from(["<f4", "<i4", "|u1"]), st.integers(1, 4), st.integers(0, 300)),
+        min_size=1,
+    ),
+    st.integers(0, 2**30),
+)
+def test_fast_parsing_equals_the_reference(layout, first):
+    arrays = {key: np.arange(b * t).reshape(b, t).astype(dtype) for key, (dtype, b, t) in layout.items()}
+    lengths = {key: np.full(b, first + t) for key, (_, b, t) in layout.items()}
+    batch = padded_batch.PaddedBatch(arrays, lengths, [b"a"], np.zeros(1, int), np.zeros(1, int), 0)
+    record = np.frombuffer(b"".join(bytes(piece) for piece in padded_batch.encode(batch)), np.uint8)
+    found = padded_arrays(record, {key: array.dtype for key, array in arrays.items()})
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(found[key][0], array)
+        np.testing.assert_array_equal(found[key][1], lengths[key])
+
+
+@given(st.binary(max_size=60))
+def test_parsing_refuses_what_is_not_a_batch(content):
+    with pytest.raises(BrokenExampleError):
+        padded_arrays(np.frombuffer(content, np.uint8), {"data": np.dtype("<f4")})
+
+
+@given(st.lists(hnp.arrays(np.float32, hnp.array_shapes(max_side=20)), max_size=12), st.data())
+def test_pooled_buffers_are_never_shared(arrays, data):
+    pool, alive = BufferPool(), []
+    for array in arrays:
+        copied = pool.copy(array)
+        assert copied.ctypes.data % 64 == 0
+        alive.append((array, copied))
+        if data.draw(st.booleans()):
+            alive.pop(data.draw(st.integers(0, len(alive) - 1)))
+        for want, found in alive:
+            np.testing.assert_array_equal(found, want)

@@ -1,0 +1,122 @@
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+from epoch_folders import SPECS, regression_epochs, write_corpus
+
+from trainer import checkpoints
+from trainer.command import cleanup_command, corpus_folders, train_command
+from trainer.model_file import build_model, load_model_file
+from trainer.options import CleanupPolicy, TrainOptions
+from transforms import manifest
+from transforms.errors import SeqmillError, UsageError
+
+
+@pytest.fixture
+def output(tmp_path):
+    write_corpus(tmp_path / "epochs/train", regression_epochs([3, 2, 3, 2, 3]), SPECS)
+    write_corpus(tmp_path / "epochs/test", regression_epochs([1], seed=6), SPECS)
+    write_corpus(tmp_path / "epochs/dev", regression_epochs([2], seed=5), SPECS)
+    return str(tmp_path)
+
+
+def model_at(tmp_path, text):
+    path = Path(tmp_path, "model.py")
+    path.write_text(text)
+    return f"{path}:build"
+
+
+SMALL_MODEL = """
+import keras
+from helper_beside import WIDTH
+
+def build(manifest):
+    data = keras.Input((None, 3), name="frames")
+    model = keras.Model(data, keras.layers.Dense(WIDTH)(data))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+def batch_to_xy(batch):
+    return batch["data"], batch["classes"]
+
+def extra_scores(model, corpus):
+    return {"corpus_size": corpus.epoch(1).num_seqs}
+
+class Marker(keras.callbacks.Callback):
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def on_train_end(self, logs=None):
+        open(self.folder + "/marker", "w").close()
+
+def callbacks(manifest, folder):
+    return [Marker(folder)]
+"""
+
+
+def test_trains_evaluates_and_cleans_up(output, tmp_path, capsys):
+    Path(tmp_path, "helper_beside.py").write_text("WIDTH = 5")
+    model = model_at(tmp_path, SMALL_MODEL)
+    assert train_command(TrainOptions(num_epochs=5, model=model), output) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("epoch ") == 5 and "dev loss" in printed
+    content = orjson.loads(Path(output, "model/scores.json").read_bytes())
+    assert list(content["epochs"]["5"]) == ["train", "dev", "test"]
+    assert content["epochs"]["1"]["dev"]["corpus_size"] > 0
+    assert Path(output, "model/marker").exists()
+
+    policy = CleanupPolicy(keep_last_n=1, keep_best_n=0, keep=frozenset({2}))
+    assert cleanup_command(policy, output, dry_run=True) == 0
+    assert "would delete" in capsys.readouterr().out
+    assert sorted(checkpoints.find(f"{output}/model")[0]) == [1, 2, 3, 4, 5]
+    assert cleanup_command(policy, output, dry_run=False) == 0
+    assert "listed in keep" in capsys.readouterr().out
+    assert sorted(checkpoints.find(f"{output}/model")[0]) == [2, 5]
+
+
+def test_corpora_dev_first(output):
+    train, others = corpus_folders(output)
+    assert train.endswith("epochs/train")
+    assert [Path(other).name for other in others] == ["dev", "test"]
+    shutil.rmtree(Path(output, "epochs/train"))
+    with pytest.raises(SeqmillError, match="no corpus named train \\(found dev, test\\)"):
+        corpus_folders(output)
+
+
+def test_nothing_to_clean_up(tmp_path):
+    with pytest.raises(SeqmillError, match="no model folder"):
+        cleanup_command(CleanupPolicy(), str(tmp_path), dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("", "no model: set model"),
+        ("model.py", "expected .FILE.py:function."),
+        ("nowhere.py:build", "there is no file nowhere.py"),
+    ],
+)
+def test_a_model_option_that_names_no_function(output, model, message):
+    with pytest.raises(UsageError, match=message):
+        train_command(TrainOptions(num_epochs=1, model=model), output)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def other(manifest): pass", "defines no function 'build'"),
+        ("import no_such_module_here", "No module named 'no_such_module_here'"),
+        (
+            "def build(manifest):\n    return 1 / 0",
+            "line 2, in build(.|\\n)*ZeroDivisionError",
+        ),
+        ("def build(manifest): return 7", "returned int; expected function"),
+        ("import keras\ndef build(manifest): return keras.Sequential()", "not compiled; expected"),
+    ],
+)
+def test_model_functions_that_do_not_work(output, tmp_path, text, message):
+    found = manifest.read(f"{output}/epochs/train")
+    with pytest.raises(SeqmillError, match=message):
+        build_model(load_model_file(model_at(tmp_path, text)), found)

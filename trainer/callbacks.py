@@ -1,0 +1,98 @@
+"""Keras callbacks that live across a whole training although every epoch is a ``fit`` of its own."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class TrainingCallbacks(keras.callbacks.CallbackList):
+    """A callback list that each epoch's ``fit`` is given.
+
+    ``fit`` announces the beginning and end of training every time and ends an epoch before the other
+    corpora are evaluated. Both are held back here: the loop announces them when they are true.
+
+    Args:
+        first: Callbacks that see the end of an epoch as soon as ``fit`` is through with it.
+        others: Callbacks that see it after evaluation, with the scores of all corpora.
+        model: The model.
+        num_epochs: Epochs of the whole training.
+    """
+
+    def __init__(
+        self,
+        first: Sequence[keras.callbacks.Callback],
+        others: Sequence[keras.callbacks.Callback],
+        model: keras.Model,
+        num_epochs: int,
+    ):
+        super().__init__([*first, *others], add_history=True, model=model, epochs=num_epochs, verbose=0)
+        self._first = list(first)
+        self._others = [callback for callback in self.callbacks if callback not in self._first]
+        self._fresh: list[dict[str, Any]] = []
+        self.epoch_logs: dict[str, float] = {}
+
+    def begin_training(self, state: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Announces the beginning of training, and sets callbacks to a ``state`` of an earlier one."""
+        super().on_train_begin()
+        self._fresh = [_scalars(callback) for callback in self.callbacks]
+        by_class = {entry["class"]: entry["changed"] for entry in state}
+        for callback in self.callbacks:
+            for name, value in by_class.get(type(callback).__name__, {}).items():
+                setattr(callback, name, float(value["float"]) if isinstance(value, dict) else value)
+
+    def end_training(self, logs: Mapping[str, Any]) -> None:
+        """Announces the end of training."""
+        super().on_train_end(dict(logs))
+
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Announces the end of epoch index ``epoch`` (from 0) with the scores of all corpora."""
+        for callback in self._others:
+            callback.on_epoch_end(epoch, dict(logs))
+
+    def state(self) -> list[dict[str, Any]]:
+        """Per callback the numbers, strings and booleans that changed since training began."""
+        entries = []
+        for callback, fresh in zip(self.callbacks, self._fresh, strict=True):
+            changed = {name: v for name, v in _scalars(callback).items() if fresh.get(name, ...) != v}
+            entries.append({"class": type(callback).__name__, "changed": _to_json(changed)})
+        return entries
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Held back: this is one ``fit`` of many."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Held back: this is one ``fit`` of many."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Passes the end of an epoch to the first callbacks, and keeps the train scores."""
+        self.epoch_logs = {name: float(value) for name, value in (logs or {}).items()}
+        for callback in self._first:
+            callback.on_epoch_end(epoch, dict(self.epoch_logs))
+
+
+def _scalars(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """A callback's plain attributes but for those that its constructor sets."""
+    values = {}
+    arguments = inspect.signature(type(callback)).parameters
+    for name, value in vars(callback).items():
+        if name in arguments:
+            continue
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, bool | int | float | str):
+            values[name] = value
+    return values
+
+
+def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity."""
+    return {
+        name: {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,120 @@
+"""What the commands ``seqmill train`` and ``seqmill cleanup`` do."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from trainer.options import CleanupPolicy, TrainOptions
+from transforms import files
+from transforms.errors import SeqmillError, UsageError
+from transforms.locks import only_writer
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+
+
+def train_command(options: TrainOptions, output: str) -> int:
+    """Trains on what ``seqmill preprocess`` wrote below ``output``.
+
+    Every corpus but ``train`` is evaluated; ``dev`` comes first where there is one.
+
+    Args:
+        options: The options, ``model`` resolved to an absolute path.
+        output: Holds ``epochs/<corpus>/``; ``model/`` is written there.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SeqmillError: Training failed.
+        UsageError: The options cannot work.
+    """
+    train, others = corpus_folders(output)
+    if not options.model:
+        raise UsageError(
+            'no model: set model = "FILE.py:function" (function(manifest) → compiled keras.Model)'
+        )
+    _import_tensorflow()
+    import keras
+
+    from trainer import epochs, loop, model_file
+
+    corpus = epochs.open_corpus(train)
+    loaded = model_file.load_model_file(options.model)
+    keras.utils.set_random_seed(options.seed)
+    model = model_file.build_model(loaded, corpus.manifest)
+    folder = model_folder(output)
+    try:
+        loop.train_with(
+            options,
+            model,
+            corpus,
+            {files.name(other): epochs.open_corpus(other) for other in others},
+            folder,
+            callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
+            batch_to_xy=loaded.batch_to_xy,
+            extra_scores=loaded.extra_scores,
+        )
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def cleanup_command(policy: CleanupPolicy, output: str, dry_run: bool) -> int:
+    """Deletes the checkpoints below ``output`` that ``policy`` does not keep, and prints a table.
+
+    Args:
+        policy: What to keep.
+        output: Holds ``model/``.
+        dry_run: Only print.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        SeqmillError: There is no training, or one is running.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    _import_tensorflow()
+    from trainer import cleanup
+
+    folder = model_folder(output)
+    if not files.exists(folder):
+        raise SeqmillError(f"{folder}: no model folder (run `seqmill train`)")
+    with only_writer(folder, "training"):
+        decisions = cleanup.clean_up(folder, policy, dry_run=dry_run)
+    table = Table("epoch", "decision", "reasons")
+    for decision in decisions:
+        word = "keep" if decision.keep else "would delete" if dry_run else "deleted"
+        table.add_row(str(decision.epoch), word, "; ".join(decision.reasons))
+    Console().print(table if decisions else f"{folder}: no checkpoints of this training")
+    return 0
+
+
+def model_folder(output: str) -> str:
+    """Where a training writes."""
+    return files.join(output, "model")
+
+
+def corpus_folders(output: str) -> tuple[str, list[str]]:
+    """The folder of the corpus ``train`` and those of the others, ``dev`` first. Raises SeqmillError."""
+    parent = files.join(output, "epochs")
+    names = [name for name in files.list_names(parent) if not name.startswith(".")]
+    if "train" not in names:
+        found = ", ".join(names) or "nothing"
+        raise SeqmillError(f"{parent}: no corpus named train (found {found}); run `seqmill preprocess`")
+    others = sorted((name for name in names if name != "train"), key=lambda name: (name != "dev", name))
+    return files.join(parent, "train"), [files.join(parent, name) for name in others]
+
+
+def _import_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError:
+        raise SeqmillError(
+            "training needs TensorFlow: pip install 'seqmill[train]' (or 'seqmill[train-cpu]')"
+        ) from None

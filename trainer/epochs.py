@@ -1,0 +1,133 @@
+"""Reading stored epochs: from a corpus folder and an epoch number to a ``tf.data.Dataset``.
+
+corpus = open_corpus("work/g2p/epochs/train")
+for batch in dataset(corpus, epoch=1):
+    batch["data"], batch["data_lengths"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.shards import StoredEpoch
+from transforms import manifest as manifests
+from transforms.errors import SeqmillError, UsageError
+from transforms.manifest import ArraySpec, Epoch, Manifest
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus folder that ``seqmill preprocess`` wrote.
+
+    Attributes:
+        folder: ``epochs/<corpus>``: path or URL.
+        manifest: What its ``manifest.json`` says.
+    """
+
+    folder: str
+    manifest: Manifest
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """Per data key the dtype of its arrays."""
+        return {key: np.dtype(spec.dtype) for key, spec in self.manifest.data_keys.items()}
+
+    @property
+    def num_epochs(self) -> int:
+        """Number of stored epochs."""
+        return len(self.manifest.epochs)
+
+    def epoch(self, epoch: int) -> Epoch:
+        """What the manifest says about a stored epoch, numbered from 1. Raises UsageError."""
+        found = next((stored for stored in self.manifest.epochs if stored.epoch == epoch), None)
+        if found is None:
+            raise UsageError(f"{self.folder}: no epoch {epoch}; it holds {self.num_epochs} epochs")
+        return found
+
+
+def open_corpus(folder: str) -> Corpus:
+    """Opens a corpus folder.
+
+    Raises:
+        SeqmillError: The folder has no manifest, one of another format version, or holds no epoch.
+    """
+    corpus = Corpus(folder, manifests.read(folder))
+    if corpus.num_epochs == 0:
+        raise SeqmillError(f"{folder}: the manifest lists no epoch")
+    return corpus
+
+
+def dataset(
+    corpus: Corpus,
+    epoch: int,
+    masks: bool = False,
+    check: bool = False,
+    prefetch: int = 2,
+    transform: Callable[[dict[str, tf.Tensor]], Any] | None = None,
+    reader: StoredEpoch | None = None,
+) -> tf.data.Dataset:
+    """The batches of a stored epoch in ``batch_index`` order, with exact cardinality.
+
+    Each element is a dict: ``<key>`` the padded array [B, T, …] in the manifest's dtype, ``<key>_lengths``
+    int32 [B], and with ``masks`` ``<key>_mask`` bool [B, T], true for frames and false for padding.
+
+    Args:
+        corpus: From ``open_corpus``.
+        epoch: Number of the stored epoch, from 1.
+        masks: Add the masks.
+        check: Compare each shard's xxh128 with the manifest before the first of its batches is read. CRCs of
+            the records are always compared.
+        prefetch: Batches read ahead.
+        transform: What to make of each element, for example (inputs, targets).
+        reader: What reads the shards, for those who want its ``error`` afterwards.
+
+    Raises:
+        SeqmillError: A shard is missing or not as long as the manifest says. Later, while the dataset is
+            iterated, a broken record ends it with a TensorFlow error that holds the message.
+    """
+    stored = corpus.epoch(epoch)
+    reader = reader or StoredEpoch(corpus.folder, stored, corpus.dtypes, check)
+    names = list(corpus.dtypes)
+    dtypes = [tf.as_dtype(dtype) for dtype in corpus.dtypes.values()]
+
+    def load(index: tf.Tensor) -> Any:
+        kinds = [kind for dtype in dtypes for kind in (dtype, tf.int32)]
+        flat = tf.numpy_function(reader.arrays, [index], kinds)
+        columns = _columns(corpus.manifest.data_keys, names, flat, masks)
+        return columns if transform is None else transform(columns)
+
+    return (
+        tf.data.Dataset.range(stored.num_batches)
+        .map(load, num_parallel_calls=2, deterministic=True)
+        .prefetch(prefetch)
+        .apply(tf.data.experimental.assert_cardinality(stored.num_batches))
+    )
+
+
+def column_shapes(corpus: Corpus) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """Per column that ``dataset`` can give its dtype and shape, ``None`` for B and T."""
+    shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {}
+    for key, spec in corpus.manifest.data_keys.items():
+        shapes[key] = (np.dtype(spec.dtype).name, (None, None, *spec.feature_shape))
+        shapes[f"{key}_lengths"] = ("int32", (None,))
+        shapes[f"{key}_mask"] = ("bool", (None, None))
+    return shapes
+
+
+def _columns(
+    specs: Mapping[str, ArraySpec], names: list[str], flat: list[Any], masks: bool
+) -> dict[str, tf.Tensor]:
+    columns = {}
+    for position, name in enumerate(names):
+        array, lengths = flat[2 * position], flat[2 * position + 1]
+        array.set_shape([None, None, *specs[name].feature_shape])
+        lengths.set_shape([None])
+        columns[name], columns[f"{name}_lengths"] = array, lengths
+        if masks:
+            columns[f"{name}_mask"] = tf.sequence_mask(lengths, tf.shape(array)[1])
+    return columns

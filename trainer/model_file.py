@@ -1,0 +1,102 @@
+"""Loading the model function, and what may stand beside it, from a Python file next to the config."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from transforms.errors import SeqmillError, UsageError
+from transforms.manifest import Manifest
+
+_EXPECTED = "expected function(manifest) → compiled keras.Model"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file: the model function, and the optional functions that a file may define beside it.
+
+    Attributes:
+        build: function(manifest) → compiled ``keras.Model``.
+        batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight); ``None`` where the file has none.
+        extra_scores: function(model, corpus) → more scores; ``None`` where the file has none.
+        callbacks: function(manifest, folder) → Keras callbacks to add; ``None`` where the file has none.
+    """
+
+    build: Callable[[Manifest], Any]
+    batch_to_xy: Callable[[dict[str, Any]], tuple[Any, ...]] | None = None
+    extra_scores: Callable[[keras.Model, Any], dict[str, float]] | None = None
+    callbacks: Callable[[Manifest, str], list[keras.callbacks.Callback]] | None = None
+
+
+def load_model_file(model: str) -> ModelFile:
+    """Loads ``PATH.py:function``; the file may import others from its own folder.
+
+    Raises:
+        UsageError: The option does not name a file and a function in it.
+        SeqmillError: The file itself fails; the message holds its traceback.
+    """
+    path, colon, name = model.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        raise UsageError(f'model = {model!r}; expected "FILE.py:function"')
+    if not Path(path).is_file():
+        raise UsageError(f"model = {model!r}: there is no file {path}")
+    module = _import(Path(path))
+    if not callable(getattr(module, name, None)):
+        raise UsageError(f"model = {model!r}: {path} defines no function {name!r}; {_EXPECTED}")
+    return ModelFile(
+        build=getattr(module, name),
+        batch_to_xy=getattr(module, "batch_to_xy", None),
+        extra_scores=getattr(module, "extra_scores", None),
+        callbacks=getattr(module, "callbacks", None),
+    )
+
+
+def build_model(model_file: ModelFile, manifest: Manifest) -> keras.Model:
+    """Calls the model function.
+
+    Raises:
+        SeqmillError: It fails (the message holds its traceback) or returns something else.
+    """
+    try:
+        model = model_file.build(manifest)
+    except Exception as error:
+        raise SeqmillError(f"{_own_traceback(error)}\nthe model function failed; {_EXPECTED}") from error
+    if not isinstance(model, keras.Model):
+        raise SeqmillError(f"the model function returned {type(model).__name__}; {_EXPECTED}")
+    if not getattr(model, "compiled", False):
+        raise SeqmillError(f"the model function returned a model that is not compiled; {_EXPECTED}")
+    return model
+
+
+def _import(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"seqmill_model_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    if str(path.parent.resolve()) not in sys.path:
+        sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SeqmillError(f"{_own_traceback(error)}\n{path} cannot be loaded; {_EXPECTED}") from error
+    return module
+
+
+def _own_traceback(error: Exception) -> str:
+    """The traceback without the frames of this file and of the import system."""
+    own = error.__traceback__
+    while own and own.tb_next and (own.tb_frame.f_code.co_filename == __file__ or _is_import(own)):
+        own = own.tb_next
+    return "".join(traceback.format_exception(type(error), error, own)).rstrip()
+
+
+def _is_import(frame: Any) -> bool:
+    return frame.tb_frame.f_code.co_filename.startswith("<frozen importlib")

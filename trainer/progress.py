@@ -1,0 +1,105 @@
+"""One line per epoch, and TensorBoard scalars."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transforms.manifest import Epoch
+
+
+@dataclass
+class EpochTimer:
+    """Measures epochs for the progress line.
+
+    Args:
+        num_epochs: Epochs of the whole training.
+        clock: Seconds, from anywhere.
+    """
+
+    num_epochs: int
+    clock: Callable[[], float] = time.monotonic
+    _begun: float = 0.0
+    _trained: float = 0.0
+    _finished: int = 0
+    _total: float = 0.0
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        self._begun = self.clock()
+
+    def trained(self) -> None:
+        """Its training is over, its evaluation to come."""
+        self._trained = self.clock() - self._begun
+
+    def end(self, epoch: int, stored: Epoch, scores: Mapping[str, Mapping[str, float]]) -> str:
+        """The epoch is over; its progress line."""
+        self._finished += 1
+        self._total += self.clock() - self._begun
+        to_go = (self.num_epochs - epoch) * self._total / self._finished
+        return progress_line(epoch, self.num_epochs, stored, scores, self._trained, to_go)
+
+
+def progress_line(
+    epoch: int,
+    num_epochs: int,
+    stored: Epoch,
+    scores: Mapping[str, Mapping[str, float]],
+    seconds: float,
+    to_go: float,
+) -> str:
+    """What one epoch came to.
+
+    Args:
+        epoch: The epoch, from 1.
+        num_epochs: Epochs of the whole training.
+        stored: The stored epoch it read.
+        scores: Per corpus and metric the score.
+        seconds: Time the training of the epoch took, without evaluation.
+        to_go: Seconds to the end of the training.
+    """
+    frames, padded = sum(stored.num_frames.values()), sum(stored.padded_frames.values())
+    shown = "  ".join(
+        f"{corpus} " + " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        for corpus, values in scores.items()
+    )
+    rate = max(seconds, 1e-9)
+    return (
+        f"epoch {epoch}/{num_epochs}  {shown}  | {stored.num_seqs / rate:,.0f} seqs/s "
+        f"{frames / rate:,.0f} frames/s  padding {1 - frames / max(padded, 1):.1%}  "
+        f"{duration(seconds)}, {duration(to_go)} to go"
+    )
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class ScalarWriters:
+    """TensorBoard scalars: one run per corpus under a folder, the epoch as step."""
+
+    def __init__(self, folder: str):
+        self._folder = folder
+        self._writers: dict[str, Any] = {}
+
+    def write(self, epoch: int, scores: Mapping[str, Mapping[str, float]]) -> None:
+        """Writes the scores of an epoch."""
+        import tensorflow as tf
+
+        # What tf.summary.scalar writes, which itself needs the package tensorboard.
+        metadata = tf.compat.v1.SummaryMetadata(data_class=1)  # DATA_CLASS_SCALAR
+        metadata.plugin_data.plugin_name = "scalars"
+        for corpus, values in scores.items():
+            if corpus not in self._writers:
+                self._writers[corpus] = tf.summary.create_file_writer(f"{self._folder}/{corpus}")
+            with self._writers[corpus].as_default():
+                for name, value in values.items():
+                    tf.summary.write(name, np.float32(value), step=epoch, metadata=metadata)
+            self._writers[corpus].flush()

@@ -1,0 +1,146 @@
+"""Where a training goes on: which checkpoint, and whether it still fits the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import xxhash
+
+from trainer import checkpoints, scores
+from trainer.checkpoints import Checkpoint
+from trainer.epochs import Corpus
+from trainer.options import TrainOptions
+from trainer.scores import History
+from transforms import files
+from transforms.errors import SeqmillError, UsageError
+
+ORDER_OPTIONS = ("seed", "seq_ordering", "batching", "partition_epoch", "fixed_random_seed")
+GROWING_OPTIONS = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins.
+
+    Attributes:
+        epoch: The first epoch to train, from 1.
+        history: The scores so far.
+        checkpoint: What to load before; ``None`` at the very beginning.
+    """
+
+    epoch: int
+    history: History
+    checkpoint: Checkpoint | None
+
+
+def find_start(folder: str, options: TrainOptions, say: Callable[[str], None]) -> Start:
+    """Finds the checkpoint that training goes on from.
+
+    Args:
+        folder: The model folder.
+        options: ``start_epoch`` counts.
+        say: Takes a message about each checkpoint that is passed over.
+
+    Raises:
+        UsageError: ``start_epoch`` is a number whose checkpoint is not there.
+    """
+    found, broken = checkpoints.find(folder)
+    history = _history(folder, found)
+    own = {epoch: one for epoch, one in found.items() if history.owns(one.training, epoch)}
+    for message in broken:
+        say(f"passed over: {message}")
+    for epoch, one in found.items():
+        if epoch not in own and options.start_epoch == "auto":
+            say(f"passed over: {one.folder}: written by another training")
+    if options.start_epoch == "auto":
+        last = max(own, default=0)
+        return Start(last + 1, history.forget_from(last + 1), own.get(last))
+    first = options.start_epoch
+    if first > 1 and first - 1 not in own:
+        there = ", ".join(map(str, sorted(own))) or "none"
+        raise UsageError(
+            f"start_epoch = {first} needs the checkpoint of epoch {first - 1}; complete in {folder}: {there}"
+        )
+    return Start(first, history.branch_at(first), own.get(first - 1))
+
+
+def data_facts(corpus: Corpus) -> dict[str, Any]:
+    """What a checkpoint remembers of the training data, to notice when they change."""
+    specs = corpus.manifest.data_keys
+    return {
+        "fingerprint": corpus.manifest.fingerprint,
+        "options": dict(corpus.manifest.options),
+        "data_keys": {
+            key: {
+                "dtype": spec.dtype,
+                "feature_shape": list(spec.feature_shape),
+                "num_labels": spec.num_labels,
+                "labels": _labels_hash(corpus, spec.vocab),
+            }
+            for key, spec in specs.items()
+        },
+    }
+
+
+def check_same_data(
+    checkpoint: Checkpoint, now: Mapping[str, Any], explicit: bool, say: Callable[[str], None]
+) -> None:
+    """Compares the data with those a checkpoint was trained on.
+
+    Other labels or shapes are always refused. Another order or partition of the epochs would mix passes
+    over the data and is refused unless ``start_epoch`` is a number; anything else is said.
+
+    Args:
+        checkpoint: Where training goes on.
+        now: ``data_facts`` of the corpus to train on.
+        explicit: ``start_epoch`` is a number.
+        say: Takes a message about each change that is not refused.
+
+    Raises:
+        SeqmillError: The data do not fit the checkpoint.
+    """
+    then = checkpoint.content.get("data", now)
+    for change in _changes(then["data_keys"], now["data_keys"]):
+        raise SeqmillError(
+            f"{checkpoint.folder}: was trained on other data: {change}; use another output folder"
+        )
+    changes = [
+        c for c in _changes(then["options"], now["options"]) if c.split(" ", 1)[0] not in GROWING_OPTIONS
+    ]
+    for change in changes:
+        if change.split(" ", 1)[0] in ORDER_OPTIONS and not explicit:
+            raise SeqmillError(
+                f"{checkpoint.folder}: was trained with another order of the data: {change}; epochs to come "
+                "would not continue those trained. Change it back, use another output folder, or set "
+                f"start_epoch = {checkpoint.epoch + 1} to go on all the same"
+            )
+        say(f"changed since epoch {checkpoint.epoch}: {change}")
+    if not changes and then["fingerprint"] != now["fingerprint"] and then["options"] == now["options"]:
+        say(f"changed since epoch {checkpoint.epoch}: the input files of the training data")
+
+
+def _history(folder: str, found: Mapping[int, Checkpoint]) -> History:
+    """The folder's history; where the file is lost, what the newest checkpoint remembers of it."""
+    history = scores.read(folder)
+    if history is not None:
+        return history
+    if not found:
+        return History()
+    newest = found[max(found)]
+    return scores.from_json(newest.content.get("history"), files.join(newest.folder, checkpoints.JSON_NAME))
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    return [f"{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in changed]
+
+
+def _labels_hash(corpus: Corpus, vocab: str | None) -> str | None:
+    if vocab is None:
+        return None
+    try:
+        return str(xxhash.xxh128_hexdigest(files.read_bytes(files.inside(corpus.folder, vocab))))
+    except FileNotFoundError:
+        return None
