@@ -6,11 +6,14 @@ STAMP := $(VENV)/.installed
 
 .PHONY: demo test lint types unit lock clean
 
+# One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
 	$(BIN)/python examples/g2p/make_corpus.py examples/g2p/work/corpus
-	$(BIN)/seqmill preprocess examples/g2p/config.toml
-	$(BIN)/seqmill plan examples/g2p/config.toml
+	$(BIN)/seqmill preprocess examples/g2p/config.toml --num_epochs=4
+	$(BIN)/seqmill plan examples/g2p/config.toml --num_epochs=4
 	$(BIN)/seqmill show examples/g2p/work --num_batches 2 --num_seqs 4
+	$(BIN)/seqmill train examples/g2p/config.toml --num_epochs=4
+	$(BIN)/python examples/g2p/pronounce.py examples/g2p/work
 
 test: lint types unit
 

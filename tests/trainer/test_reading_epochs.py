@@ -143,15 +143,16 @@ def test_reading_and_training_do_not_import_beam():
 @given(
     st.dictionaries(
         st.sampled_from(["data", "classes", "größe"]),
-        st.tuples(st.sampled_from(["<f4", "<i4", "|u1"]), st.integers(1, 4), st.integers(0, 300)),
+        st.tuples(st.sampled_from(["<f4", "<i4", "|u1"]), st.integers(0, 300)),
         min_size=1,
     ),
+    st.integers(1, 4),
     st.integers(0, 2**30),
 )
-def test_fast_parsing_equals_the_reference(layout, first):
-    arrays = {key: np.arange(b * t).reshape(b, t).astype(dtype) for key, (dtype, b, t) in layout.items()}
-    lengths = {key: np.full(b, first + t) for key, (_, b, t) in layout.items()}
-    batch = padded_batch.PaddedBatch(arrays, lengths, [b"a"], np.zeros(1, int), np.zeros(1, int), 0)
+def test_fast_parsing_equals_the_reference(layout, b, first):
+    arrays = {key: np.arange(b * t).reshape(b, t).astype(dtype) for key, (dtype, t) in layout.items()}
+    lengths = {key: np.full(b, first + t) for key, (_, t) in layout.items()}
+    batch = padded_batch.PaddedBatch(arrays, lengths, [b"a"] * b, np.zeros(b, int), np.zeros(b, int), 0)
     record = np.frombuffer(b"".join(bytes(piece) for piece in padded_batch.encode(batch)), np.uint8)
     found = padded_arrays(record, {key: array.dtype for key, array in arrays.items()})
     for key, array in arrays.items():
