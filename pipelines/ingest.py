@@ -28,7 +28,8 @@ from transforms.tasks import PARTS, PROGRESS, RunTasks
 
 _CODE_VERSION = 1  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000
-_SPLIT_BYTES_OF_PATHS = 16_000  # lines that name audio files: a few dozen files a split
+_SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
+_MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
 _PROBED_SEQS = 100
 
 
@@ -140,11 +141,12 @@ def _split(
     config: Config, name: str, inputs: list[str] | dict[str, list[str]], keys: tuple[DataKey, ...]
 ) -> list[Split]:
     corpus_format = config.corpus[name].format
-    names_audio = any(key.type in AUDIO_TYPES for key in keys) and corpus_format not in (
-        "parquet",
-        "tfrecord",
-    )
-    return split_corpus(corpus_format, inputs, _SPLIT_BYTES_OF_PATHS if names_audio else _SPLIT_BYTES)
+    target = _SPLIT_BYTES
+    if any(key.type in AUDIO_TYPES for key in keys) and corpus_format not in ("parquet", "tfrecord"):
+        paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
+        total = sum(files.size(path) for path in paths)
+        target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
+    return split_corpus(corpus_format, inputs, target)
 
 
 def _tasks(splits: list[Split], decisive: object) -> list[IngestTask]:

@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from transforms.manifest import ArraySpec
+from transforms.runs import runs
 from transforms.store import Block
+from transforms.tags import Tags
 
 _LOOP_BYTES = 1024  # from so many bytes a sequence on, a copy each is faster than copying element by element
-_ELEMENTS = 1 << 15  # copied element by element at once: their positions stay in the cache
+_ELEMENTS = 1 << 16  # copied element by element at once: their positions stay in the cache
 
 # Of some entries that lie in one block: the block, their places among all entries, their rows in it.
 _Group = tuple[Block, np.ndarray, np.ndarray]
@@ -55,7 +57,7 @@ class Gatherer:
         lengths: Mapping[str, np.ndarray],
         batch_starts: np.ndarray,
         longest: Mapping[str, np.ndarray],
-    ) -> tuple[list[dict[str, np.ndarray]], list[bytes]]:
+    ) -> tuple[list[dict[str, np.ndarray]], Tags]:
         """Padded arrays of consecutive batches, valid until the next call, and the tags of all entries.
 
         Args:
@@ -102,13 +104,11 @@ class Gatherer:
         return held[:size]
 
 
-def _tags(groups: list[_Group], num_entries: int) -> list[bytes]:
-    tags: list[bytes] = []
-    for block, _, local in groups:
-        tags += block.tags.take(local)
+def _tags(groups: list[_Group], num_entries: int) -> Tags:
+    tags = Tags.concatenate(block.tags.take(local) for block, _, local in groups)
     place = np.empty(num_entries, np.int64)
     place[np.concatenate([chosen for _, chosen, _ in groups])] = np.arange(num_entries)
-    return [tags[i] for i in place.tolist()]
+    return tags.take(place)
 
 
 def _copy(
@@ -157,13 +157,5 @@ def _copy_elements(
     while first < len(sizes):
         last = max(first + 1, int(np.searchsorted(ends, done + _ELEMENTS, "right")))
         here, done = slice(first, last), int(ends[last - 1])
-        buffer[_runs(places[here], sizes[here])] = elements[_runs(sources[here], sizes[here])]
+        buffer[runs(places[here], sizes[here])] = elements[runs(sources[here], sizes[here])]
         first = last
-
-
-def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The numbers of runs of ``sizes`` (each at least 1) that begin at ``starts``, behind one another."""
-    steps = np.ones(int(sizes.sum()), np.int64)
-    steps[0] = starts[0]
-    steps[np.cumsum(sizes[:-1])] = starts[1:] - (starts[:-1] + sizes[:-1] - 1)
-    return np.cumsum(steps, out=steps)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transforms import example
+from transforms.tags import Tags
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class PaddedBatch:
 
     arrays: Mapping[str, np.ndarray]
     lengths: Mapping[str, np.ndarray]
-    seq_tags: list[bytes]
+    seq_tags: Tags | list[bytes]
     seq_index: np.ndarray
     chunk_start: np.ndarray
     batch_index: int
@@ -58,8 +59,11 @@ def encode_all(batches: Sequence[PaddedBatch]) -> list[list[bytes | np.ndarray]]
     indices = example.int64_list_features(
         "batch_index", np.array([batch.batch_index for batch in batches]), by_batch
     )
-    for batch, own, *features in zip(batches, pieces, rows, starts, indices, strict=True):
-        own.append(b"".join([example.bytes_list_feature("seq_tag", batch.seq_tags), *features]))
+    tags = example.bytes_list_features(
+        "seq_tag", Tags.concatenate(batch.seq_tags for batch in batches), by_entry
+    )
+    for own, *features in zip(pieces, tags, rows, starts, indices, strict=True):
+        own.append(b"".join(features))
         own.insert(0, example.features_prefix(sum(map(len, own))))
     return pieces
 

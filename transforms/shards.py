@@ -24,7 +24,7 @@ from transforms.progress import Reporter
 from transforms.store import Store
 from transforms.tasks import PARTS, PROGRESS
 
-_WINDOW_BYTES = 4_000_000  # small batches are gathered several at once
+_WINDOW_BYTES = 16_000_000  # small batches are gathered several at once
 _WRITE_BYTES = 128_000  # small pieces are written together
 _SHARD = TypeAdapter(Shard)
 
@@ -147,7 +147,7 @@ def padded_batches(
             PaddedBatch(
                 arrays=arrays[number],
                 lengths={key: column[start:end] for key, column in lengths.items()},
-                seq_tags=tags[start - entries.start : end - entries.start],
+                seq_tags=tags.slice(start - entries.start, end - entries.start),
                 seq_index=run.seq_index[start:end],
                 chunk_start=starts[length_key][start:end],
                 batch_index=first_batch + first + number,

@@ -19,7 +19,7 @@ from transforms.finish_epochs import FinishEpochs
 from transforms.manifest import ArraySpec
 from transforms.plan_file import read_plan
 from transforms.shards import Segment, WriteShards, open_store
-from transforms.store import Block, Store, TagColumn, key_block
+from transforms.store import Block, Store, key_block, stored_tags
 from transforms.tasks import Outcome, RunTasks, attempt
 
 _PIECE_BYTES = 4_000_000
@@ -82,9 +82,8 @@ class BroughtSequences:
     def block(self, number: int) -> Block:
         """One record batch."""
         batch = self.batches[number]
-        _, offsets, text = batch["seq_tag"].buffers()
-        tags = TagColumn(b"", None, memoryview(text), np.frombuffer(offsets, np.int32))
-        return Block({key: key_block(batch[key], spec) for key, spec in self.data_keys.items()}, tags)
+        keys = {key: key_block(batch[key], spec) for key, spec in self.data_keys.items()}
+        return Block(keys, stored_tags(batch))
 
     def find(self, seq_index: np.ndarray) -> np.ndarray:
         """Where sequences of the store are here, int64 [n]. Raises SeqmillError where one is missing."""
@@ -123,7 +122,7 @@ def _pieces(store: Store, number: int, rows: np.ndarray) -> Iterator[bytes]:
         chosen = rows[parts == part]
         local = chosen - store.block_starts[number]
         columns = {key: store.record_batch(number)[key].take(pa.array(local)) for key in store.data_keys}
-        columns["seq_tag"] = pa.array(store.block(number).tags.take(local), pa.binary())
+        columns["seq_tag"] = pa.array(list(store.block(number).tags.take(local)), pa.binary())
         columns["seq_index"] = pa.array(chosen)
         batch = pa.RecordBatch.from_pydict(columns)
         sink = pa.BufferOutputStream()

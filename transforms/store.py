@@ -26,6 +26,7 @@ from transforms import files
 from transforms.errors import SeqmillError
 from transforms.manifest import ArraySpec, Counts
 from transforms.manifest_file import read_checked
+from transforms.tags import Tags
 
 FORMAT = "seqmill.store/1"
 FILE_NAME = "manifest.json"
@@ -112,21 +113,18 @@ class KeyBlock:
 
 @plain_dataclass(frozen=True)
 class TagColumn:
-    """The tags of a record batch, made when asked for."""
+    """The tags of a record batch: ``stored``, or made from a prefix and ``numbers`` when asked for."""
 
-    prefix: bytes
-    numbers: np.ndarray | None
-    text: memoryview | None
-    offsets: np.ndarray | None
+    prefix: bytes = b""
+    numbers: np.ndarray | None = None
+    stored: Tags | None = None
 
-    def take(self, rows: np.ndarray) -> list[bytes]:
+    def take(self, rows: np.ndarray) -> Tags:
         """The tags of some rows, [n]."""
         if self.numbers is not None:
-            template = self.prefix.replace(b"%", b"%%") + b"%d"
-            return [template % number for number in self.numbers[rows].tolist()]
-        assert self.text is not None and self.offsets is not None
-        bounds = zip(self.offsets[rows].tolist(), self.offsets[rows + 1].tolist(), strict=True)
-        return [bytes(self.text[start:end]) for start, end in bounds]
+            return Tags.numbered(self.prefix, self.numbers[rows])
+        assert self.stored is not None
+        return self.stored.take(rows)
 
 
 @plain_dataclass(frozen=True)
@@ -231,12 +229,10 @@ class Store:
         batch = self.record_batch(number)
         keys = {key: key_block(batch[key], spec) for key, spec in self.manifest.data_keys.items()}
         if self.manifest.has_tags:
-            _, offsets, text = batch["seq_tag"].buffers()
-            tags = TagColumn(b"", None, memoryview(text), np.frombuffer(offsets, np.int32))
+            tags = stored_tags(batch)
         else:
-            tags = TagColumn(
-                _tag_prefix(entry), batch["position"].to_numpy() + entry.first_position, None, None
-            )
+            numbers = batch["position"].to_numpy() + entry.first_position
+            tags = TagColumn(_tag_prefix(entry), numbers)
         return Block(keys, tags)
 
     def _open_file(self, entry: StoreFile) -> Any:
@@ -278,6 +274,13 @@ def write_index(path: str, table: pa.Table) -> None:
 
 def _tag_prefix(entry: StoreFile) -> bytes:
     return f"{files.name(entry.source)}:".encode()
+
+
+def stored_tags(batch: pa.RecordBatch) -> TagColumn:
+    """The column ``seq_tag`` of a record batch, without copying the text."""
+    _, offsets, text = batch["seq_tag"].buffers()
+    ends = np.frombuffer(offsets, np.int32)[: batch.num_rows + 1].astype(np.int64)
+    return TagColumn(stored=Tags(np.frombuffer(text, np.uint8), ends))
 
 
 def key_block(column: Any, spec: ArraySpec) -> KeyBlock:

@@ -1,0 +1,34 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.runs import runs
+from transforms.tags import Tags
+
+TAGS = st.lists(st.binary(max_size=200))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 50))))
+def test_runs_are_ranges_behind_one_another(pairs):
+    starts = np.array([start for start, _ in pairs], np.int64)
+    sizes = np.array([size for _, size in pairs], np.int64)
+    expected = [number for start, size in pairs for number in range(start, start + size)]
+    assert runs(starts, sizes).tolist() == expected
+
+
+@given(TAGS, st.data())
+def test_tags_are_the_list_that_they_were_made_of(tags, data):
+    made = Tags.of(tags)
+    assert list(made) == tags and len(made) == len(tags)
+    chosen = data.draw(st.lists(st.integers(0, len(tags) - 1))) if tags else []
+    assert list(made.take(np.array(chosen, np.int64))) == [tags[i] for i in chosen]
+    start = data.draw(st.integers(0, len(tags)))
+    end = data.draw(st.integers(start, len(tags)))
+    part = made.slice(start, end)
+    assert list(part) == tags[start:end]
+    assert list(Tags.concatenate([part, tags, made])) == tags[start:end] + tags + tags
+
+
+@given(st.binary(max_size=20), st.lists(st.integers(0, 2**40), min_size=1))
+def test_numbered_tags(prefix, numbers):
+    assert list(Tags.numbered(prefix, np.array(numbers))) == [prefix + b"%d" % number for number in numbers]
