@@ -44,7 +44,7 @@ def main() -> None:
     parser = common.parser(
         __doc__ or "",
         megabytes=(200.0, "size of the jsonl file"),
-        minutes=(20.0, "length of all audio files"),
+        minutes=(100.0, "length of all audio files"),
         workers=(2, "processes, against one"),
         rounds=(3, "runs of each, of which the fastest counts"),
     )
@@ -56,7 +56,7 @@ def main() -> None:
         _write_audio(manifest, args.minutes * 60)
         rows = [
             *_measure("jsonl, ints", lines, 16_000_000, _INT_KEYS, common.INTS, bare_jsonl, folder, args),
-            *_measure("audio, log_mel", manifest, 4000, _AUDIO_KEYS, _AUDIO_SPECS, bare_audio, folder, args),
+            *_measure("audio, log_mel", manifest, 500, _AUDIO_KEYS, _AUDIO_SPECS, bare_audio, folder, args),
         ]
     columns = ("", "input", "input MB", "sequences", "wall s", "CPU s", "seqs/CPU s", "ratio")
     note = "ratio: seqmill's speed per CPU second to the bare loop's; speed of several workers to one's"
