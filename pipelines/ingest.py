@@ -73,7 +73,8 @@ def _ingest_corpus(
 ) -> None:
     folder = store_folder(config, name)
     options = corpus_defaults(config, name)
-    vocabs = {key: read_vocab(path) for key, path in vocab_files(config).items()}
+    vocab_paths = vocab_files(config)
+    vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     specs = _array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
     decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"])
@@ -98,9 +99,9 @@ def _ingest_corpus(
         fingerprint=whole,
         splits=tuple(task.fingerprint for task in tasks),
         max_rejected=options["max_rejected"],
-        vocab_files=vocab_files(config),
+        vocab_files=vocab_paths,
     )
-    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_files(config))
+    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths)
     _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
     _report(read_manifest(folder))
 

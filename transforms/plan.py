@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -171,13 +171,6 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         batch_starts=batching.cut_batches(lengths, len(order), options.batch_limits),
         oversized=batching.oversized(lengths, options.batch_limits),
     )
-
-
-def plan_epochs(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Iterator[EpochPlan]:
-    """Plans every epoch that is to be written, one after another."""
-    selection = select(lengths, options)
-    for epoch in range(1, options.num_epochs + 1):
-        yield plan_epoch(selection, options, epoch)
 
 
 def shard_edges(batch_bytes: np.ndarray, options: EpochOptions) -> np.ndarray:
