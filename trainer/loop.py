@@ -139,6 +139,7 @@ class _Training:
         say: Say,
     ):
         options.stored_epoch(1, train.num_epochs)
+        _check_one_device(model)
         for corpus in others.values():
             _check_same_data_keys(train, corpus)
         self._model = model
@@ -285,6 +286,15 @@ def _check_same_data_keys(train: Corpus, other: Corpus) -> None:
                 f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
                 "run `seqmill preprocess` for both"
             )
+
+
+def _check_one_device(model: keras.Model) -> None:
+    num_replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
+    if num_replicas > 1:
+        raise SeqmillError(
+            f"the model is built for {num_replicas} devices (tf.distribute), expected one: Keras splits each "
+            "batch between them, and fails where its sequences do not divide evenly"
+        )
 
 
 def _callback_logs(scored: Mapping[str, Mapping[str, float]], others: Sequence[str]) -> dict[str, float]:

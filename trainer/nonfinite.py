@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from trainer.gradient_check import GradientCheck
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.padded_batch import PaddedBatch
@@ -28,9 +29,9 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
     """Ends training in the first step whose loss is NaN or infinite (RETURNN: the option of that name).
 
     The loss that Keras reports is a mean over the epoch so far, which turns non-finite in the very step
-    whose loss does, so one number tells. With the TensorFlow backend the sum of all weights is looked at
-    too, which finds infinite gradients of a finite loss in their own step; other backends hold the weights
-    back until the end of the epoch, where they are always checked. It raises ``NonfiniteTrainScore``, which
+    whose loss does, so one number tells. With the TensorFlow backend gradients are looked at too
+    (``GradientCheck``), which finds infinite gradients of a finite loss in their own step. Weights and
+    optimizer state are always checked at the end of the epoch. It raises ``NonfiniteTrainScore``, which
     ``fit`` passes on.
 
     Args:
@@ -46,12 +47,12 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         self._folder = folder
         self._epoch = 1
         self._next_step = 0
-        self._sum_of_weights: Callable[[], Any] | None = None
+        self._gradient_check: GradientCheck | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Prepares the check of the weights."""
-        if keras.backend.backend() == "tensorflow" and not self.model.run_eagerly:
-            self._sum_of_weights = _sum_function(self.model)
+        """Makes the check of gradients a part of each step."""
+        if self._gradient_check is None:
+            self._gradient_check = GradientCheck(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -63,7 +64,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             self._stop(f"the train loss is {loss}", list(range(first, batch + 1)))
-        if self._sum_of_weights is not None and not math.isfinite(float(self._sum_of_weights())):
+        if self._gradient_check is not None and self._gradient_check.may_have_failed():
             self._check_weights(list(range(first, batch + 1)))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -74,8 +75,9 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         self._check_weights([])
 
     def _check_weights(self, steps: list[int]) -> None:
-        if any(not _all_finite(variable) for variable in self.model.trainable_variables):
-            self._stop("the weights are not finite", steps)
+        learned = [*self.model.trainable_variables, *self.model.optimizer.variables]
+        if not all(_all_finite(variable) for variable in learned):
+            self._stop("weights or optimizer state are not finite", steps)
 
     def _stop(self, what: str, steps: list[int]) -> None:
         autopsy = {
@@ -117,18 +119,6 @@ def nonfinite_variables(model: keras.Model) -> list[dict[str, Any]]:
             counts = {"nan": int(np.isnan(values).sum()), "inf": int(np.isinf(values).sum())}
             found.append({"path": variable.path, "layer": layer, "size": int(values.size), **counts})
     return found
-
-
-def _sum_function(model: keras.Model) -> Callable[[], Any]:
-    """One pass over the weights in one graph; their sum is finite only if they are."""
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def sum_of_weights() -> tf.Tensor:
-        sums = [tf.cast(tf.reduce_sum(variable.value), tf.float32) for variable in model.trainable_variables]
-        return tf.add_n(sums) if sums else tf.constant(0.0)
-
-    return sum_of_weights
 
 
 def _where(autopsy: Mapping[str, Any], steps: list[int]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context
 
 
 class ReseedEveryEpoch(keras.callbacks.Callback):
@@ -30,7 +34,8 @@ class ReseedEveryEpoch(keras.callbacks.Callback):
         generator = np.random.SeedSequence([self._seed, epoch]).generate_state
         states = seed_states(self.model)
         numbers = [int(number) & 0x7FFFFFFF for number in generator(len(states) + 1)]
-        keras.utils.set_random_seed(numbers[0])
+        with _compiled_graphs_kept():
+            keras.utils.set_random_seed(numbers[0])
         for state, number in zip(states, numbers[1:], strict=True):
             state.assign(np.array([number, 0], np.uint32))
 
@@ -38,3 +43,22 @@ class ReseedEveryEpoch(keras.callbacks.Callback):
 def seed_states(model: keras.Model) -> list[Any]:
     """The state variables of all seed generators in a model, in the model's order."""
     return [variable for variable in model.variables if variable.path.endswith("seed_generator_state")]
+
+
+@contextmanager
+def _compiled_graphs_kept() -> Iterator[None]:
+    """Lets ``tf.random.set_seed`` set the seed only.
+
+    It also drops all compiled graphs, because a random operation in them keeps its own state. Making them
+    anew takes a second an epoch or more, for operations that no Keras layer uses.
+    """
+
+    def set_seed(seed: int) -> None:
+        eager = context.context()
+        eager._seed, eager._rng = seed, random.Random(seed)
+
+    original, tf.random.set_seed = tf.random.set_seed, set_seed
+    try:
+        yield
+    finally:
+        tf.random.set_seed = original

@@ -97,7 +97,9 @@ class RuinWeights(keras.callbacks.Callback):
 
 def test_weights_that_are_not_finite_at_the_end_of_an_epoch_are_not_saved(tmp_path):
     folder = write_corpus(tmp_path / "train", regression_epochs(SIZES), SPECS)
-    with pytest.raises(NonfiniteTrainScore, match="epoch 2: the weights are not finite") as error:
+    with pytest.raises(
+        NonfiniteTrainScore, match="epoch 2: weights or optimizer state are not finite"
+    ) as error:
         run(tmp_path, folder, callbacks=[RuinWeights()])
     (variable,) = error.value.autopsy["variables"]
     assert variable["inf"] == 1 and variable["path"].endswith("bias")

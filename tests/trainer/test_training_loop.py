@@ -1,4 +1,5 @@
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import models
 import numpy as np
 import orjson
 import pytest
+import tensorflow as tf
 from epoch_folders import SPECS, regression_epochs, write_corpus
 
 from trainer import checkpoints, scores, train
@@ -130,6 +132,24 @@ def test_resumed_training_is_bit_identical(corpora, tmp_path):
     assert_equal_bits(straight, resumed)
     assert resumed_history.epochs == history.epochs
     assert len(variables(straight)) > 15
+
+
+def test_all_randomness_depends_on_the_epoch_alone(corpora, tmp_path):
+    class Draw(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.drawn = {}
+
+        def on_epoch_begin(self, epoch, logs=None):
+            eager = float(tf.random.uniform(())), float(keras.random.uniform(()))
+            self.drawn[epoch] = (random.random(), float(np.random.rand()), *eager)
+
+    straight, resumed = Draw(), Draw()
+    run(corpora, tmp_path / "straight", 3, callbacks=[straight])
+    run(corpora, tmp_path / "resumed", 2, callbacks=[Draw()])
+    run(corpora, tmp_path / "resumed", 3, callbacks=[resumed])
+    assert resumed.drawn == {2: straight.drawn[2]}
+    assert len({numbers for drawn in straight.drawn.values() for numbers in drawn}) == 12
 
 
 def test_distinct_epochs_go_round_and_save_interval_saves_the_last(corpora, tmp_path):
@@ -261,6 +281,26 @@ def test_inputs_that_do_not_fit_list_both_sides(corpora, tmp_path):
     assert "classes_lengths: int32 [any]" in str(error.value)
 
 
+def test_a_model_for_several_devices_is_refused(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import tensorflow as tf\n"
+        "(one,) = tf.config.list_physical_devices('CPU')\n"
+        "tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "import test_training_loop as t\n"
+        "with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():\n"
+        "    model = t.new_model()\n"
+        "t.run([sys.argv[3]], sys.argv[2], 1, model)\n"
+    )
+    folder = write_corpus(tmp_path / "train", regression_epochs([3]), SPECS)
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "model"), folder],
+        capture_output=True,
+        text=True,
+    )
+    assert "SeqmillError: the model is built for 2 devices (tf.distribute), expected one" in result.stderr
+
+
 def test_a_shard_deleted_while_training_is_named(tmp_path):
     folder = write_corpus(tmp_path / "train", regression_epochs(SIZES), SPECS)
 
@@ -349,8 +389,6 @@ def test_ctrl_c_says_how_to_go_on(corpora, tmp_path):
 
 
 def test_tensorboard_scalars_can_be_read(corpora, tmp_path):
-    import tensorflow as tf
-
     _, history, _ = run(corpora, tmp_path, 2)
     found = {}
     for corpus in ("train", "dev"):
