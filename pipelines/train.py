@@ -34,10 +34,11 @@ def cleanup(config: Config, dry_run: bool) -> int:
 
 def train_options(config: Config) -> TrainOptions:
     """The options of training; as many distinct epochs as preprocess stores."""
+    num_stored = epoch_options(config, TRAIN).num_epochs
     return TrainOptions(
         num_epochs=config.num_epochs,
         model=config.model or "",
-        distinct_epochs=epoch_options(config, TRAIN).num_epochs,
+        distinct_epochs=None if num_stored == config.num_epochs else num_stored,
         save_interval=config.save_interval,
         start_epoch=config.start_epoch,
         cleanup_old_models=cleanup_policy(config.cleanup_old_models),

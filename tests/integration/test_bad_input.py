@@ -391,21 +391,8 @@ def test_the_real_command_ends_with_the_same_codes_and_no_traceback(tmp_path):
 # Storage.
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
-def test_no_space_for_the_store(tmp_path, seqmill, small_disk):
+def test_no_space_for_the_store(tmp_path, seqmill, new_disk):
+    small_disk = new_disk("1m")
     corpora = jsonl_corpus(tmp_path, [{"x": list(range(1000))}] * 500)
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
     ended = seqmill("preprocess", config)
@@ -415,7 +402,8 @@ def test_no_space_for_the_store(tmp_path, seqmill, small_disk):
     assert not list(small_disk.rglob(".tmp-*"))
 
 
-def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, seqmill, small_disk):
+def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, seqmill, new_disk):
+    small_disk = new_disk("1m")
     corpora = jsonl_corpus(tmp_path, [{"x": list(range(1000))}] * 50)
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
     ended = seqmill("preprocess", config, "--num_epochs=20", "--seq_ordering=random")
@@ -426,7 +414,8 @@ def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, se
     seqmill.succeeds("verify", small_disk / "out")
 
 
-def test_no_space_while_the_epochs_are_written(tmp_path, seqmill, small_disk, monkeypatch):
+def test_no_space_while_the_epochs_are_written(tmp_path, seqmill, new_disk, monkeypatch):
+    small_disk = new_disk("1m")
     monkeypatch.setattr("pipelines.preprocess._check_space", lambda folder, needed: None)
     corpora = jsonl_corpus(tmp_path, [{"x": list(range(1000))}] * 50)
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
