@@ -27,6 +27,7 @@ from trainer.resume import check_same_data, data_facts, find_start
 from trainer.scores import History
 from trainer.seeds import ReseedEveryEpoch
 from trainer.shards import StoredEpoch
+from trainer.step_progress import StepProgress
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.locks import only_writer
@@ -152,6 +153,7 @@ class _Training:
         self._say = say
         self._guard = StopOnNonfiniteTrainScore(folder) if options.stop_on_nonfinite_train_score else None
         self._timer = EpochTimer(options.num_epochs)
+        self._steps = StepProgress(say)
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))
         self._data_facts = data_facts(train)
 
@@ -208,7 +210,7 @@ class _Training:
         data, reader = self._dataset(self._train, stored)
         if self._guard is not None:
             self._guard.read_batch = reader.batch
-        with _own_errors(reader):
+        with _own_errors(reader), self._showing_steps(f"epoch {epoch}, train", data):
             self._model.fit(
                 data,
                 initial_epoch=epoch - 1,
@@ -224,7 +226,7 @@ class _Training:
         for name, corpus in self._others.items():
             if name not in known:
                 data, reader = self._dataset(corpus, 1)
-                with _own_errors(reader):
+                with _own_errors(reader), self._showing_steps(f"epoch {epoch}, {name}", data):
                     values = self._model.evaluate(
                         data, verbose=0, callbacks=self._callbacks, return_dict=True
                     )
@@ -247,6 +249,14 @@ class _Training:
         }
         checkpoints.save(self._model, self._folder, epoch, content)
 
+    @contextlib.contextmanager
+    def _showing_steps(self, what: str, data: tf.data.Dataset) -> Iterator[None]:
+        self._steps.begin(what, int(data.cardinality()))
+        try:
+            yield
+        finally:
+            self._steps.end()
+
     def _dataset(self, corpus: Corpus, stored: int) -> tuple[tf.data.Dataset, StoredEpoch]:
         reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.dtypes)
         data = epochs.dataset(corpus, stored, masks=True, transform=self._batch_to_xy, reader=reader)
@@ -268,7 +278,8 @@ class _Training:
     def _make_callbacks(
         self, user_callbacks: Sequence[keras.callbacks.Callback], resumed_from: int | None
     ) -> TrainingCallbacks:
-        first = [ReseedEveryEpoch(self._options.seed), *([self._guard] if self._guard else [])]
+        guard = [self._guard] if self._guard else []
+        first = [ReseedEveryEpoch(self._options.seed), *guard, self._steps]
         policy = self._options.cleanup_old_models
         last = [CleanupOldModels(self._folder, policy, resumed_from)] if policy else []
         return TrainingCallbacks(first, [*user_callbacks, *last], self._model, self._options.num_epochs)

@@ -11,6 +11,7 @@ from collections import defaultdict
 import keras
 import numpy as np
 from keras import layers, ops
+from rapidfuzz.distance import Levenshtein
 
 from trainer.epochs import dataset
 
@@ -55,7 +56,7 @@ def extra_scores(model, corpus) -> dict[str, float]:
             predicted[word.tobytes().rstrip(b"\0")] = guess
     errors = length = 0
     for word, guess in predicted.items():
-        fewest, nearest = min((edit_distance(guess, right), right) for right in pronunciations[word])
+        fewest, nearest = min((Levenshtein.distance(guess, right), right) for right in pronunciations[word])
         errors, length = errors + fewest, length + len(nearest)
     return {"per": errors / length}
 
@@ -75,16 +76,6 @@ def until_eos(labels) -> list[int]:
     """The labels before the first ``</s>`` or padding."""
     labels = [int(label) for label in labels]
     return labels[: next((i for i, label in enumerate(labels) if label in (EOS, PAD)), len(labels))]
-
-
-def edit_distance(first, second) -> int:
-    """Fewest insertions, deletions and substitutions that turn one list into the other."""
-    row = list(range(len(second) + 1))
-    for i, a in enumerate(first, 1):
-        diagonal, row[0] = row[0], i
-        for j, b in enumerate(second, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-    return row[-1]
 
 
 def build_encoder(num_letters: int) -> keras.Model:
