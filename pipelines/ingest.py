@@ -225,7 +225,7 @@ def _is_complete(folder: str, whole: str) -> bool:
     vocabs = [spec.vocab for spec in manifest.data_keys.values() if spec.vocab is not None]
     return (
         all(files.exists(files.join(folder, vocab)) for vocab in vocabs)
-        and all(_is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files)
+        and all(files.is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files)
         and _is_readable(files.join(folder, LENGTHS_NAME))
     )
 
@@ -236,10 +236,6 @@ def _is_readable(index: str) -> bool:
     except SeqmillError:
         return False
     return True
-
-
-def _is_whole(path: str, num_bytes: int) -> bool:
-    return files.exists(path) and files.size(path) == num_bytes
 
 
 def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:

@@ -130,15 +130,11 @@ def _write_plan_if_new(folder: str, layout: EpochLayout, was: Manifest | None) -
 
 
 def _all_there(folder: str, was: Manifest) -> bool:
-    for spec in was.data_keys.values():
-        if spec.vocab is not None and not files.exists(files.inside(folder, spec.vocab)):
-            return False
-    for epoch in was.epochs:
-        for shard in epoch.shards:
-            path = files.inside(folder, shard.file)
-            if not files.exists(path) or files.size(path) != shard.bytes:
-                return False
-    return True
+    vocabs = [spec.vocab for spec in was.data_keys.values() if spec.vocab is not None]
+    shards = [shard for epoch in was.epochs for shard in epoch.shards]
+    return all(files.exists(files.inside(folder, vocab)) for vocab in vocabs) and all(
+        files.is_whole(files.inside(folder, shard.file), shard.bytes) for shard in shards
+    )
 
 
 def _few_rejected(config: Config, name: str, was: Manifest) -> bool:

@@ -24,6 +24,7 @@ import xxhash
 
 from transforms import files
 from transforms.errors import SeqmillError
+from transforms.manifest_file import check_format
 
 FORMAT = "seqmill.checkpoint/1"
 JSON_NAME = "checkpoint.json"
@@ -127,9 +128,7 @@ def read(folder: str) -> Checkpoint:
         content = files.read_json(path)
     except OSError:
         raise SeqmillError(f"{folder}: no {JSON_NAME}: not a complete checkpoint") from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise SeqmillError(f"{path}: format is {found!r}, expected {FORMAT!r}")
+    check_format(content, path, FORMAT)
     try:
         checkpoint = Checkpoint(folder, int(content["epoch"]), str(content["training"]), content)
         expected = {name: int(content["file_bytes"][name]) for name in (WEIGHTS_NAME, STATE_NAME)}

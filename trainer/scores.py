@@ -10,6 +10,7 @@ from typing import Any
 
 from transforms import files
 from transforms.errors import SeqmillError
+from transforms.manifest_file import check_format
 
 FILE_NAME = "scores.json"
 FORMAT = "seqmill.scores/1"
@@ -80,9 +81,7 @@ class History:
 
 def from_json(value: Any, path: str) -> History:
     """The history in a file's content. Raises SeqmillError."""
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != FORMAT:
-        raise SeqmillError(f"{path}: format is {found!r}, expected {FORMAT!r}")
+    check_format(value, path, FORMAT)
     try:
         epochs = {
             int(epoch): {corpus: _numbers(values) for corpus, values in scores.items()}

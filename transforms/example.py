@@ -29,11 +29,6 @@ def bytes_feature_prefix(key: str, num_bytes: int) -> bytes:
     return _value_prefix(key, _BYTES_LIST, num_bytes)
 
 
-def bytes_list_feature(key: str, values: list[bytes]) -> bytes:
-    """Feature ``key`` with a list of (short) bytes values."""
-    return bytes_list_features(key, Tags.of(values), np.array([0, len(values)]))[0]
-
-
 def bytes_list_features(key: str, values: Tags, edges: np.ndarray) -> list[bytes]:
     """Feature ``key`` of many Examples, which is faster than one by one.
 
@@ -56,11 +51,6 @@ def bytes_list_features(key: str, values: Tags, edges: np.ndarray) -> list[bytes
         _list_prefix(key, _BYTES_LIST, end - start) + content[start:end]
         for start, end in pairwise(ends[edges].tolist())
     ]
-
-
-def int64_list_feature(key: str, values: np.ndarray) -> bytes:
-    """Feature ``key`` with a list of integers, none negative. ``values``: [n]."""
-    return int64_list_features(key, values, np.array([0, len(values)]))[0]
 
 
 def int64_list_features(key: str, values: np.ndarray, edges: np.ndarray) -> list[bytes]:

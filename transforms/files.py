@@ -93,6 +93,14 @@ def size(path: str) -> int:
     return int(fs.size(stripped))
 
 
+def is_whole(path: str, num_bytes: int) -> bool:
+    """Whether a file is there and as long as it should be."""
+    try:
+        return size(path) == num_bytes
+    except FileNotFoundError:
+        return False
+
+
 def signature(path: str) -> list[Any]:
     """What tells a changed input file from an unchanged one: size and modification time or etag."""
     if is_local(path):

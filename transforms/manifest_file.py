@@ -1,4 +1,4 @@
-"""Reading manifests, which people and other programs may have changed: every mistake is named."""
+"""Reading JSON files of ours, which people and other programs may have changed: every mistake is named."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ def read_checked(path: str, adapter: TypeAdapter[Any], expected_format: str, hin
         content = files.read_json(path)
     except FileNotFoundError:
         raise SeqmillError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != expected_format:
-        raise SeqmillError(f"{path}: format is {found!r}, expected {expected_format!r}")
+    check_format(content, path, expected_format)
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SeqmillError(f"{path}: {where}: {first['msg']}") from None
+
+
+def check_format(content: Any, path: str, expected_format: str) -> None:
+    """Raises SeqmillError where the content of a JSON file is not of the format that it must have."""
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != expected_format:
+        raise SeqmillError(f"{path}: format is {found!r}, expected {expected_format!r}")

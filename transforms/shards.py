@@ -181,7 +181,7 @@ def read_receipt(folder: str, segment: Segment) -> Shard | None:
         receipt = files.read_json(receipt_path(folder, segment))
         shard = _SHARD.validate_python(receipt["shard"])
         same = receipt["fingerprint"] == segment.fingerprint and shard.file == segment.file
-        if same and files.size(files.join(folder, shard.file)) == shard.bytes:
+        if same and files.is_whole(files.join(folder, shard.file), shard.bytes):
             return shard
     return None
 

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
 
-from transforms import example, tfrecord
+from transforms import tfrecord
 
 RECORDS = [{"ids": [1, 2, 3], "text": "ab c"}, {"ids": [4], "text": "Zoë"}, {"ids": [5, 6], "text": "b"}]
 DATA = {"ids": {"type": "ints"}, "text": {"type": "bytes"}}
@@ -22,12 +23,12 @@ def written(output, key):
 def tfrecord_file(records):
     file = io.BytesIO()
     for record in records:
-        features = [
-            example.int64_list_feature("ids", np.array(record["ids"])),
-            example.bytes_list_feature("text", [record["text"].encode()]),
-        ]
-        pieces = [example.features_prefix(sum(map(len, features))), *features]
-        tfrecord.write_record(file, pieces)
+        features = {
+            "ids": tf.train.Feature(int64_list=tf.train.Int64List(value=record["ids"])),
+            "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record["text"].encode()])),
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        tfrecord.write_record(file, [example.SerializeToString()])
     return file.getvalue()
 
 

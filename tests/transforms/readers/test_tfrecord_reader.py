@@ -3,22 +3,23 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import example, tfrecord
+from transforms import tfrecord
 from transforms.readers import lines, split_corpus
 
 
 def record(features):
     """An Example of int64 arrays and lists of bytes."""
-    encoded = b"".join(
-        example.bytes_list_feature(key, value)
+    feature = {
+        key: tf.train.Feature(bytes_list=tf.train.BytesList(value=value))
         if isinstance(value, list)
-        else example.int64_list_feature(key, value)
+        else tf.train.Feature(int64_list=tf.train.Int64List(value=value))
         for key, value in features.items()
-    )
-    return example.features_prefix(len(encoded)) + encoded
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def framed(payload):
