@@ -14,7 +14,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from transforms.runs import runs
+from transforms.slices import interleaved, slices
 from transforms.tags import Tags
 
 Feature = list[bytes] | np.ndarray
@@ -38,15 +38,18 @@ def bytes_list_features(key: str, values: Tags, edges: np.ndarray) -> list[bytes
         edges: First value of every Example, and n, [Examples + 1].
     """
     sizes = values.sizes
-    header_sizes = varint_sizes(sizes)
-    ends = np.concatenate(([0], np.cumsum(1 + header_sizes + sizes)))
-    encoded = np.empty(int(ends[-1]), np.uint8)
-    encoded[ends[:-1]] = _FIELD_1[0]
-    encoded[runs(ends[:-1] + 1, header_sizes)] = np.frombuffer(varints(sizes), np.uint8)
-    some = sizes > 0
+    known = np.flatnonzero(np.bincount(sizes))
+    kinds = np.searchsorted(known, sizes)
+    headers = [_field_header(size) for size in known.tolist()]
+    header_sizes = np.array([len(header) for header in headers], np.int64)
+    headers_end = int(header_sizes.sum())
     text = values.text[values.offsets[0] : values.offsets[-1]]
-    encoded[runs((ends[1:] - sizes)[some], sizes[some])] = text
-    content = encoded.tobytes()
+    starts = interleaved(
+        (np.cumsum(header_sizes) - header_sizes)[kinds], values.offsets[:-1] - values.offsets[0] + headers_end
+    )
+    data = np.concatenate((np.frombuffer(b"".join(headers), np.uint8), text))
+    content = slices(data, starts, interleaved(header_sizes[kinds], sizes)).tobytes()
+    ends = np.concatenate(([0], np.cumsum(header_sizes[kinds] + sizes)))
     return [
         _list_prefix(key, _BYTES_LIST, end - start) + content[start:end]
         for start, end in pairwise(ends[edges].tolist())

@@ -9,15 +9,18 @@ from typing import Protocol
 import numpy as np
 
 from transforms.manifest import ArraySpec
-from transforms.runs import runs
+from transforms.slices import interleaved, slices
 from transforms.store import Block
 from transforms.tags import Tags
 
-_LOOP_BYTES = 1024  # from so many bytes a sequence on, a copy each is faster than copying element by element
-_ELEMENTS = 1 << 16  # copied element by element at once: their positions stay in the cache
+_LOOP_BYTES = (
+    1024  # from so many bytes a sequence on, a copy each is faster than taking all and ordering them
+)
 
 # Of some entries that lie in one block: the block, their places among all entries, their rows in it.
 _Group = tuple[Block, np.ndarray, np.ndarray]
+# The same for one data key: the block's elements, the entries' first elements there, their places.
+_Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class SequenceSource(Protocol):
@@ -71,20 +74,22 @@ class Gatherer:
             Per batch and data key the array [B, T, *feature_shape]; the n tags.
         """
         batch_seqs = np.diff(batch_starts)
-        within_batch = np.arange(len(rows)) - np.repeat(batch_starts[:-1], batch_seqs)
         groups = list(self._by_block(rows))
         batches: list[dict[str, np.ndarray]] = [{} for _ in batch_seqs]
         for key, spec in self.source.data_keys.items():
             frame_size = int(np.prod(spec.feature_shape))
-            sizes = longest[key] * frame_size
-            edges = np.concatenate(([0], np.cumsum(batch_seqs * sizes)))
-            buffer = self._buffer(key, int(edges[-1]))
-            strides = np.repeat(sizes, batch_seqs)
-            places = np.repeat(edges[:-1], batch_seqs) + within_batch * strides
-            _copy(groups, key, starts[key], lengths[key], frame_size, buffer, places, strides)
+            parts = list(_parts(groups, key, starts[key], frame_size))
+            sizes = lengths[key].astype(np.int64) * frame_size
+            strides = np.repeat(longest[key] * frame_size, batch_seqs)
+            if int(sizes.sum()) * np.dtype(spec.dtype).itemsize >= _LOOP_BYTES * len(sizes):
+                padded = self._buffer(key, int(strides.sum()))
+                _copy_each(parts, sizes, strides, padded)
+            else:
+                padded = _take(parts, sizes, strides)
+            edges = np.concatenate(([0], np.cumsum(batch_seqs * longest[key] * frame_size)))
             shapes = zip(batch_seqs.tolist(), longest[key].tolist(), strict=True)
             for batch, shape, (first, last) in zip(batches, shapes, pairwise(edges.tolist()), strict=True):
-                batch[key] = buffer[first:last].reshape(*shape, *spec.feature_shape)
+                batch[key] = padded[first:last].reshape(*shape, *spec.feature_shape)
         return batches, _tags(groups, len(rows))
 
     def _by_block(self, rows: np.ndarray) -> Iterator[_Group]:
@@ -104,6 +109,12 @@ class Gatherer:
         return held[:size]
 
 
+def _parts(groups: list[_Group], key: str, starts: np.ndarray, frame_size: int) -> Iterator[_Part]:
+    for block, chosen, local in groups:
+        column = block.keys[key]
+        yield column.elements, (column.offsets[local] + starts[chosen]) * frame_size, chosen
+
+
 def _tags(groups: list[_Group], num_entries: int) -> Tags:
     tags = Tags.concatenate(block.tags.take(local) for block, _, local in groups)
     place = np.empty(num_entries, np.int64)
@@ -111,51 +122,24 @@ def _tags(groups: list[_Group], num_entries: int) -> Tags:
     return tags.take(place)
 
 
-def _copy(
-    groups: list[_Group],
-    key: str,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-    frame_size: int,
-    buffer: np.ndarray,
-    places: np.ndarray,
-    strides: np.ndarray,
-) -> None:
-    """Copies ``lengths`` frames from ``starts`` on to ``places``; zeros from there up to ``strides``."""
-    sizes = lengths.astype(np.int64) * frame_size
-    long = int(sizes.sum()) * buffer.itemsize >= _LOOP_BYTES * len(sizes)
-    if not long:
-        buffer[:] = 0
-    for block, chosen, local in groups:
-        elements, offsets = block.keys[key].elements, block.keys[key].offsets
-        sources = (offsets[local] + starts[chosen]) * frame_size
-        if long:
-            _copy_runs(elements, sources, sizes[chosen], buffer, places[chosen], strides[chosen])
-        else:
-            _copy_elements(elements, sources, sizes[chosen], buffer, places[chosen])
+def _copy_each(parts: list[_Part], sizes: np.ndarray, strides: np.ndarray, padded: np.ndarray) -> None:
+    """Copies every entry by itself to ``padded``, zeros behind it, ``strides`` elements in all."""
+    places = np.cumsum(strides) - strides
+    for elements, firsts, chosen in parts:
+        columns = (firsts.tolist(), sizes[chosen].tolist(), places[chosen].tolist(), strides[chosen].tolist())
+        for first, size, place, stride in zip(*columns, strict=True):
+            padded[place : place + size] = elements[first : first + size]
+            padded[place + size : place + stride] = 0
 
 
-def _copy_runs(
-    elements: np.ndarray,
-    sources: np.ndarray,
-    sizes: np.ndarray,
-    buffer: np.ndarray,
-    places: np.ndarray,
-    strides: np.ndarray,
-) -> None:
-    columns = (sources.tolist(), sizes.tolist(), places.tolist(), strides.tolist())
-    for source, size, place, stride in zip(*columns, strict=True):
-        buffer[place : place + size] = elements[source : source + size]
-        buffer[place + size : place + stride] = 0
-
-
-def _copy_elements(
-    elements: np.ndarray, sources: np.ndarray, sizes: np.ndarray, buffer: np.ndarray, places: np.ndarray
-) -> None:
-    ends = np.cumsum(sizes)
-    first, done = 0, 0
-    while first < len(sizes):
-        last = max(first + 1, int(np.searchsorted(ends, done + _ELEMENTS, "right")))
-        here, done = slice(first, last), int(ends[last - 1])
-        buffer[runs(places[here], sizes[here])] = elements[runs(sources[here], sizes[here])]
-        first = last
+def _take(parts: list[_Part], sizes: np.ndarray, strides: np.ndarray) -> np.ndarray:
+    """Collects the entries part by part, then puts them in order, zeros behind each."""
+    found = [slices(elements, firsts, sizes[chosen]) for elements, firsts, chosen in parts]
+    order = np.concatenate([chosen for _, _, chosen in parts])
+    ends = np.cumsum(sizes[order])
+    places = np.empty(len(sizes), np.int64)
+    places[order] = ends - sizes[order]
+    padding = strides - sizes
+    data = np.concatenate([*found, np.zeros(int(padding.max()), found[0].dtype)])
+    zeros = np.full(len(sizes), ends[-1])
+    return slices(data, interleaved(places, zeros), interleaved(sizes, padding))

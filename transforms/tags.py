@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transforms.runs import runs
+from transforms.slices import slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +59,9 @@ class Tags:
 
     def take(self, positions: np.ndarray) -> Tags:
         """The tags at ``positions``, [m]."""
-        sizes = self.sizes[positions]
-        some = sizes > 0
-        text = self.text[runs(self.offsets[positions][some], sizes[some])]
-        return Tags(text, np.concatenate(([0], np.cumsum(sizes))))
+        starts = self.offsets[positions]
+        sizes = self.offsets[positions + 1] - starts
+        return Tags(slices(self.text, starts, sizes), np.concatenate(([0], np.cumsum(sizes))))
 
     def slice(self, start: int, end: int) -> Tags:
         """Tags ``start`` … ``end`` - 1, without copying."""

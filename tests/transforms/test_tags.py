@@ -2,18 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.runs import runs
 from transforms.tags import Tags
 
 TAGS = st.lists(st.binary(max_size=200))
-
-
-@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 50))))
-def test_runs_are_ranges_behind_one_another(pairs):
-    starts = np.array([start for start, _ in pairs], np.int64)
-    sizes = np.array([size for _, size in pairs], np.int64)
-    expected = [number for start, size in pairs for number in range(start, start + size)]
-    assert runs(starts, sizes).tolist() == expected
 
 
 @given(TAGS, st.data())
