@@ -18,7 +18,8 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
     corpora are evaluated. Both are held back here: the loop announces them when they are true.
 
     Args:
-        first: Callbacks that see the end of an epoch as soon as ``fit`` is through with it.
+        first: Callbacks that see the end of an epoch as soon as ``fit`` is through with it. Checkpoints keep
+            no state of theirs.
         others: Callbacks that see it after evaluation, with the scores of all corpora.
         model: The model.
         num_epochs: Epochs of the whole training.
@@ -40,11 +41,14 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
     def begin_training(self, state: Sequence[Mapping[str, Any]] = ()) -> None:
         """Announces the beginning of training, and sets callbacks to a ``state`` of an earlier one."""
         super().on_train_begin()
-        self._fresh = [_scalars(callback) for callback in self.callbacks]
-        by_class = {entry["class"]: entry["changed"] for entry in state}
-        for callback in self.callbacks:
-            for name, value in by_class.get(type(callback).__name__, {}).items():
-                setattr(callback, name, float(value["float"]) if isinstance(value, dict) else value)
+        self._fresh = [_scalars(callback) for callback in self._others]
+        entries = list(state)
+        for callback in self._others:
+            entry = next((entry for entry in entries if entry["class"] == type(callback).__name__), None)
+            if entry is not None:
+                entries.remove(entry)  # the next callback of this class gets the next state
+                for name, value in entry["changed"].items():
+                    setattr(callback, name, float(value["float"]) if isinstance(value, dict) else value)
 
     def end_training(self, logs: Mapping[str, Any]) -> None:
         """Announces the end of training."""
@@ -58,7 +62,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
     def state(self) -> list[dict[str, Any]]:
         """Per callback the numbers, strings and booleans that changed since training began."""
         entries = []
-        for callback, fresh in zip(self.callbacks, self._fresh, strict=True):
+        for callback, fresh in zip(self._others, self._fresh, strict=True):
             changed = {name: v for name, v in _scalars(callback).items() if fresh.get(name, ...) != v}
             entries.append({"class": type(callback).__name__, "changed": _to_json(changed)})
         return entries

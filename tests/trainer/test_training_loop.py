@@ -175,6 +175,21 @@ def test_callbacks_that_steer_go_on_where_they_were(corpora, tmp_path):
     assert max(history.epochs) < 6 and "a callback ended the training" in lines[-1]
 
 
+def test_callbacks_of_one_class_keep_a_state_each(corpora, tmp_path):
+    class Count(keras.callbacks.Callback):
+        def __init__(self, by):
+            super().__init__()
+            self.by, self.total = by, 0
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.total += self.by
+
+    run(corpora, tmp_path, 2, callbacks=[Count(1), Count(10)])
+    once_more = [Count(1), Count(10)]
+    run(corpora, tmp_path, 4, callbacks=once_more)
+    assert [callback.total for callback in once_more] == [4, 40]
+
+
 def test_a_callback_that_stops_inside_an_epoch_leaves_no_checkpoint_of_it(corpora, tmp_path):
     class StopInSecond(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
