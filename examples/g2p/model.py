@@ -31,7 +31,7 @@ def build(manifest) -> keras.Model:
     model = keras.Model({"letters": letters, "previous": previous}, scores)
     model.compile(
         keras.optimizers.Adam(WarmUpThenDecay(3e-3, 1500), global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         weighted_metrics=["accuracy"],
         jit_compile=False,
     )
