@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pipelines.corpora import epoch_options
+from pipelines.corpora import epoch_options, epochs_folder
 from pipelines.options import TRAIN, Config
 from trainer.command import cleanup_command, train_command
 from trainer.options import TrainOptions, cleanup_policy
+from transforms import manifest
 from transforms.errors import UsageError
+from transforms.layout import describe
 
 
 def train(config: Config) -> int:
@@ -17,7 +19,9 @@ def train(config: Config) -> int:
     """
     if TRAIN not in config.corpus:
         raise UsageError("training needs a corpus named train: [corpus.train]")
-    return train_command(train_options(config), config.output)
+    for name in config.corpus:
+        _check_preprocessed(config, name)
+    return train_command(train_options(config), config.output, config.corpus)
 
 
 def cleanup(config: Config, dry_run: bool) -> int:
@@ -30,6 +34,18 @@ def cleanup(config: Config, dry_run: bool) -> int:
     policy = cleanup_policy(config.cleanup_old_models or True)
     assert policy is not None
     return cleanup_command(policy, config.output, dry_run)
+
+
+def _check_preprocessed(config: Config, name: str) -> None:
+    """Refuses epochs that were written with other options than the configuration has now."""
+    folder = epochs_folder(config, name)
+    written = manifest.read(folder).options
+    for option, value in describe(epoch_options(config, name)).items():
+        if option != "distinct_epochs" and value != written.get(option):
+            raise UsageError(
+                f"corpus.{name}: {option} is {value!r}, but the epochs in {folder} were written with "
+                f"{written.get(option)!r}; run `seqmill preprocess` or `seqmill run`"
+            )
 
 
 def train_options(config: Config) -> TrainOptions:

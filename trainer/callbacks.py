@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from trainer.scores import flat_scores
+
 
 class TrainingCallbacks(keras.callbacks.CallbackList):
     """A callback list that each epoch's ``fit`` is given.
@@ -38,10 +40,18 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         self._fresh: list[dict[str, Any]] = []
         self.epoch_logs: dict[str, float] = {}
 
-    def begin_training(self, state: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Announces the beginning of training, and sets callbacks to a ``state`` of an earlier one."""
+    def begin_training(self) -> None:
+        """Announces the beginning of training."""
         super().on_train_begin()
         self._fresh = [_scalars(callback) for callback in self._others]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Announces epoch index ``epoch`` (from 0) to the callbacks that will be told of its end only."""
+        for callback in self._others:
+            callback.on_epoch_begin(epoch)
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Sets callbacks to what ``state`` returned in an earlier training."""
         entries = list(state)
         for callback in self._others:
             entry = next((entry for entry in entries if entry["class"] == type(callback).__name__), None)
@@ -56,8 +66,9 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Announces the end of epoch index ``epoch`` (from 0) with the scores of all corpora."""
+        shared = dict(logs)  # a callback may add to it for those that follow
         for callback in self._others:
-            callback.on_epoch_end(epoch, dict(logs))
+            callback.on_epoch_end(epoch, shared)
 
     def state(self) -> list[dict[str, Any]]:
         """Per callback the numbers, strings and booleans that changed since training began."""
@@ -75,7 +86,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Passes the end of an epoch to the first callbacks, and keeps the train scores."""
-        self.epoch_logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.epoch_logs = flat_scores(logs or {})
         for callback in self._first:
             callback.on_epoch_end(epoch, dict(self.epoch_logs))
 
@@ -83,7 +94,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 def _scalars(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """A callback's plain attributes but for those that its constructor sets."""
     values = {}
-    arguments = inspect.signature(type(callback)).parameters
+    arguments = {name for base in type(callback).__mro__ for name in _parameters(base)}
     for name, value in vars(callback).items():
         if name in arguments:
             continue
@@ -92,6 +103,11 @@ def _scalars(callback: keras.callbacks.Callback) -> dict[str, Any]:
         if isinstance(value, bool | int | float | str):
             values[name] = value
     return values
+
+
+def _parameters(kind: type) -> list[str]:
+    constructor = vars(kind).get("__init__")
+    return list(inspect.signature(constructor).parameters) if inspect.isfunction(constructor) else []
 
 
 def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def read(folder: str) -> Checkpoint:
     path = files.join(folder, JSON_NAME)
     try:
         content = files.read_json(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SeqmillError(f"{folder}: no {JSON_NAME}: not a complete checkpoint") from None
     check_format(content, path, FORMAT)
     try:
@@ -141,7 +141,10 @@ def read(folder: str) -> Checkpoint:
 
 
 def delete(checkpoint: Checkpoint) -> None:
-    """Removes a checkpoint; one that is removed half does not count as complete."""
+    """Removes a checkpoint. One that is removed half is not complete, and goes with the next leftovers."""
+    if files.is_local(checkpoint.folder):
+        shutil.rmtree(_aside(checkpoint.folder))
+        return
     files.remove(files.join(checkpoint.folder, JSON_NAME))
     files.remove(checkpoint.folder)
 
@@ -172,7 +175,7 @@ def _write(model: keras.Model, folder: str, epoch: int, content: Mapping[str, An
     own = {
         "format": FORMAT,
         "epoch": epoch,
-        "global_step": int(model.optimizer.iterations.numpy()),
+        "global_step": int(keras.ops.convert_to_numpy(model.optimizer.iterations)),
         "versions": {"keras": keras.version(), "numpy": np.__version__, "backend": keras.backend.backend()},
         "file_bytes": {path.name: path.stat().st_size for path in (weights, state)},
         "variables": variables,
@@ -185,9 +188,13 @@ def _write(model: keras.Model, folder: str, epoch: int, content: Mapping[str, An
 def _check_room(model: keras.Model, path: Path) -> None:
     """Raises OSError where the disk is too full; HDF5 itself may end the process then."""
     needed = sum(keras.ops.convert_to_numpy(variable.value).nbytes for variable in _variables(model))
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, needed + needed // 8 + 1_000_000)
-    path.unlink()
+    wanted = needed + needed // 8 + 1_000_000
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, wanted)
+        path.unlink()
+    elif shutil.disk_usage(path.parent).free < wanted:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _publish(temporary: str, final: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 
 from trainer.options import CleanupPolicy, TrainOptions
 from transforms import files
@@ -13,7 +14,7 @@ from transforms.locks import only_writer
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
 
-def train_command(options: TrainOptions, output: str) -> int:
+def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) -> int:
     """Trains on what ``seqmill preprocess`` wrote below ``output``.
 
     Every corpus but ``train`` is evaluated; ``dev`` comes first where there is one.
@@ -21,6 +22,7 @@ def train_command(options: TrainOptions, output: str) -> int:
     Args:
         options: The options, ``model`` resolved to an absolute path.
         output: Holds ``epochs/<corpus>/``; ``model/`` is written there.
+        corpora: Names of the corpora, ``train`` among them.
 
     Returns:
         The exit code.
@@ -29,7 +31,7 @@ def train_command(options: TrainOptions, output: str) -> int:
         SeqmillError: Training failed.
         UsageError: The options cannot work.
     """
-    train, others = corpus_folders(output)
+    train, *others = corpus_folders(output, corpora)
     if not options.model:
         raise UsageError(
             'no model: set model = "FILE.py:function" (function(manifest) → compiled keras.Model)'
@@ -98,15 +100,11 @@ def model_folder(output: str) -> str:
     return files.join(output, "model")
 
 
-def corpus_folders(output: str) -> tuple[str, list[str]]:
-    """The folder of the corpus ``train`` and those of the others, ``dev`` first. Raises SeqmillError."""
-    parent = files.join(output, "epochs")
-    names = [name for name in files.list_names(parent) if not name.startswith(".")]
-    if "train" not in names:
-        found = ", ".join(names) or "nothing"
-        raise SeqmillError(f"{parent}: no corpus named train (found {found}); run `seqmill preprocess`")
-    others = sorted((name for name in names if name != "train"), key=lambda name: (name != "dev", name))
-    return files.join(parent, "train"), [files.join(parent, name) for name in others]
+def corpus_folders(output: str, corpora: Iterable[str]) -> list[str]:
+    """The folders of corpora, that of ``train`` first, then that of ``dev``."""
+    first = {"train": 0, "dev": 1}
+    names = sorted(corpora, key=lambda name: (first.get(name, 2), name))
+    return [files.join(output, "epochs", name) for name in names]
 
 
 def _import_tensorflow() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from trainer import checkpoints, epochs, scores
 from trainer.callbacks import TrainingCallbacks
+from trainer.checkpoints import Checkpoint
 from trainer.cleanup import CleanupOldModels
 from trainer.epochs import Corpus
 from trainer.inputs import BatchToXy, default_batch_to_xy
@@ -24,7 +26,7 @@ from trainer.nonfinite import StopOnNonfiniteTrainScore
 from trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
 from trainer.progress import EpochTimer, ScalarWriters
 from trainer.resume import check_same_data, data_facts, find_start
-from trainer.scores import History
+from trainer.scores import History, flat_scores
 from trainer.seeds import ReseedEveryEpoch
 from trainer.shards import StoredEpoch
 from trainer.step_progress import StepProgress
@@ -66,7 +68,7 @@ def train(
         dev: A corpus to evaluate after each epoch (named ``dev``), or several by name. Callbacks see the
             scores of the first as ``val_loss`` … and those of all as ``<name>_loss`` ….
         num_epochs: Epochs to train in all.
-        folder: The model folder, for checkpoints, ``scores.json`` and TensorBoard scalars.
+        folder: The model folder (path or URL), for checkpoints, ``scores.json`` and TensorBoard scalars.
         distinct_epochs: See ``TrainOptions``; so for the options that follow.
         save_interval: See ``TrainOptions``.
         start_epoch: See ``TrainOptions``.
@@ -98,7 +100,7 @@ def train(
     others = dev if isinstance(dev, Mapping) else {"dev": dev} if dev is not None else {}
     opened = {name: _opened(corpus) for name, corpus in others.items()}
     return train_with(
-        options, model, _opened(train), opened, folder, callbacks, batch_to_xy, extra_scores, say
+        options, model, _opened(train), opened, os.fspath(folder), callbacks, batch_to_xy, extra_scores, say
     )
 
 
@@ -119,10 +121,19 @@ def train_with(
         try:
             return training.run(callbacks)
         except KeyboardInterrupt:
-            last = max(checkpoints.find(folder)[0], default=None)
-            kept = f"the last checkpoint is that of epoch {last}" if last else "there is no checkpoint yet"
-            say(f"\ninterrupted; {kept}. The same command goes on from there.")
+            say(f"\n{_how_to_go_on(folder, options)}")
             raise
+
+
+def _how_to_go_on(folder: str, options: TrainOptions) -> str:
+    history = scores.read(folder) or History()
+    own = [epoch for epoch, one in checkpoints.find(folder)[0].items() if history.owns(one.training, epoch)]
+    if not own:
+        return "interrupted; there is no checkpoint yet. The same command begins again."
+    kept = f"interrupted; the last checkpoint is that of epoch {max(own)}."
+    if options.start_epoch == "auto":
+        return f"{kept} The same command goes on from there."
+    return f'{kept} To go on from there, set start_epoch = "auto".'
 
 
 class _Training:
@@ -163,17 +174,28 @@ class _Training:
         self._prepare_model()
         if start.checkpoint is not None:
             is_explicit = self._options.start_epoch != "auto"
-            check_same_data(start.checkpoint, self._data_facts, is_explicit, self._say)
+            check_same_data(start.checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
             checkpoints.load(self._model, start.checkpoint)
             self._say(f"going on from {start.checkpoint.folder}")
         self._history = start.history
         scores.write(self._folder, self._history)
         resumed_from = start.checkpoint.epoch if start.checkpoint else None
         self._callbacks = self._make_callbacks(user_callbacks, resumed_from)
+        self._model.stop_training = False
         with _ema_overwrite_at_end(self._model):
-            self._callbacks.begin_training(start.checkpoint.content["callbacks"] if start.checkpoint else ())
-            self._callbacks.end_training(self._run_epochs(start.epoch))
+            self._callbacks.begin_training()
+            if start.checkpoint is not None:
+                self._resume_callbacks(start.checkpoint, has_own=bool(user_callbacks))
+            logs = self._run_epochs(start.epoch)
+        self._callbacks.end_training(logs)
         return self._history
+
+    def _resume_callbacks(self, checkpoint: Checkpoint, has_own: bool) -> None:
+        """Takes callbacks to the end of the checkpoint's epoch, by way of its beginning."""
+        self._callbacks.begin_epoch(checkpoint.epoch - 1)
+        if has_own:
+            checkpoints.load(self._model, checkpoint)  # they may have changed the model
+        self._callbacks.restore(checkpoint.content["callbacks"])
 
     def _run_epochs(self, first: int) -> dict[str, float]:
         logs: dict[str, float] = {}
@@ -197,13 +219,14 @@ class _Training:
         self._history.add(epoch, "train", self._callbacks.epoch_logs)
         scores.write(self._folder, self._history)
         is_due = epoch % self._options.save_interval == 0 or epoch == self._options.num_epochs
+        state = self._callbacks.state()
         if is_whole and is_due:
-            self._save(epoch)
+            self._save(epoch, state)
         logs = self._evaluate(epoch)
         self._say(self._timer.end(epoch, stored, self._history.epochs[epoch]))
         self._callbacks.end_epoch(epoch - 1, logs)
         if is_whole and not is_due and self._model.stop_training:
-            self._save(epoch)
+            self._save(epoch, state)
         return logs
 
     def _fit(self, epoch: int, stored: int) -> None:
@@ -227,9 +250,8 @@ class _Training:
             if name not in known:
                 data, reader = self._dataset(corpus, 1)
                 with _own_errors(reader), self._showing_steps(f"epoch {epoch}, {name}", data):
-                    values = self._model.evaluate(
-                        data, verbose=0, callbacks=self._callbacks, return_dict=True
-                    )
+                    found = self._model.evaluate(data, verbose=0, callbacks=self._callbacks, return_dict=True)
+                values = flat_scores(found)
                 if self._extra_scores is not None:
                     values.update(self._extra_scores(self._model, corpus))
                 self._history.add(epoch, name, values)
@@ -239,11 +261,11 @@ class _Training:
         self._scalars.write(epoch, known)
         return _callback_logs(known, list(self._others))
 
-    def _save(self, epoch: int) -> None:
+    def _save(self, epoch: int, callbacks_state: list[dict[str, Any]]) -> None:
         content = {
             "training": self._history.training,
             "history": self._history.to_json(),
-            "callbacks": self._callbacks.state(),
+            "callbacks": callbacks_state,
             "seed": self._options.seed,
             "data": self._data_facts,
         }
@@ -268,7 +290,8 @@ class _Training:
         if not self._model.built:
             data, reader = self._dataset(self._train, 1)
             with _own_errors(reader):
-                self._model(next(data.as_numpy_iterator())[0], training=False)
+                x = next(data.as_numpy_iterator())[0]
+            _build(self._model, x)
         if not self._model.optimizer.built:
             self._model.optimizer.build(self._model.trainable_variables)
         compile_config = getattr(getattr(self._model, "_compile_config", None), "config", {})
@@ -286,7 +309,7 @@ class _Training:
 
 
 def _opened(corpus: Corpus | str) -> Corpus:
-    return corpus if isinstance(corpus, Corpus) else epochs.open_corpus(corpus)
+    return corpus if isinstance(corpus, Corpus) else epochs.open_corpus(os.fspath(corpus))
 
 
 def _check_same_data_keys(train: Corpus, other: Corpus) -> None:
@@ -297,6 +320,18 @@ def _check_same_data_keys(train: Corpus, other: Corpus) -> None:
                 f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
                 "run `seqmill preprocess` for both"
             )
+
+
+def _build(model: keras.Model, x: Any) -> None:
+    """Calls a model once, so that it makes its variables. Raises SeqmillError."""
+    try:
+        model(x, training=False)
+    except (TypeError, ValueError, KeyError) as error:
+        given = keras.tree.map_structure(lambda array: f"{array.dtype} {list(array.shape)}", x)
+        raise SeqmillError(
+            f"the model cannot be called on a batch: {error}\nIt was called on: {given}\n"
+            "Define batch_to_xy(batch) in the model file to give it something else."
+        ) from error
 
 
 def _check_one_device(model: keras.Model) -> None:

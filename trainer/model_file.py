@@ -51,11 +51,11 @@ def load_model_file(model: str) -> ModelFile:
     module = _import(Path(path))
     if not callable(getattr(module, name, None)):
         raise UsageError(f"model = {model!r}: {path} defines no function {name!r}; {_EXPECTED}")
+    others = {other: getattr(module, other, None) for other in ("batch_to_xy", "extra_scores", "callbacks")}
     return ModelFile(
         build=getattr(module, name),
-        batch_to_xy=getattr(module, "batch_to_xy", None),
-        extra_scores=getattr(module, "extra_scores", None),
-        callbacks=getattr(module, "callbacks", None),
+        # not `from keras import callbacks`, which is a module
+        **{other: value if callable(value) else None for other, value in others.items()},
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
 import numpy as np
 
 from trainer.gradient_check import GradientCheck
+from trainer.scores import flat_scores
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.padded_batch import PaddedBatch
@@ -69,9 +71,9 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks every train score and the weights, before anything is written."""
-        for name, value in (logs or {}).items():
-            if not name.startswith("val_") and not math.isfinite(float(value)):
-                self._stop(f"the train score {name} is {float(value)}", [])
+        for name, value in flat_scores(logs or {}).items():
+            if not name.startswith("val_") and not math.isfinite(value):
+                self._stop(f"the train score {name} is {value}", [])
         self._check_weights([])
 
     def _check_weights(self, steps: list[int]) -> None:
@@ -85,7 +87,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
             "reason": what,
             "global_step": int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
             "step": steps[-1] + 1 if steps else None,
-            "batches": [describe(self.read_batch(step), step) for step in steps] if self.read_batch else [],
+            "batches": self._describe(steps),
             "variables": nonfinite_variables(self.model),
         }
         message = f"epoch {self._epoch}: {what}{_where(autopsy, steps)}"
@@ -94,6 +96,12 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
             files.write_json(path, autopsy)
             message += f"\nThe full account is in {path}."
         raise NonfiniteTrainScore(message, autopsy)
+
+    def _describe(self, steps: list[int]) -> list[dict[str, Any]]:
+        described: list[dict[str, Any]] = []
+        with suppress(IndexError):  # with steps_per_execution Keras counts beyond the last batch
+            described.extend(describe(self.read_batch(step), step) for step in steps if self.read_batch)
+        return described
 
 
 def describe(batch: PaddedBatch, index: int) -> dict[str, Any]:

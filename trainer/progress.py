@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from transforms import files
 from transforms.manifest import Epoch
 
 
@@ -83,11 +86,13 @@ def duration(seconds: float) -> str:
 
 
 class ScalarWriters:
-    """TensorBoard scalars: one run per corpus under a folder, the epoch as step."""
+    """TensorBoard scalars: one run per corpus under a folder (path or URL), the epoch as step."""
 
     def __init__(self, folder: str):
         self._folder = folder
         self._writers: dict[str, Any] = {}
+        # TensorFlow writes to few object stores: elsewhere events are written here and copied.
+        self._local = folder if files.is_local(folder) else tempfile.mkdtemp(prefix="seqmill-tensorboard-")
 
     def write(self, epoch: int, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Writes the scores of an epoch."""
@@ -98,8 +103,16 @@ class ScalarWriters:
         metadata.plugin_data.plugin_name = "scalars"
         for corpus, values in scores.items():
             if corpus not in self._writers:
-                self._writers[corpus] = tf.summary.create_file_writer(f"{self._folder}/{corpus}")
+                self._writers[corpus] = tf.summary.create_file_writer(f"{self._local}/{corpus}")
             with self._writers[corpus].as_default():
                 for name, value in values.items():
                     tf.summary.write(name, np.float32(value), step=epoch, metadata=metadata)
             self._writers[corpus].flush()
+            self._copy(corpus)
+
+    def _copy(self, corpus: str) -> None:
+        if self._local == self._folder:
+            return
+        for events in Path(self._local, corpus).iterdir():
+            with files.write_atomically(files.join(self._folder, corpus, events.name)) as file:
+                file.write(events.read_bytes())

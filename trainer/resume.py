@@ -85,7 +85,7 @@ def data_facts(corpus: Corpus) -> dict[str, Any]:
 
 
 def check_same_data(
-    checkpoint: Checkpoint, now: Mapping[str, Any], explicit: bool, say: Callable[[str], None]
+    checkpoint: Checkpoint, now: Mapping[str, Any], seed: int, explicit: bool, say: Callable[[str], None]
 ) -> None:
     """Compares the data with those a checkpoint was trained on.
 
@@ -95,6 +95,7 @@ def check_same_data(
     Args:
         checkpoint: Where training goes on.
         now: ``data_facts`` of the corpus to train on.
+        seed: Of the training.
         explicit: ``start_epoch`` is a number.
         say: Takes a message about each change that is not refused.
 
@@ -109,10 +110,13 @@ def check_same_data(
     changes = [
         c for c in _changes(then["options"], now["options"]) if c.split(" ", 1)[0] not in GROWING_OPTIONS
     ]
+    trained_with = checkpoint.content.get("seed", seed)
+    if trained_with != seed and then["options"].get("seed") == now["options"].get("seed"):
+        changes.append(f"seed was {trained_with!r}, is {seed!r}")
     for change in changes:
         if change.split(" ", 1)[0] in ORDER_OPTIONS and not explicit:
             raise SeqmillError(
-                f"{checkpoint.folder}: was trained with another order of the data: {change}; epochs to come "
+                f"{checkpoint.folder}: was trained with another order or seed: {change}; epochs to come "
                 "would not continue those trained. Change it back, use another output folder, or set "
                 f"start_epoch = {checkpoint.epoch + 1} to go on all the same"
             )

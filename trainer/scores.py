@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.manifest_file import check_format
@@ -60,7 +62,9 @@ class History:
         others = {corpus for scores in self.epochs.values() for corpus in scores if corpus != "train"}
         return {
             epoch: {
-                f"{corpus}_loss": scores[corpus]["loss"] for corpus in others or {"train"} if corpus in scores
+                f"{corpus}_loss": scores[corpus]["loss"]
+                for corpus in others or {"train"}
+                if "loss" in scores.get(corpus, {})
             }
             for epoch, scores in self.epochs.items()
         }
@@ -77,6 +81,18 @@ class History:
             "parents": self.parents,
             "epochs": epochs,
         }
+
+
+def flat_scores(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Scores as Keras reports them as numbers; those in an array as ``<name>_0``, …"""
+    scores: dict[str, float] = {}
+    for name, value in logs.items():
+        values = np.asarray(value, np.float64)
+        if values.ndim == 0:
+            scores[name] = float(values)
+        else:
+            scores.update({f"{name}_{i}": float(one) for i, one in enumerate(values.reshape(-1))})
+    return scores
 
 
 def from_json(value: Any, path: str) -> History:

@@ -65,7 +65,9 @@ class StoredEpoch:
             raise
 
     def batch(self, index: int) -> padded_batch.PaddedBatch:
-        """A whole batch, with tags and where its sequences came from."""
+        """A whole batch, with tags and where its sequences came from. Raises IndexError."""
+        if not 0 <= index < self._ends[-1]:
+            raise IndexError(index)
         path, record = self._record(index)
         try:
             return padded_batch.decode(record, self._dtypes)

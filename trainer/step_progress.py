@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import keras
 
 from trainer.progress import duration
+from trainer.scores import flat_scores
 
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 60.0
@@ -61,8 +62,9 @@ class StepProgress(keras.callbacks.Callback):
         if now - self._shown < (_LIVE_SECONDS if self._is_live else _PLAIN_SECONDS):
             return
         self._shown = now
+        done = min(done, self._num_batches)  # with steps_per_execution Keras counts beyond
         to_go = (now - self._begun) / done * (self._num_batches - done)
-        scores = " ".join(f"{name} {float(value):.4g}" for name, value in logs.items())
+        scores = " ".join(f"{name} {value:.4g}" for name, value in flat_scores(logs).items())
         line = f"{self._what}: {done:,}/{self._num_batches:,} batches  {scores}  {duration(to_go)} to go"
         if self._is_live:
             self._stream.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")

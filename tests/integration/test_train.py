@@ -85,6 +85,19 @@ def test_another_order_of_the_data_is_refused(tmp_path, new_config, seqmill):
     assert tree(tmp_path / "out/model") == before
 
 
+def test_epochs_written_with_other_options_are_not_trained_on(tmp_path, new_config, seqmill):
+    config = new_config()
+    seqmill.succeeds("preprocess", config)
+    refused = seqmill("train", config, "--batch_size=50")
+    assert refused.code == 2
+    refused.names(
+        "corpus.train: batch_size is {'data': 50, 'classes': 50}", "'data': 100", "seqmill preprocess"
+    )
+    config.write_text(config.read_text().partition("[corpus.dev]")[0])
+    (tmp_path / "out/epochs/dev/manifest.json").write_text("what is no longer configured is not read")
+    assert "dev loss" not in seqmill.succeeds("train", config, "--num_epochs=1").out
+
+
 def test_a_score_that_is_not_finite_fails_the_command(tmp_path, new_config, seqmill):
     config = new_config(bad_seq=33)
     failed = seqmill("run", config)
