@@ -1,0 +1,114 @@
+"""The models of the examples: that they build, learn a little and decode."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from trainer.model_file import load_model_file
+from transforms.manifest import ArraySpec
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def module_of(model_file):
+    return SimpleNamespace(**model_file.build.__globals__)
+
+
+def learn(model, *batch):
+    """The loss of each of 60 steps on the same batch."""
+    losses = []
+    for _ in range(60):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(*batch, return_dict=True)["loss"]))
+    return losses
+
+
+@pytest.fixture
+def letters():
+    """A model of letters to phonemes, its module, and a batch in which every letter is its own phoneme."""
+    loaded = load_model_file(f"{EXAMPLES}/g2p/model.py:build")
+    labels = {key: ArraySpec("chars", "<i4", (), 12) for key in ("data", "classes")}
+    keras.utils.set_random_seed(1)
+    words = np.random.default_rng(1).integers(4, 12, (64, 3)).astype("i4")
+    words[::2, 2] = 0
+    phonemes = np.zeros((64, 5), "i4")
+    phonemes[:, 0] = 2
+    for row, word in zip(phonemes, words, strict=True):
+        known = word[word > 0]
+        row[1 : 1 + len(known)], row[1 + len(known)] = known, 3
+    batch = {"data": words, "classes": phonemes, "classes_mask": phonemes > 0}
+    return loaded.build(SimpleNamespace(data_keys=labels)), module_of(loaded), batch
+
+
+@pytest.mark.slow
+def test_letters_learn_to_be_phonemes(letters):
+    model, module, batch = letters
+    model.compile(keras.optimizers.Adam(0.01), model.loss)  # the own schedule warms up for long
+    x, y, weights = module.batch_to_xy(batch)
+    losses = learn(model, x, y, weights)
+    assert losses[-1] < losses[0] / 4
+    decoded = module.decode(model, batch["data"])
+    right = [guess == word[word > 0].tolist() for guess, word in zip(decoded, batch["data"], strict=True)]
+    assert np.mean(right) > 0.5
+
+
+def test_padding_adds_nothing_to_the_loss_of_letters(letters):
+    model, module, batch = letters
+    x, y, weights = module.batch_to_xy(batch)
+    wider = {key: np.pad(array, ((0, 0), (0, 4))) for key, array in batch.items()}
+    plain = model.compute_loss(x, y, model(x), weights)
+    padded_x, padded_y, padded_weights = module.batch_to_xy(wider)
+    padded = model.compute_loss(padded_x, padded_y, model(padded_x), padded_weights)
+    np.testing.assert_allclose(padded, plain, rtol=1e-4)
+
+
+@pytest.fixture
+def speech():
+    """A model of speech to characters, its module, and a batch of noise, padded."""
+    loaded = load_model_file(f"{EXAMPLES}/speech/model.py:build")
+    keys = {
+        "data": ArraySpec("log_mel", "<f4", (40,)),
+        "classes": ArraySpec("chars", "<i4", (), 9),
+    }
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(1)
+    batch = {
+        "data": rng.standard_normal((4, 60, 40)).astype("f4"),
+        "data_lengths": np.array([60, 51, 40, 60], "i4"),
+        "classes": rng.integers(1, 9, (4, 6)).astype("i4"),
+        "classes_lengths": np.array([6, 3, 5, 1], "i4"),
+    }
+    for row, (frames, labels) in enumerate(zip(batch["data_lengths"], batch["classes_lengths"], strict=True)):
+        batch["data"][row, frames:] = 0
+        batch["classes"][row, labels:] = 0
+    return loaded.build(SimpleNamespace(data_keys=keys)), module_of(loaded), batch
+
+
+def test_the_loss_of_speech_is_that_of_keras(speech):
+    model, module, batch = speech
+    x, y = module.batch_to_xy(batch)
+    scores = model(x)
+    lengths = module.num_outputs(batch["data_lengths"])
+    loss = keras.ops.ctc_loss(batch["classes"], scores, batch["classes_lengths"], lengths, mask_index=0)
+    wanted = keras.ops.mean(loss / batch["classes_lengths"])
+    np.testing.assert_allclose(model.compute_loss(x, y, scores), wanted, rtol=1e-4)
+
+
+def test_speech_does_not_depend_on_its_padding(speech):
+    model, module, batch = speech
+    wider = {**batch, "data": np.pad(batch["data"], ((0, 0), (0, 30), (0, 0)))}
+    assert module.decode(model, wider) == module.decode(model, batch)
+    x, y = module.batch_to_xy(batch)
+    padded = model.compute_loss(module.batch_to_xy(wider)[0], y, model(module.batch_to_xy(wider)[0]))
+    np.testing.assert_allclose(padded, model.compute_loss(x, y, model(x)), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_speech_learns_a_batch_by_heart(speech):
+    model, module, batch = speech
+    x, y = module.batch_to_xy(batch)
+    losses = learn(model, x, y)
+    assert losses[-1] < losses[0] / 4
