@@ -45,11 +45,6 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         super().on_train_begin()
         self._fresh = [_scalars(callback) for callback in self._others]
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Announces epoch index ``epoch`` (from 0) to the callbacks that will be told of its end only."""
-        for callback in self._others:
-            callback.on_epoch_begin(epoch)
-
     def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
         """Sets callbacks to what ``state`` returned in an earlier training."""
         entries = list(state)

@@ -22,6 +22,7 @@ from trainer.checkpoints import Checkpoint
 from trainer.cleanup import CleanupOldModels
 from trainer.epochs import Corpus
 from trainer.inputs import BatchToXy, default_batch_to_xy
+from trainer.interrupts import Interrupts
 from trainer.nonfinite import StopOnNonfiniteTrainScore
 from trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
 from trainer.progress import EpochTimer, ScalarWriters
@@ -165,6 +166,7 @@ class _Training:
         self._guard = StopOnNonfiniteTrainScore(folder) if options.stop_on_nonfinite_train_score else None
         self._timer = EpochTimer(options.num_epochs)
         self._steps = StepProgress(say)
+        self._interrupts = Interrupts()
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))
         self._data_facts = data_facts(train)
 
@@ -182,7 +184,7 @@ class _Training:
         resumed_from = start.checkpoint.epoch if start.checkpoint else None
         self._callbacks = self._make_callbacks(user_callbacks, resumed_from)
         self._model.stop_training = False
-        with _ema_overwrite_at_end(self._model):
+        with self._interrupts, _ema_overwrite_at_end(self._model):
             self._callbacks.begin_training()
             if start.checkpoint is not None:
                 self._resume_callbacks(start.checkpoint, has_own=bool(user_callbacks))
@@ -192,8 +194,8 @@ class _Training:
 
     def _resume_callbacks(self, checkpoint: Checkpoint, has_own: bool) -> None:
         """Takes callbacks to the end of the checkpoint's epoch, by way of its beginning."""
-        self._callbacks.begin_epoch(checkpoint.epoch - 1)
         if has_own:
+            self._callbacks.on_epoch_begin(checkpoint.epoch - 1)
             checkpoints.load(self._model, checkpoint)  # they may have changed the model
         self._callbacks.restore(checkpoint.content["callbacks"])
 
@@ -302,7 +304,7 @@ class _Training:
         self, user_callbacks: Sequence[keras.callbacks.Callback], resumed_from: int | None
     ) -> TrainingCallbacks:
         guard = [self._guard] if self._guard else []
-        first = [ReseedEveryEpoch(self._options.seed), *guard, self._steps]
+        first = [ReseedEveryEpoch(self._options.seed), *guard, self._steps, self._interrupts]
         policy = self._options.cleanup_old_models
         last = [CleanupOldModels(self._folder, policy, resumed_from)] if policy else []
         return TrainingCallbacks(first, [*user_callbacks, *last], self._model, self._options.num_epochs)

@@ -1,5 +1,8 @@
 """What users' callbacks, models and folders do that the plain case does not."""
 
+import os
+import signal
+import time
 import uuid
 
 import keras
@@ -139,6 +142,24 @@ def test_ctrl_c_in_a_branch_names_a_checkpoint_of_the_branch(corpora, tmp_path):
             say=lines.append,
         )
     assert 'that of epoch 2. To go on from there, set start_epoch = "auto".' in lines[-1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_while_an_object_is_deleted_is_not_lost(corpora, tmp_path):
+    class Deleted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # the signal comes here, and Python drops what it raises
+
+    class Delete(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                Deleted()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(corpora, tmp_path, 4, callbacks=[Delete()])
+    assert list(checkpoints.find(str(tmp_path))[0]) == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_averages_are_there_when_callbacks_see_the_end(corpora, tmp_path):
