@@ -129,7 +129,11 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config):
     preprocessed = subprocess.run([*command, "preprocess", config, distinct], capture_output=True, text=True)
     assert preprocessed.returncode == 0, preprocessed.stderr
     with subprocess.Popen(
-        [*command, "train", config, distinct], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "train", config, distinct],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as process:
         wait_for(tmp_path / "out/model/epoch-0002/checkpoint.json", process)
         process.send_signal(signal.SIGINT)
@@ -137,6 +141,11 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config):
     assert process.returncode == 130, out
     assert "interrupted; the last checkpoint is that of epoch" in out
     assert "The same command goes on from there." in out and "Traceback" not in out
+
+
+def heed_ctrl_c() -> None:
+    """What runs in the background of a shell ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

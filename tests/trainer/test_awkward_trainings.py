@@ -156,10 +156,14 @@ def test_ctrl_c_while_an_object_is_deleted_is_not_lost(corpora, tmp_path):
             if epoch == 1:
                 Deleted()
 
-    with pytest.raises(KeyboardInterrupt):
-        run(corpora, tmp_path, 4, callbacks=[Delete()])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(corpora, tmp_path, 4, callbacks=[Delete()])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert list(checkpoints.find(str(tmp_path))[0]) == [1]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_averages_are_there_when_callbacks_see_the_end(corpora, tmp_path):
