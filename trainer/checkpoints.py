@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import xxhash
 
+from trainer.scores import History
 from transforms import files
 from transforms.errors import SeqmillError
 from transforms.manifest_file import check_format
@@ -119,6 +120,11 @@ def find(folder: str) -> tuple[dict[int, Checkpoint], list[str]]:
         except SeqmillError as error:
             broken.append(str(error))
     return found, broken
+
+
+def owned(found: Mapping[int, Checkpoint], history: History) -> dict[int, Checkpoint]:
+    """Those of some checkpoints by epoch that are part of a training, which ``history`` tells."""
+    return {epoch: one for epoch, one in found.items() if history.owns(one.training, epoch)}
 
 
 def read(folder: str) -> Checkpoint:

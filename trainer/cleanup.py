@@ -97,7 +97,7 @@ def clean_up(
     if history is None:
         return []
     found, _ = checkpoints.find(folder)
-    own = {epoch: one for epoch, one in found.items() if history.owns(one.training, epoch)}
+    own = checkpoints.owned(found, history)
     decisions = decide(history.dev_losses(), own, policy, resumed_from)
     if not dry_run:
         for decision in decisions:

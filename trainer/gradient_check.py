@@ -37,9 +37,8 @@ class GradientCheck:
 
     def _extend_optimizer(self) -> None:
         optimizer = self._model.optimizer
-        own_apply = type(
-            optimizer
-        ).apply  # not that of the instance, which an earlier check may have extended
+        # Not the instance's, which an earlier check may have extended.
+        own_apply = type(optimizer).apply
         with self._model.distribute_strategy.scope():
             first = tf.VariableAggregation.ONLY_FIRST_REPLICA
             total = tf.Variable(0.0, trainable=False, aggregation=first, name="sum_of_squared_gradients")

@@ -128,7 +128,7 @@ def train_with(
 
 def _how_to_go_on(folder: str, options: TrainOptions) -> str:
     history = scores.read(folder) or History()
-    own = [epoch for epoch, one in checkpoints.find(folder)[0].items() if history.owns(one.training, epoch)]
+    own = checkpoints.owned(checkpoints.find(folder)[0], history)
     if not own:
         return "interrupted; there is no checkpoint yet. The same command begins again."
     kept = f"interrupted; the last checkpoint is that of epoch {max(own)}."

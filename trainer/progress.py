@@ -91,8 +91,9 @@ class ScalarWriters:
     def __init__(self, folder: str):
         self._folder = folder
         self._writers: dict[str, Any] = {}
-        # TensorFlow writes to few object stores: elsewhere events are written here and copied.
-        self._local = folder if files.is_local(folder) else tempfile.mkdtemp(prefix="seqmill-tensorboard-")
+        # TensorFlow writes to few object stores: for those events are written here and copied.
+        self._temporary = None if files.is_local(folder) else tempfile.TemporaryDirectory()
+        self._local = self._temporary.name if self._temporary else folder
 
     def write(self, epoch: int, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Writes the scores of an epoch."""
@@ -111,7 +112,7 @@ class ScalarWriters:
             self._copy(corpus)
 
     def _copy(self, corpus: str) -> None:
-        if self._local == self._folder:
+        if self._temporary is None:
             return
         for events in Path(self._local, corpus).iterdir():
             with files.write_atomically(files.join(self._folder, corpus, events.name)) as file:

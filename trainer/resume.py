@@ -48,7 +48,7 @@ def find_start(folder: str, options: TrainOptions, say: Callable[[str], None]) -
     """
     found, broken = checkpoints.find(folder)
     history = _history(folder, found)
-    own = {epoch: one for epoch, one in found.items() if history.owns(one.training, epoch)}
+    own = checkpoints.owned(found, history)
     for message in broken:
         say(f"passed over: {message}")
     for epoch, one in found.items():

@@ -13,9 +13,8 @@ from transforms.slices import interleaved, slices
 from transforms.store import Block
 from transforms.tags import Tags
 
-_LOOP_BYTES = (
-    1024  # from so many bytes a sequence on, a copy each is faster than taking all and ordering them
-)
+# From so many bytes a sequence on, a copy each is faster than taking all and ordering them.
+_LOOP_BYTES = 1024
 
 # Of some entries that lie in one block: the block, their places among all entries, their rows in it.
 _Group = tuple[Block, np.ndarray, np.ndarray]
