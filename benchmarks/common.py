@@ -20,20 +20,22 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from pipelines import beam_runner
-from pipelines.beam_runner import Job
-from transforms import files
-from transforms.batch import BatchLimits
-from transforms.drop import LengthLimits
-from transforms.features import Ragged
-from transforms.finish_epochs import FinishEpochs, write_planned
-from transforms.layout import lay_out, planned_manifest, select_sequences
-from transforms.manifest import ArraySpec, Counts
-from transforms.order import parse_ordering
-from transforms.plan import EpochOptions
-from transforms.plan_file import write_plan
-from transforms.shards import PARTS, PROGRESS, WriteShards
-from transforms.store import (
+from seqmill.pipelines import beam_runner
+from seqmill.pipelines.beam_runner import Job
+from seqmill.transforms.batches.finish_epochs import FinishEpochs, write_planned
+from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
+from seqmill.transforms.batches.plan_file import write_plan
+from seqmill.transforms.batches.shards import PARTS, PROGRESS, WriteShards
+from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.features import Ragged
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.storage import files
+from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.sequence_store import (
     FORMAT,
     LENGTHS_NAME,
     Store,
@@ -42,8 +44,7 @@ from transforms.store import (
     write_index,
     write_manifest,
 )
-from transforms.store_writer import StoreWriter
-from transforms.tasks import RunTasks
+from seqmill.transforms.store.store_writer import StoreWriter
 
 FLOATS = {"data": ArraySpec("floats", "<f4", (80,))}
 INTS = {"data": ArraySpec("ints", "<i4", (), 1000), "classes": ArraySpec("ints", "<i4", (), 50)}

@@ -24,14 +24,14 @@ import orjson
 import soundfile
 
 from benchmarks import common
-from pipelines.beam_runner import Job
-from transforms import files
-from transforms.data_keys import DataKey
-from transforms.finish_store import FinishStore
-from transforms.ingest import PARTS, PROGRESS, IngestSplits, IngestTask
-from transforms.manifest import ArraySpec
-from transforms.readers import split_corpus
-from transforms.tasks import RunTasks
+from seqmill.pipelines.beam_runner import Job
+from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.readers import split_corpus
+from seqmill.transforms.storage import files
+from seqmill.transforms.store.finish_store import FinishStore
+from seqmill.transforms.store.ingest import PARTS, PROGRESS, IngestSplits, IngestTask
 
 _RATE = 16_000
 _AUDIO_KEYS = (DataKey("data", "audio_filepath", "log_mel"),)

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import common
-from transforms import files
+from seqmill.transforms.storage import files
 
 _POLL_SECONDS = 0.02
 _CONFIG = """
@@ -64,7 +64,7 @@ def _peaks(gigabytes: float, folder: str, workers: int) -> tuple[int, int, int]:
     with common.scratch(folder) as own:
         _write_parquet(own, int(gigabytes * 1e9))
         Path(own, "config.toml").write_text(_CONFIG.format(folder=own))
-        command = [sys.executable, "-m", "pipelines.main", "preprocess", f"{own}/config.toml"]
+        command = [sys.executable, "-m", "seqmill.pipelines.main", "preprocess", f"{own}/config.toml"]
         command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
         driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         peaks = (0, 0, 0)

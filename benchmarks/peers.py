@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Took
-from transforms.manifest import ArraySpec
-from transforms.store import Store
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.store.sequence_store import Store
 
 _ORDERING = "laplace:.1000"
 

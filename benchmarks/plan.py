@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks import common
-from transforms import files
-from transforms.layout import lay_out, select_sequences
-from transforms.plan import EpochOptions, plan_epoch, select
-from transforms.plan_file import write_plan
-from transforms.shards import WriteShards
-from transforms.store import Store
+from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.plan_file import write_plan
+from seqmill.transforms.batches.shards import WriteShards
+from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
+from seqmill.transforms.storage import files
+from seqmill.transforms.store.sequence_store import Store
 
 ORDERINGS = (
     "default",

@@ -26,9 +26,10 @@ import xxhash
 
 from benchmarks import common, peers
 from benchmarks.common import Took
-from transforms import files, manifest
-from transforms.plan import EpochOptions
-from transforms.store import Store
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.storage import files
+from seqmill.transforms.store.sequence_store import Store
 
 _COPY_BYTES = 1 << 20
 

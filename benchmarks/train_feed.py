@@ -24,9 +24,9 @@ import keras
 import tensorflow as tf
 
 from benchmarks import common, peers
-from trainer import epochs, loop
-from trainer.options import TrainOptions
-from transforms.store import Store
+from seqmill.trainer import epochs, loop
+from seqmill.trainer.options import TrainOptions
+from seqmill.transforms.store.sequence_store import Store
 
 _BATCH_SIZE = 40_000
 

@@ -17,10 +17,10 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from pipelines import console
-from transforms import files
-from transforms.errors import SeqmillError, UsageError
-from transforms.tasks import RunTasks, clear_failure, read_failure
+from seqmill.pipelines import console
+from seqmill.transforms.beam.tasks import RunTasks, clear_failure, read_failure
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 _LOCAL_RUNNERS = ("apache_beam.runners.portability.fn_api_runner.FnApiRunner", "FnApiRunner", "DirectRunner")
 _IN_MEMORY_BYTES = 64_000_000  # less work than this is done before worker processes have started
@@ -93,7 +93,7 @@ def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
     Raises:
         UsageError: Names the first unknown flag and what is near it.
     """
-    from pipelines.config import did_you_mean
+    from seqmill.pipelines.config import did_you_mean
 
     known = beam_flag_names(flags)
     for before, flag in pairwise(["", *flags]):
@@ -170,7 +170,7 @@ def _local_runner(options: PipelineOptions, job: Job, flags: Sequence[str]) -> F
     # The runner's own multi_processing mode fixes the worker's command; any other mode takes ours.
     direct.direct_running_mode = "in_memory"
     # Ctrl-C reaches the whole process group; the driver alone answers it, and ends its workers.
-    command = f"trap '' INT; exec {sys.executable} -m pipelines.local_worker"
+    command = f"trap '' INT; exec {sys.executable} -m seqmill.pipelines.local_worker"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipelines.options import Config, CorpusDefaults, CorpusOptions, KeyOptions
-from transforms import files
-from transforms.errors import UsageError
+from seqmill.pipelines.options import Config, CorpusDefaults, CorpusOptions, KeyOptions
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import UsageError
 
 _MODELS: dict[str, type[BaseModel]] = {"data": KeyOptions, "corpus": CorpusOptions}
 

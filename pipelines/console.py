@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from transforms.progress import totals
+from seqmill.transforms.storage.progress import totals
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _POLL_SECONDS = 0.5

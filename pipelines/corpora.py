@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.config import corpus_defaults
-from pipelines.options import TRAIN, Config
-from transforms import files
-from transforms.batch import BatchLimits
-from transforms.chunk import KeyChunking, parse_chunking
-from transforms.data_keys import DataKey
-from transforms.drop import LengthLimits
-from transforms.errors import UsageError
-from transforms.order import parse_ordering
-from transforms.plan import EpochOptions
+from seqmill.pipelines.config import corpus_defaults
+from seqmill.pipelines.options import TRAIN, Config
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import UsageError
 
 
 def data_keys(config: Config) -> tuple[DataKey, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from transforms import files
-from transforms.errors import SeqmillError
-from transforms.manifest import FILE_NAME
+from seqmill.transforms.batches.manifest import FILE_NAME
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 
 def corpus_folders(path: str) -> list[str]:

@@ -6,25 +6,33 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
-from pipelines import beam_runner, console
-from pipelines.beam_runner import Job
-from pipelines.config import corpus_defaults
-from pipelines.corpora import data_keys, input_files, store_folder, vocab_folder
-from pipelines.options import TRAIN, Config
-from transforms import count_labels, files
-from transforms.count_labels import CountLabels, WriteVocabs, vocab_path
-from transforms.data_keys import AUDIO_TYPES, DataKey
-from transforms.errors import RejectedSequence, SeqmillError, UsageError
-from transforms.features import Vocab
-from transforms.features.subwords import tokenizer_labels
-from transforms.features.vocab import read_vocab, write_vocab
-from transforms.fingerprint import fingerprint
-from transforms.finish_store import FinishStore
-from transforms.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
-from transforms.manifest import ArraySpec
-from transforms.readers import Split, get_field, open_split, split_corpus
-from transforms.store import FILE_NAME, LENGTHS_NAME, StoreManifest, read_index, read_manifest
-from transforms.tasks import PARTS, PROGRESS, RunTasks
+from seqmill.pipelines import beam_runner, console
+from seqmill.pipelines.beam_runner import Job
+from seqmill.pipelines.config import corpus_defaults
+from seqmill.pipelines.corpora import data_keys, input_files, store_folder, vocab_folder
+from seqmill.pipelines.options import TRAIN, Config
+from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.features import Vocab
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
+from seqmill.transforms.features.subwords import tokenizer_labels
+from seqmill.transforms.features.vocab import read_vocab, write_vocab
+from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
+from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.store import count_labels
+from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, vocab_path
+from seqmill.transforms.store.finish_store import FinishStore
+from seqmill.transforms.store.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
+from seqmill.transforms.store.sequence_store import (
+    FILE_NAME,
+    LENGTHS_NAME,
+    StoreManifest,
+    read_index,
+    read_manifest,
+)
 
 _CODE_VERSION = 1  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000

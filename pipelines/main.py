@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from pipelines.config import did_you_mean, load_config
-from pipelines.console import say
-from pipelines.options import Config
-from transforms.errors import SeqmillError, UsageError
-from transforms.locks import only_writer
+from seqmill.pipelines.config import did_you_mean, load_config
+from seqmill.pipelines.console import say
+from seqmill.pipelines.options import Config
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.locks import only_writer
 
 _CONFIG_COMMANDS = {
     "ingest": (
@@ -153,7 +153,7 @@ def _add_option_flags(command: argparse.ArgumentParser) -> None:
 
 
 def _load(options: argparse.Namespace, rest: list[str]) -> Config:
-    from pipelines.beam_runner import check_beam_flags
+    from seqmill.pipelines.beam_runner import check_beam_flags
 
     names = [name for name in Config.model_fields if name not in _TABLES]
     check_beam_flags(rest, names)
@@ -162,7 +162,7 @@ def _load(options: argparse.Namespace, rest: list[str]) -> Config:
 
 
 def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.ingest import ingest
+    from seqmill.pipelines.ingest import ingest
 
     config = _load(options, rest)
     with only_writer(config.output, "run"):
@@ -170,8 +170,8 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.plan_report import print_reports
-    from pipelines.preprocess import plan
+    from seqmill.pipelines.plan_report import print_reports
+    from seqmill.pipelines.preprocess import plan
 
     config = _load(options, rest)
     with only_writer(config.output, "run"):
@@ -184,7 +184,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.preprocess import preprocess
+    from seqmill.pipelines.preprocess import preprocess
 
     config = _load(options, rest)
     with only_writer(config.output, "run"):
@@ -192,7 +192,7 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.train import train
+    from seqmill.pipelines.train import train
 
     sys.exit(train(_load(options, rest)))
 
@@ -203,19 +203,19 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.train import cleanup
+    from seqmill.pipelines.train import cleanup
 
     sys.exit(cleanup(_load(options, rest), options.dry_run))
 
 
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.verify import verify
+    from seqmill.pipelines.verify import verify
 
     verify(options.folder)
 
 
 def _show(options: argparse.Namespace, rest: list[str]) -> None:
-    from pipelines.show import show
+    from seqmill.pipelines.show import show
 
     show(options.path, options.epoch, options.batch, options.num_batches, options.num_seqs)
 

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from trainer.options import cleanup_policy
-from transforms.chunk import parse_chunking
-from transforms.data_keys import AUDIO_TYPES, LABEL_TYPES, TYPES
-from transforms.errors import UsageError
-from transforms.order import parse_ordering
-from transforms.readers import FORMATS
+from seqmill.trainer.options import cleanup_policy
+from seqmill.transforms.features.data_keys import AUDIO_TYPES, LABEL_TYPES, TYPES
+from seqmill.transforms.planning.chunk import parse_chunking
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.readers import FORMATS
+from seqmill.transforms.storage.errors import UsageError
 
 TRAIN = "train"
 

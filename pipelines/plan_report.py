@@ -11,9 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from transforms.layout import EpochLayout
-from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
-from transforms.store import Store
+from seqmill.transforms.batches.layout import EpochLayout
+from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from seqmill.transforms.store.sequence_store import Store
 
 _BINS = 10
 _BAR = 30

@@ -7,31 +7,33 @@ from collections.abc import Sequence
 
 import orjson
 
-from pipelines import beam_runner, console
-from pipelines.beam_runner import Job
-from pipelines.config import corpus_defaults
-from pipelines.corpora import epoch_options, epochs_folder, store_folder
-from pipelines.ingest import ingest
-from pipelines.options import Config
-from pipelines.plan_report import CorpusReport, report_corpus
-from transforms import files, manifest
-from transforms.errors import SeqmillError
-from transforms.finish_epochs import FinishEpochs, write_planned
-from transforms.finish_store import REJECTED, check_rejected
-from transforms.layout import (
+from seqmill.pipelines import beam_runner, console
+from seqmill.pipelines.beam_runner import Job
+from seqmill.pipelines.config import corpus_defaults
+from seqmill.pipelines.corpora import epoch_options, epochs_folder, store_folder
+from seqmill.pipelines.ingest import ingest
+from seqmill.pipelines.options import Config
+from seqmill.pipelines.plan_report import CorpusReport, report_corpus
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.finish_epochs import FinishEpochs, write_planned
+from seqmill.transforms.batches.layout import (
     EpochLayout,
     corpus_fingerprint,
     lay_out,
     planned_manifest,
     select_sequences,
 )
-from transforms.manifest import Epoch, Manifest
-from transforms.plan import CHUNKS_DISAGREE, EpochOptions, Selection
-from transforms.plan_file import write_plan
-from transforms.shards import Segment, WriteShards, read_receipt
-from transforms.shuffle import ShuffleShards
-from transforms.store import Store
-from transforms.tasks import PARTS, PROGRESS, RunTasks
+from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.plan_file import write_plan
+from seqmill.transforms.batches.shards import Segment, WriteShards, read_receipt
+from seqmill.transforms.beam.shuffle import ShuffleShards
+from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.store.finish_store import REJECTED, check_rejected
+from seqmill.transforms.store.sequence_store import Store
 
 
 def preprocess(config: Config, beam_flags: Sequence[str]) -> None:

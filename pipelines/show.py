@@ -8,13 +8,15 @@ from itertools import islice
 import numpy as np
 from rich.console import Console
 
-from pipelines.corpus_folders import corpus_folders
-from transforms import files, manifest
-from transforms.errors import SeqmillError, UsageError
-from transforms.features.vocab import decode_labels, read_vocab
-from transforms.manifest import ArraySpec, Manifest
-from transforms.padded_batch import PaddedBatch
-from transforms.read_batches import read_epoch, read_shard
+from seqmill.pipelines.corpus_folders import corpus_folders
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.manifest import Manifest
+from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.batches.read_batches import read_epoch, read_shard
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.vocab import decode_labels, read_vocab
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 _SHOWN_FRAMES = 6
 _SHOWN_CHARACTERS = 200

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipelines.corpora import epoch_options, epochs_folder
-from pipelines.options import TRAIN, Config
-from trainer.command import cleanup_command, train_command
-from trainer.options import TrainOptions, cleanup_policy
-from transforms import manifest
-from transforms.errors import UsageError
-from transforms.layout import describe
+from seqmill.pipelines.corpora import epoch_options, epochs_folder
+from seqmill.pipelines.options import TRAIN, Config
+from seqmill.trainer.command import cleanup_command, train_command
+from seqmill.trainer.options import TrainOptions, cleanup_policy
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.layout import describe
+from seqmill.transforms.storage.errors import UsageError
 
 
 def train(config: Config) -> int:

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from pipelines.console import say
-from pipelines.corpus_folders import corpus_folders
-from transforms import files, manifest
-from transforms.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
-from transforms.drop import LengthLimits, drop
-from transforms.errors import SeqmillError
-from transforms.features.vocab import read_vocab
-from transforms.manifest import Epoch, Manifest
-from transforms.padded_batch import PaddedBatch
-from transforms.read_batches import read_shard
-from transforms.store import FILE_NAME, Store
+from seqmill.pipelines.console import say
+from seqmill.pipelines.corpus_folders import corpus_folders
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.batches.read_batches import read_shard
+from seqmill.transforms.features.vocab import read_vocab
+from seqmill.transforms.planning.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
+from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.store.sequence_store import FILE_NAME, Store
 
 
 def verify(path: str) -> None:

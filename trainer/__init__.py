@@ -4,9 +4,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """``trainer.train``, imported when it is first asked for: TensorFlow takes seconds to load."""
+    """``seqmill.trainer.train``, imported when it is first asked for: TensorFlow takes seconds to load."""
     if name == "train":
-        from trainer.loop import train
+        from seqmill.trainer.loop import train
 
         return train
     raise AttributeError(f"module 'trainer' has no attribute {name!r}")

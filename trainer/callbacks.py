@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.scores import flat_scores
+from seqmill.trainer.scores import flat_scores
 
 
 class TrainingCallbacks(keras.callbacks.CallbackList):

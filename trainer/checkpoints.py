@@ -22,10 +22,10 @@ import keras
 import numpy as np
 import xxhash
 
-from trainer.scores import History
-from transforms import files
-from transforms.errors import SeqmillError
-from transforms.manifest_file import check_format
+from seqmill.trainer.scores import History
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import check_format
 
 FORMAT = "seqmill.checkpoint/1"
 JSON_NAME = "checkpoint.json"

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from trainer import checkpoints, scores
-from trainer.options import CleanupPolicy
+from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.options import CleanupPolicy
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import logging
 import os
 from collections.abc import Iterable
 
-from trainer.options import CleanupPolicy, TrainOptions
-from transforms import files
-from transforms.errors import SeqmillError, UsageError
-from transforms.locks import only_writer
+from seqmill.trainer.options import CleanupPolicy, TrainOptions
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.locks import only_writer
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
@@ -39,7 +39,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
     _import_tensorflow()
     import keras
 
-    from trainer import epochs, loop, model_file
+    from seqmill.trainer import epochs, loop, model_file
 
     corpus = epochs.open_corpus(train)
     loaded = model_file.load_model_file(options.model)
@@ -80,7 +80,7 @@ def cleanup_command(policy: CleanupPolicy, output: str, dry_run: bool) -> int:
     from rich.table import Table
 
     _import_tensorflow()
-    from trainer import cleanup
+    from seqmill.trainer import cleanup
 
     folder = model_folder(output)
     if not files.exists(folder):

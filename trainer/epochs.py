@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.shards import StoredEpoch
-from transforms import manifest as manifests
-from transforms.errors import SeqmillError, UsageError
-from transforms.manifest import ArraySpec, Epoch, Manifest
+from seqmill.trainer.shards import StoredEpoch
+from seqmill.transforms.batches import manifest as manifests
+from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.epochs import Corpus, column_shapes
-from transforms.errors import SeqmillError
+from seqmill.trainer.epochs import Corpus, column_shapes
+from seqmill.transforms.storage.errors import SeqmillError
 
 BatchToXy = Callable[[dict[str, Any]], tuple[Any, ...]]
 

@@ -1,6 +1,6 @@
 """The training loop: one ``fit`` per epoch, checkpoints in between.
 
-from trainer import train
+from seqmill.trainer import train
 
 train(model, "work/g2p/epochs/train", "work/g2p/epochs/dev", num_epochs=10, folder="work/g2p/model")
 """
@@ -16,24 +16,24 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from trainer import checkpoints, epochs, scores
-from trainer.callbacks import TrainingCallbacks
-from trainer.checkpoints import Checkpoint
-from trainer.cleanup import CleanupOldModels
-from trainer.epochs import Corpus
-from trainer.inputs import BatchToXy, default_batch_to_xy
-from trainer.interrupts import Interrupts
-from trainer.nonfinite import StopOnNonfiniteTrainScore
-from trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
-from trainer.progress import EpochTimer, ScalarWriters
-from trainer.resume import check_same_data, data_facts, find_start
-from trainer.scores import History, flat_scores
-from trainer.seeds import ReseedEveryEpoch
-from trainer.shards import StoredEpoch
-from trainer.step_progress import StepProgress
-from transforms import files
-from transforms.errors import SeqmillError
-from transforms.locks import only_writer
+from seqmill.trainer import checkpoints, epochs, scores
+from seqmill.trainer.callbacks import TrainingCallbacks
+from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.cleanup import CleanupOldModels
+from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
+from seqmill.trainer.interrupts import Interrupts
+from seqmill.trainer.nonfinite import StopOnNonfiniteTrainScore
+from seqmill.trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
+from seqmill.trainer.progress import EpochTimer, ScalarWriters
+from seqmill.trainer.resume import check_same_data, data_facts, find_start
+from seqmill.trainer.scores import History, flat_scores
+from seqmill.trainer.seeds import ReseedEveryEpoch
+from seqmill.trainer.shards import StoredEpoch
+from seqmill.trainer.step_progress import StepProgress
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.locks import only_writer
 
 Say = Callable[[str], None]
 ExtraScores = Callable[[keras.Model, Corpus], Mapping[str, float]]
@@ -78,7 +78,7 @@ def train(
         seed: See ``TrainOptions``. The model's initial weights are the caller's.
         callbacks: Keras callbacks; they live across the whole training.
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight), where ``batch`` is a dict of columns
-            (``trainer.epochs.dataset`` with masks); default: ``trainer.inputs.default_batch_to_xy``.
+            (``seqmill.trainer.epochs.dataset`` with masks); default: ``trainer.inputs.default_batch_to_xy``.
         extra_scores: function(model, corpus) → more scores of a corpus by name (an error rate, say), computed
             after each evaluation and kept with the others.
         say: Takes the progress lines and warnings.

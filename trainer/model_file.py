@@ -13,8 +13,8 @@ from typing import Any
 
 import keras
 
-from transforms.errors import SeqmillError, UsageError
-from transforms.manifest import Manifest
+from seqmill.transforms.batches.manifest import Manifest
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 _EXPECTED = "expected function(manifest) → compiled keras.Model"
 

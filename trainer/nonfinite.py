@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.gradient_check import GradientCheck
-from trainer.scores import flat_scores
-from transforms import files
-from transforms.errors import SeqmillError
-from transforms.padded_batch import PaddedBatch
+from seqmill.trainer.gradient_check import GradientCheck
+from seqmill.trainer.scores import flat_scores
+from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 ReadBatch = Callable[[int], PaddedBatch]
 

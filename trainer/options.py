@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from transforms.errors import UsageError
+from seqmill.transforms.storage.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.manifest import Epoch
+from seqmill.transforms.batches.manifest import Epoch
+from seqmill.transforms.storage import files
 
 
 @dataclass

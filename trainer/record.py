@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from transforms.example import BrokenExampleError
+from seqmill.transforms.records.example import BrokenExampleError
 
 
 def padded_arrays(
@@ -15,8 +15,8 @@ def padded_arrays(
     """Per data key the padded array [B, T, …], a view of ``record``, and the lengths, int32 [B].
 
     Args:
-        record: The payload of a TFRecord, uint8 [n]: a tf.train.Example as ``transforms.padded_batch``
-            writes it.
+        record: The payload of a TFRecord, uint8 [n]: a tf.train.Example of the layout that
+            ``batches.padded_batch`` writes.
         dtypes: Per data key the dtype of its array.
 
     Raises:

@@ -8,13 +8,13 @@ from typing import Any
 
 import xxhash
 
-from trainer import checkpoints, scores
-from trainer.checkpoints import Checkpoint
-from trainer.epochs import Corpus
-from trainer.options import TrainOptions
-from trainer.scores import History
-from transforms import files
-from transforms.errors import SeqmillError, UsageError
+from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.options import TrainOptions
+from seqmill.trainer.scores import History
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 ORDER_OPTIONS = ("seed", "seq_ordering", "batching", "partition_epoch", "fixed_random_seed")
 GROWING_OPTIONS = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")

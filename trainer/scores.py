@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.errors import SeqmillError
-from transforms.manifest_file import check_format
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import check_format
 
 FILE_NAME = "scores.json"
 FORMAT = "seqmill.scores/1"

@@ -12,12 +12,14 @@ import google_crc32c
 import numpy as np
 import xxhash
 
-from trainer.buffers import BufferPool
-from trainer.record import padded_arrays
-from transforms import files, padded_batch, tfrecord
-from transforms.errors import SeqmillError
-from transforms.example import BrokenExampleError
-from transforms.manifest import Epoch, Shard
+from seqmill.trainer.buffers import BufferPool
+from seqmill.trainer.record import padded_arrays
+from seqmill.transforms.batches import padded_batch
+from seqmill.transforms.batches.manifest import Epoch, Shard
+from seqmill.transforms.records import tfrecord
+from seqmill.transforms.records.example import BrokenExampleError
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 _POOL = BufferPool()
 

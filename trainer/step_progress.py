@@ -10,8 +10,8 @@ from typing import Any, TextIO
 
 import keras
 
-from trainer.progress import duration
-from trainer.scores import flat_scores
+from seqmill.trainer.progress import duration
+from seqmill.trainer.scores import flat_scores
 
 _LIVE_SECONDS = 0.5
 _PLAIN_SECONDS = 60.0

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 from rapidfuzz.distance import Levenshtein
 
-from trainer.epochs import dataset
+from seqmill.trainer.epochs import dataset
 
 WIDTH, DROPOUT = 128, 0.1
 PAD, BOS, EOS = 0, 2, 3

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from model import build, decode
 
-from trainer import checkpoints, scores
-from trainer.epochs import open_corpus
-from transforms.features.vocab import read_vocab
+from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.epochs import open_corpus
+from seqmill.transforms.features.vocab import read_vocab
 
 NUM_WORDS = 12
 

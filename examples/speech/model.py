@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 from rapidfuzz.distance import Levenshtein
 
-from trainer.epochs import dataset
+from seqmill.trainer.epochs import dataset
 
 WIDTH, NUM_BLOCKS, SUBSAMPLING, DROPOUT, BLANK = 160, 5, 2, 0.2, 0
 

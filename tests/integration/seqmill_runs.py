@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 import pytest
 
-from pipelines.main import main
-from transforms import manifest
-from transforms.locks import LOCK_FILE
-from transforms.padded_batch import PaddedBatch
-from transforms.read_batches import read_epoch
+from seqmill.pipelines.main import main
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.batches.read_batches import read_epoch
+from seqmill.transforms.storage.locks import LOCK_FILE
 
 
 @dataclass(frozen=True)

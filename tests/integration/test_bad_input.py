@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from seqmill_runs import rejects, write_config, write_jsonl
 
-from transforms import manifest
+from seqmill.transforms.batches import manifest
 
 INTS = {"x": {"type": "ints"}}
 FLOATS = {"x": {"type": "floats"}}
@@ -104,7 +104,7 @@ def test_nan_in_floats_of_a_parquet_file(tmp_path, seqmill):
 def test_rejects_of_a_file_that_many_workers_read_have_the_lines_of_the_whole_file(
     tmp_path, seqmill, monkeypatch
 ):
-    monkeypatch.setattr("pipelines.ingest._SPLIT_BYTES", 500)
+    monkeypatch.setattr("seqmill.pipelines.ingest._SPLIT_BYTES", 500)
     records = [{"x": [i]} for i in range(300)]
     records[7], records[123], records[255], records[256] = "nonsense", {}, {"x": []}, "{"
     config = write_config(tmp_path, INTS, jsonl_corpus(tmp_path, records), max_rejected=0.5)
@@ -378,7 +378,7 @@ def test_all_mistakes_of_a_configuration_are_reported_together(tmp_path, seqmill
 
 def test_the_real_command_ends_with_the_same_codes_and_no_traceback(tmp_path):
     config = write_config(tmp_path, INTS, jsonl_corpus(tmp_path, ["no JSON"]))
-    command = [sys.executable, "-m", "pipelines.main"]
+    command = [sys.executable, "-m", "seqmill.pipelines.main"]
     ended = subprocess.run([*command, "preprocess", config], capture_output=True, text=True)
     assert ended.returncode == 1
     assert "corpus train: 1 of 1 sequences rejected" in ended.stderr
@@ -416,7 +416,7 @@ def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, se
 
 def test_no_space_while_the_epochs_are_written(tmp_path, seqmill, new_disk, monkeypatch):
     small_disk = new_disk("1m")
-    monkeypatch.setattr("pipelines.preprocess._check_space", lambda folder, needed: None)
+    monkeypatch.setattr("seqmill.pipelines.preprocess._check_space", lambda folder, needed: None)
     corpora = jsonl_corpus(tmp_path, [{"x": list(range(1000))}] * 50)
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
     ended = seqmill("preprocess", config, "--num_epochs=20", "--seq_ordering=random")

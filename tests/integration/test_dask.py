@@ -78,7 +78,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster):
         for i in range(30000):
             file.write(json.dumps({"data": list(range(1 + i % 37))}) + "\n")
     (tmp_path / "config.toml").write_text(CONFIG)
-    seqmill = [sys.executable, "-m", "pipelines.main"]
+    seqmill = [sys.executable, "-m", "seqmill.pipelines.main"]
     dask_flags = [
         "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
         f"--dask_client_address={address}",

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.model_file import load_model_file
-from transforms.manifest import ArraySpec
+from seqmill.trainer.model_file import load_model_file
+from seqmill.transforms.features.array_spec import ArraySpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

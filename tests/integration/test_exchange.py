@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.main import main
+from seqmill.pipelines.main import main
 
 CONFIG = """
 output = "out"

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
 
-from transforms import tfrecord
+from seqmill.transforms.records import tfrecord
 
 RECORDS = [{"ids": [1, 2, 3], "text": "ab c"}, {"ids": [4], "text": "Zoë"}, {"ids": [5, 6], "text": "b"}]
 DATA = {"ids": {"type": "ints"}, "text": {"type": "bytes"}}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from seqmill_runs import tree, write_config, write_jsonl
 
-from transforms import files, manifest
-from transforms.store import read_manifest
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.storage import files
+from seqmill.transforms.store.sequence_store import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,15 @@ def corpus(tmp_path_factory):
 
 
 def _command(config: Path, output: Path, *flags: str) -> list[str]:
-    return [sys.executable, "-m", "pipelines.main", "preprocess", str(config), f"--output={output}", *flags]
+    return [
+        sys.executable,
+        "-m",
+        "seqmill.pipelines.main",
+        "preprocess",
+        str(config),
+        f"--output={output}",
+        *flags,
+    ]
 
 
 MOMENTS = {
@@ -127,7 +136,7 @@ def test_a_change_that_was_interrupted_and_taken_back_leaves_nothing_of_it(
         write_json(path, value)
 
     write_jsonl(path, [{"x": [i + 1, i]} for i in range(50)])
-    monkeypatch.setattr("transforms.files.write_json", fail_before_receipts)
+    monkeypatch.setattr("seqmill.transforms.storage.files.write_json", fail_before_receipts)
     with pytest.raises(RuntimeError, match="killed"):
         seqmill("preprocess", config)
     monkeypatch.undo()

@@ -124,7 +124,7 @@ def test_no_space_for_a_checkpoint(new_disk, new_config, seqmill):
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config):
     config = new_config(num_epochs=100_000, save_interval=1)
-    command = [sys.executable, "-m", "pipelines.main"]
+    command = [sys.executable, "-m", "seqmill.pipelines.main"]
     distinct = "--distinct_epochs=1"
     preprocessed = subprocess.run([*command, "preprocess", config, distinct], capture_output=True, text=True)
     assert preprocessed.returncode == 0, preprocessed.stderr

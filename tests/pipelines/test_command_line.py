@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.main import main
-from pipelines.options import Config
+from seqmill.pipelines.main import main
+from seqmill.pipelines.options import Config
 
 
 def ends(capsys, *arguments):

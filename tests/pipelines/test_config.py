@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.config import corpus_defaults, did_you_mean, load_config, parse_flag
-from pipelines.corpora import data_keys, epoch_options, epochs_folder, input_files, store_folder
-from transforms.errors import UsageError
+from seqmill.pipelines.config import corpus_defaults, did_you_mean, load_config, parse_flag
+from seqmill.pipelines.corpora import data_keys, epoch_options, epochs_folder, input_files, store_folder
+from seqmill.transforms.storage.errors import UsageError
 
 CONFIG = """
 output = "out"

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram, print_reports
+from seqmill.pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram, print_reports
 
 EPOCH = EpochReport(
     epoch=1,

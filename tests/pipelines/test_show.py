@@ -5,12 +5,15 @@ import io
 import numpy as np
 import pytest
 
-from pipelines.show import show
-from transforms import manifest, padded_batch, tfrecord
-from transforms.errors import UsageError
-from transforms.features.vocab import Vocab, write_vocab
-from transforms.manifest import ArraySpec, Counts, Epoch, Manifest, Shard
-from transforms.padded_batch import PaddedBatch
+from seqmill.pipelines.show import show
+from seqmill.transforms.batches import manifest, padded_batch
+from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
+from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.vocab import Vocab, write_vocab
+from seqmill.transforms.records import tfrecord
+from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.store.counts import Counts
 
 SPECS = {
     "data": ArraySpec("log_mel", "<f4", (2,)),

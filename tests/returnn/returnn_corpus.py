@@ -10,7 +10,7 @@ import numpy as np
 from returnn.datasets import basic
 from returnn.datasets.generating import StaticDataset
 
-from transforms.permutation import Permutation
+from seqmill.transforms.planning.permutation import Permutation
 
 KEYS = ("data", "classes")
 

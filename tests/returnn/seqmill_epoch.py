@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from returnn_corpus import KEYS, Chunk
 
-from transforms.batch import BatchLimits, cut_batches
-from transforms.chunk import Chunking, chunk_lengths, chunk_starts, num_chunks
+from seqmill.transforms.planning.batch import BatchLimits, cut_batches
+from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts, num_chunks
 
 
 def seqmill_chunks(lengths: Mapping[str, np.ndarray], order: np.ndarray, chunking: Chunking) -> list[Chunk]:

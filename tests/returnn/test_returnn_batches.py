@@ -13,10 +13,10 @@ from returnn_corpus import (
 )
 from seqmill_epoch import seqmill_batches
 
-from transforms.batch import BatchLimits, oversized
-from transforms.chunk import KeyChunking
-from transforms.drop import LengthLimits, drop
-from transforms.order import epoch_order, parse_ordering
+from seqmill.transforms.planning.batch import BatchLimits, oversized
+from seqmill.transforms.planning.chunk import KeyChunking
+from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.planning.order import epoch_order, parse_ordering
 
 SEED = 9
 

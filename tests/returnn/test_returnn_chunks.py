@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from returnn_corpus import KEYS, random_lengths, returnn_chunks, returnn_dataset
 from seqmill_epoch import seqmill_chunks
 
-from transforms.chunk import DISAGREE, KeyChunking, num_chunks
+from seqmill.transforms.planning.chunk import DISAGREE, KeyChunking, num_chunks
 
 
 def lengths_of(*rows):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from returnn_corpus import random_lengths, returnn_order, returnn_permutes_like_seqmill
 
-from transforms.order import epoch_order, parse_ordering
+from seqmill.transforms.planning.order import epoch_order, parse_ordering
 
 BY_LENGTH = ["default", "reverse", "sorted", "sorted_reverse"]
 SHUFFLED = [

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from transforms import manifest, padded_batch, tfrecord
+from seqmill.transforms.batches import manifest, padded_batch
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.records import tfrecord
 
 Batches = list[padded_batch.PaddedBatch]
 
@@ -16,7 +18,7 @@ Batches = list[padded_batch.PaddedBatch]
 def write_corpus(
     folder: Path,
     epochs: list[Batches],
-    specs: dict[str, manifest.ArraySpec],
+    specs: dict[str, ArraySpec],
     batches_per_shard: int = 2,
     options: dict | None = None,
     fingerprint: str = "fingerprint",
@@ -55,8 +57,8 @@ def regression_epochs(sizes: list[int], seed: int = 0, same_shape: bool = False)
 
 
 SPECS = {
-    "data": manifest.ArraySpec(type="floats", dtype="<f4", feature_shape=(3,)),
-    "classes": manifest.ArraySpec(type="words", dtype="<i4", feature_shape=(), num_labels=5),
+    "data": ArraySpec(type="floats", dtype="<f4", feature_shape=(3,)),
+    "classes": ArraySpec(type="words", dtype="<i4", feature_shape=(), num_labels=5),
 }
 
 

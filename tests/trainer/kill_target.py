@@ -11,7 +11,7 @@ import keras
 import models
 import numpy as np
 
-from trainer import train
+from seqmill.trainer import train
 
 NUM_EPOCHS = 6
 

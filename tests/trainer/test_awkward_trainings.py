@@ -12,11 +12,11 @@ import pytest
 from epoch_folders import SPECS, poison, regression_epochs, write_corpus
 from test_training_loop import SIZES, assert_equal_bits, corpora, new_model, run
 
-from trainer import checkpoints, train
-from trainer.callbacks import _scalars
-from trainer.nonfinite import NonfiniteTrainScore
-from transforms import files
-from transforms.errors import SeqmillError
+from seqmill.trainer import checkpoints, train
+from seqmill.trainer.callbacks import _scalars
+from seqmill.trainer.nonfinite import NonfiniteTrainScore
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 assert corpora  # a fixture
 

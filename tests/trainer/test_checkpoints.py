@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 import pytest
 
-from trainer import checkpoints
-from transforms import files
-from transforms.errors import SeqmillError
+from seqmill.trainer import checkpoints
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.cleanup import decide
-from trainer.options import CleanupPolicy, cleanup_policy
-from transforms.errors import UsageError
+from seqmill.trainer.cleanup import decide
+from seqmill.trainer.options import CleanupPolicy, cleanup_policy
+from seqmill.transforms.storage.errors import UsageError
 
 scores = st.one_of(st.floats(0, 5), st.just(math.nan), st.just(math.inf))
 histories = st.dictionaries(

@@ -7,8 +7,8 @@ import orjson
 import pytest
 from epoch_folders import SPECS, poison, regression_epochs, write_corpus
 
-from trainer import checkpoints, train
-from trainer.nonfinite import NonfiniteTrainScore, StopOnNonfiniteTrainScore
+from seqmill.trainer import checkpoints, train
+from seqmill.trainer.nonfinite import NonfiniteTrainScore, StopOnNonfiniteTrainScore
 
 SIZES = [3, 6, 4]
 

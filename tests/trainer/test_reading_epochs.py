@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainer import epochs
-from trainer.buffers import BufferPool
-from trainer.record import padded_arrays
-from trainer.shards import StoredEpoch
-from transforms import padded_batch
-from transforms.errors import SeqmillError, UsageError
-from transforms.example import BrokenExampleError
+from seqmill.trainer import epochs
+from seqmill.trainer.buffers import BufferPool
+from seqmill.trainer.record import padded_arrays
+from seqmill.trainer.shards import StoredEpoch
+from seqmill.transforms.batches import padded_batch
+from seqmill.transforms.records.example import BrokenExampleError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_works_over_urls(folder):
 
 
 def test_reading_and_training_do_not_import_beam():
-    code = "import sys, trainer.loop, trainer.command; sys.exit('apache_beam' in sys.modules)"
+    code = "import sys, seqmill.trainer.loop, seqmill.trainer.command; sys.exit('apache_beam' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 

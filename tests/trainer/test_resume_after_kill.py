@@ -12,7 +12,7 @@ import orjson
 import pytest
 from epoch_folders import SPECS, regression_epochs, write_corpus
 
-from trainer import checkpoints, scores
+from seqmill.trainer import checkpoints, scores
 
 KILLS = int(os.environ.get("SEQMILL_KILLS", "20"))
 
@@ -21,7 +21,7 @@ KILLS = int(os.environ.get("SEQMILL_KILLS", "20"))
 def context():
     """Processes that begin with everything imported: they fork from a server that is started once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kill_target", "trainer.loop"])
+    context.set_forkserver_preload(["kill_target", "seqmill.trainer.loop"])
     return context
 
 

@@ -1,6 +1,6 @@
 import io
 
-from trainer.step_progress import StepProgress
+from seqmill.trainer.step_progress import StepProgress
 
 
 class Terminal(io.StringIO):

@@ -4,12 +4,12 @@ import orjson
 import pytest
 from epoch_folders import SPECS, regression_epochs, write_corpus
 
-from trainer import checkpoints
-from trainer.command import cleanup_command, corpus_folders, train_command
-from trainer.model_file import build_model, load_model_file
-from trainer.options import CleanupPolicy, TrainOptions
-from transforms import manifest
-from transforms.errors import SeqmillError, UsageError
+from seqmill.trainer import checkpoints
+from seqmill.trainer.command import cleanup_command, corpus_folders, train_command
+from seqmill.trainer.model_file import build_model, load_model_file
+from seqmill.trainer.options import CleanupPolicy, TrainOptions
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 @pytest.fixture

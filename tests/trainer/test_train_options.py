@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.options import TrainOptions
-from transforms.errors import UsageError
+from seqmill.trainer.options import TrainOptions
+from seqmill.transforms.storage.errors import UsageError
 
 
 @given(st.integers(1, 30), st.integers(1, 30))

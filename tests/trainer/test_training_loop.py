@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from epoch_folders import SPECS, regression_epochs, write_corpus
 
-from trainer import checkpoints, scores, train
-from transforms.errors import SeqmillError, UsageError
-from transforms.locks import only_writer
-from transforms.manifest import ArraySpec
+from seqmill.trainer import checkpoints, scores, train
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.locks import only_writer
 
 SIZES = [3, 5, 2, 7, 4, 3]
 

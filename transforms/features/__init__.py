@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from transforms.data_keys import DataKey
-from transforms.features.audio import Audio
-from transforms.features.encoder import Encoder
-from transforms.features.labels import Labels
-from transforms.features.log_mel import LogMel
-from transforms.features.numeric import Floats, Ints
-from transforms.features.ragged import Ragged
-from transforms.features.subwords import Subwords
-from transforms.features.text_bytes import TextBytes
-from transforms.features.vocab import Vocab
+from seqmill.transforms.features.audio import Audio
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.labels import Labels
+from seqmill.transforms.features.log_mel import LogMel
+from seqmill.transforms.features.numeric import Floats, Ints
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.subwords import Subwords
+from seqmill.transforms.features.text_bytes import TextBytes
+from seqmill.transforms.features.vocab import Vocab
 
 __all__ = ["Encoder", "Ragged", "Vocab", "make_encoder"]
 

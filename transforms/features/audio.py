@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features.encoder import Encoder, kind_of, shown
-from transforms.features.extras import require
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder, kind_of, shown
+from seqmill.transforms.features.extras import require
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence
 
 _UNKNOWN_SIZE = 0x7FFFF000
 _LITTLE_ENDIAN, _BIG_ENDIAN = (b"RIFF",), (b"RIFX", b"FORM")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features.ragged import Ragged
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 class Encoder(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from transforms.errors import SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError
 
 
 def require(package: str, extra: str, wanted_by: str) -> Any:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, UsageError
-from transforms.features.encoder import Encoder
-from transforms.features.ragged import Ragged
-from transforms.features.vocab import BOS, EOS, UNK, Vocab, split_labels
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.vocab import BOS, EOS, UNK, Vocab, split_labels
+from seqmill.transforms.storage.errors import RejectedSequence, UsageError
 
 _NOT_THERE = -1
 

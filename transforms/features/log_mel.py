@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, UsageError
-from transforms.features.audio import Audio
-from transforms.features.encoder import Encoder
-from transforms.features.extras import require
+from seqmill.transforms.features.audio import Audio
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.extras import require
+from seqmill.transforms.storage.errors import RejectedSequence, UsageError
 
 _SIXTEEN_BIT = np.float32(32768)
 

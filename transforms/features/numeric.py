@@ -8,11 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features.encoder import Encoder, kind_of, shown
-from transforms.features.packing import INT32, flatten, flatten_rows, in_int32, pack, pack_rows, to_float32
-from transforms.features.ragged import Ragged
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder, kind_of, shown
+from seqmill.transforms.features.packing import (
+    INT32,
+    flatten,
+    flatten_rows,
+    in_int32,
+    pack,
+    pack_rows,
+    to_float32,
+)
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 class Ints(Encoder):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from transforms.features.ragged import Ragged
+from seqmill.transforms.features.ragged import Ragged
 
 INT32 = np.iinfo(np.int32)
 _CODES = {np.dtype("int32"): "i", np.dtype("float32"): "f"}

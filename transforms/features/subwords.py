@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.features.encoder import Encoder
-from transforms.features.extras import require
-from transforms.features.labels import add_boundaries, boundary_ids
-from transforms.features.ragged import Ragged
-from transforms.features.vocab import to_text
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.extras import require
+from seqmill.transforms.features.labels import add_boundaries, boundary_ids
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.vocab import to_text
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 
 class Subwords(Encoder):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features.encoder import Encoder, kind_of, shown
-from transforms.features.ragged import Ragged
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import Encoder, kind_of, shown
+from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 class TextBytes(Encoder):

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 

@@ -10,10 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from transforms import files
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.readers.lines import BOM, is_compressed, line_blocks
-from transforms.readers.split import (
+from seqmill.transforms.readers.lines import BOM, is_compressed, line_blocks
+from seqmill.transforms.readers.split import (
     DamagedFileError,
     Record,
     Split,
@@ -21,6 +19,8 @@ from transforms.readers.split import (
     named_errors,
     single_file_split,
 )
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SCAN_BYTES = 1 << 22

@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from transforms import files
-from transforms.errors import RejectedSequence
-from transforms.example import BrokenExampleError, decode
-from transforms.readers.lines import decompressed, is_compressed
-from transforms.readers.split import (
+from seqmill.transforms.readers.lines import decompressed, is_compressed
+from seqmill.transforms.readers.split import (
     DamagedFileError,
     Record,
     Split,
@@ -20,7 +17,10 @@ from transforms.readers.split import (
     named_errors,
     single_file_split,
 )
-from transforms.tfrecord import FRAME_BYTES, BrokenRecordError, records
+from seqmill.transforms.records.example import BrokenExampleError, decode
+from seqmill.transforms.records.tfrecord import FRAME_BYTES, BrokenRecordError, records
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 def split_tfrecord(path: str, target_bytes: int) -> list[Split]:

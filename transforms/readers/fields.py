@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transforms.errors import RejectedSequence
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 def get_field(record: Mapping[str, Any], dotted: str) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from transforms.errors import UsageError
-from transforms.readers.delimited import DelimitedReader, split_delimited
-from transforms.readers.example_records import ExampleReader, split_tfrecord
-from transforms.readers.jsonl import JsonlReader, split_jsonl
-from transforms.readers.parquet import ParquetReader, split_parquet
-from transforms.readers.split import Reader, Split
-from transforms.readers.text import TextReader, split_text
+from seqmill.transforms.readers.delimited import DelimitedReader, split_delimited
+from seqmill.transforms.readers.example_records import ExampleReader, split_tfrecord
+from seqmill.transforms.readers.jsonl import JsonlReader, split_jsonl
+from seqmill.transforms.readers.parquet import ParquetReader, split_parquet
+from seqmill.transforms.readers.split import Reader, Split
+from seqmill.transforms.readers.text import TextReader, split_text
+from seqmill.transforms.storage.errors import UsageError
 
 FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
 

@@ -7,10 +7,8 @@ from itertools import pairwise
 
 import orjson
 
-from transforms import files
-from transforms.errors import RejectedSequence
-from transforms.readers.lines import is_compressed, line_blocks, split_lines
-from transforms.readers.split import (
+from seqmill.transforms.readers.lines import is_compressed, line_blocks, split_lines
+from seqmill.transforms.readers.split import (
     DamagedFileError,
     Record,
     Split,
@@ -18,6 +16,8 @@ from transforms.readers.split import (
     named_errors,
     single_file_split,
 )
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 def split_jsonl(path: str, target_bytes: int) -> list[Split]:

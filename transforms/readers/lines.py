@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from transforms import files
-from transforms.readers.split import DamagedFileError, is_damage, named_errors
+from seqmill.transforms.readers.split import DamagedFileError, is_damage, named_errors
+from seqmill.transforms.storage import files
 
 # Larger blocks were no faster.
 BLOCK_BYTES = 1 << 17

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transforms import files
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.readers.arrow_values import row_values
-from transforms.readers.split import Record, Split, is_damage, named_errors, single_file_split
+from seqmill.transforms.readers.arrow_values import row_values
+from seqmill.transforms.readers.split import Record, Split, is_damage, named_errors, single_file_split
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _BATCH_BYTES = 1 << 24
 

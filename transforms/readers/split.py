@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from transforms.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 Record = Mapping[str, Any]
 

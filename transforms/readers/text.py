@@ -9,10 +9,10 @@ from typing import TypeGuard
 
 import numpy as np
 
-from transforms import files
-from transforms.errors import RejectedSequence, SeqmillError, UsageError
-from transforms.readers.lines import is_compressed, line_blocks, split_lines
-from transforms.readers.split import DamagedFileError, Record, Split, even_cuts, named_errors
+from seqmill.transforms.readers.lines import is_compressed, line_blocks, split_lines
+from seqmill.transforms.readers.split import DamagedFileError, Record, Split, even_cuts, named_errors
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 
 _SCAN_BYTES = 1 << 20
 _NEWLINE = 10

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from transforms.errors import RejectedSequence
-from transforms.features import Encoder
+from seqmill.transforms.features import Encoder
+from seqmill.transforms.storage.errors import RejectedSequence
 
 Rejects = Callable[[Encoder, Any], RejectedSequence]
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features import Vocab, make_encoder
+from seqmill.transforms.features import Vocab, make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.storage.errors import RejectedSequence
 
 scalars = st.one_of(
     st.none(),

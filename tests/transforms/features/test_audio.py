@@ -9,9 +9,9 @@ import fsspec
 import numpy as np
 import pytest
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.features import make_encoder
+from seqmill.transforms.features import make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 soundfile = pytest.importorskip("soundfile")
 RATE = 16000

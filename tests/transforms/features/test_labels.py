@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.data_keys import DataKey
-from transforms.errors import UsageError
-from transforms.features import Vocab, make_encoder
+from seqmill.transforms.features import Vocab, make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.storage.errors import UsageError
 
 CHARS = DataKey("data", "data", "chars")
 WORDS = DataKey("data", "data", "words")

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from transforms.data_keys import DataKey
-from transforms.errors import SeqmillError, UsageError
-from transforms.features import make_encoder
+from seqmill.transforms.features import make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("kaldi_native_fbank")

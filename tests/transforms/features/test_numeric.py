@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence
-from transforms.features import Vocab, make_encoder
-from transforms.features.packing import pack
+from seqmill.transforms.features import Vocab, make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.packing import pack
+from seqmill.transforms.storage.errors import RejectedSequence
 
 INTS = DataKey("data", "data", "ints")
 FLOATS = DataKey("data", "data", "floats")

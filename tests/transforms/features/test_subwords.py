@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from transforms.data_keys import DataKey
-from transforms.errors import SeqmillError, UsageError
-from transforms.features import make_encoder
-from transforms.features.subwords import tokenizer_labels
-from transforms.features.vocab import decode_labels
+from seqmill.transforms.features import make_encoder
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.subwords import tokenizer_labels
+from seqmill.transforms.features.vocab import decode_labels
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 tokenizers = pytest.importorskip("tokenizers")
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.data_keys import DataKey
-from transforms.features import make_encoder
+from seqmill.transforms.features import make_encoder
+from seqmill.transforms.features.data_keys import DataKey
 
 
 def encoder():

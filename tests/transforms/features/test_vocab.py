@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.data_keys import DataKey
-from transforms.errors import RejectedSequence, SeqmillError
-from transforms.features.vocab import Vocab, build_vocab, count_labels, decode_labels, read_vocab, write_vocab
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.vocab import (
+    Vocab,
+    build_vocab,
+    count_labels,
+    decode_labels,
+    read_vocab,
+    write_vocab,
+)
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 CHARS = DataKey("data", "data", "chars")
 WORDS = DataKey("data", "data", "words")

@@ -3,8 +3,8 @@ import itertools
 
 import pytest
 
-from transforms.errors import RejectedSequence
-from transforms.readers import open_split, split_corpus
+from seqmill.transforms.readers import open_split, split_corpus
+from seqmill.transforms.storage.errors import RejectedSequence
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.errors import SeqmillError
-from transforms.readers import delimited, lines, split_corpus
+from seqmill.transforms.readers import delimited, lines, split_corpus
+from seqmill.transforms.storage.errors import SeqmillError
 
 CELL = st.text(st.sampled_from('ab,\t"\n\räß 語'), max_size=8)
 ROWS = st.lists(st.tuples(CELL, CELL), max_size=30)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.errors import RejectedSequence
-from transforms.readers import lines, open_split, split_corpus
+from seqmill.transforms.readers import lines, open_split, split_corpus
+from seqmill.transforms.storage.errors import RejectedSequence
 
 LINES = st.lists(
     st.one_of(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.errors import SeqmillError
-from transforms.readers import get_field, split_corpus
-from transforms.readers.arrow_values import row_values
+from seqmill.transforms.readers import get_field, split_corpus
+from seqmill.transforms.readers.arrow_values import row_values
+from seqmill.transforms.storage.errors import SeqmillError
 
 
 def write(path, table, row_group_size):

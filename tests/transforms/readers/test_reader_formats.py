@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.errors import RejectedSequence, SeqmillError, UsageError
-from transforms.readers import FORMATS, Split, get_field, open_split, split_corpus
+from seqmill.transforms.readers import FORMATS, Split, get_field, open_split, split_corpus
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.errors import SeqmillError, UsageError
-from transforms.readers import split_corpus, text
+from seqmill.transforms.readers import split_corpus, text
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 LINE = st.one_of(
     st.just(b""),

@@ -7,8 +7,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms import tfrecord
-from transforms.readers import lines, split_corpus
+from seqmill.transforms.readers import lines, split_corpus
+from seqmill.transforms.records import tfrecord
 
 
 def record(features):

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqmill.transforms.records.slices import interleaved, slices
+
+SLICES = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 50)))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<i4", "<f4", "<f8"])
+@given(SLICES)
+def test_slices_lie_behind_one_another(dtype, pairs):
+    data = np.arange(1050).astype(dtype)
+    starts, sizes = np.array(pairs, np.int64).reshape(-1, 2).T
+    expected = [number for start, size in pairs for number in data[start : start + size].tolist()]
+    found = slices(data, starts, sizes)
+    assert found.tolist() == expected and found.dtype == data.dtype
+
+
+def test_slices_of_nothing():
+    nothing, two = np.zeros(0, "<i4"), np.zeros(2, np.int64)
+    assert slices(nothing, two, two).tolist() == []
+
+
+def test_interleaved():
+    assert interleaved(np.array([1, 2]), np.array([3, 4])).tolist() == [1, 3, 2, 4]

@@ -1,0 +1,165 @@
+"""What a plan makes on disk: the exact bytes of every batch, the shards, and the corpus' manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest, Shard
+from seqmill.transforms.batches.record_size import record_sizes
+from seqmill.transforms.batches.shards import Segment, shard_file_name
+from seqmill.transforms.planning.plan import (
+    CHUNKS_DISAGREE,
+    EpochOptions,
+    EpochPlan,
+    Selection,
+    plan_epoch,
+    select,
+    shard_edges,
+)
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.sequence_store import Store
+
+
+@dataclass(frozen=True)
+class EpochLayout:
+    """A planned epoch and the files it makes.
+
+    Attributes:
+        plan: The plan.
+        batch_bytes: Size of every batch's record, [batches].
+        segments: One per shard; their ``index`` counts over all epochs.
+    """
+
+    plan: EpochPlan
+    batch_bytes: np.ndarray
+    segments: tuple[Segment, ...]
+
+    @property
+    def entry(self) -> Epoch:
+        """The epoch as the manifest has it; the shards' hashes are not known yet."""
+        shards = (Shard(s.file, s.last_batch - s.first_batch, s.bytes, "") for s in self.segments)
+        return Epoch(
+            epoch=self.plan.epoch,
+            num_batches=self.plan.num_batches,
+            num_seqs=self.plan.num_seqs,
+            num_chunks=len(self.plan.seq_index),
+            num_frames=self.plan.num_frames,
+            padded_frames=self.plan.padded_frames,
+            shards=tuple(shards),
+        )
+
+
+def select_sequences(store: Store, options: EpochOptions) -> Selection:
+    """The sequences of a store that take part. Raises SeqmillError where none does."""
+    selection = select(store.lengths, options)
+    if not len(selection.rows):
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.dropped.items())
+        if len(selection.disagreeing):
+            reasons += f"{', ' if reasons else ''}{CHUNKS_DISAGREE}: {len(selection.disagreeing):,}"
+        raise SeqmillError(
+            f"corpus {store.manifest.corpus}: no sequence is left of {store.num_seqs:,} ({reasons})"
+        )
+    return selection
+
+
+def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterator[EpochLayout]:
+    """Plans every epoch that is to be written and lays it out, one after another."""
+    index = 0
+    content = _content(store)
+    for epoch in range(1, options.num_epochs + 1):
+        plan = plan_epoch(selection, options, epoch)
+        if not plan.num_batches:
+            raise SeqmillError(
+                f"corpus {store.manifest.corpus}: epoch {epoch} is empty: partition_epoch = "
+                f"{options.partition_epoch}, but only {len(selection.rows):,} sequences"
+            )
+        batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
+        segments = _segments(plan, batch_bytes, options, content, index)
+        index += len(segments)
+        yield EpochLayout(plan, batch_bytes, segments)
+
+
+def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
+    """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
+    return fingerprint(_content(store), describe(options), options.num_shards, options.shard_size)
+
+
+def planned_manifest(
+    store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch]
+) -> Manifest:
+    """The manifest that a run will write, but for the shards' hashes."""
+    ingested = store.manifest.counts
+    rejected = dict(ingested.rejected)
+    if len(selection.disagreeing):
+        rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
+    return Manifest(
+        format=FORMAT,
+        fingerprint=corpus_fingerprint(store, options),
+        corpus=store.manifest.corpus,
+        options=describe(options),
+        data_keys=store.manifest.data_keys,
+        counts=Counts(ingested.read, len(selection.rows), selection.dropped, rejected, ingested.converted),
+        epochs=tuple(layouts),
+    )
+
+
+def describe(options: EpochOptions) -> dict[str, Any]:
+    """Options as a manifest holds them, by their names in a configuration."""
+    chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
+    return {
+        "batch_size": dict(options.batch_limits.batch_size),
+        "max_seqs": options.batch_limits.max_seqs,
+        "max_seq_length": dict(options.length_limits.longest),
+        "min_seq_length": dict(options.length_limits.shortest),
+        "seq_ordering": str(options.ordering),
+        "length_key": options.length_key,
+        "chunking": chunking,
+        "min_chunk_size": {key: rule.min_size for key, rule in options.chunking.items()},
+        "partition_epoch": options.partition_epoch,
+        "distinct_epochs": options.num_epochs,
+        "seed": options.seed,
+        "fixed_random_seed": options.fixed_random_seed,
+    }
+
+
+def _content(store: Store) -> str:
+    """A fingerprint of what the store holds, whatever it was made from."""
+    manifest = store.manifest
+    parts = [(file.xxh128, files.name(file.source), file.first_position) for file in manifest.files]
+    return fingerprint(parts, asdict(manifest.counts), manifest.data_keys)
+
+
+def _segments(
+    plan: EpochPlan, batch_bytes: np.ndarray, options: EpochOptions, content: str, index: int
+) -> tuple[Segment, ...]:
+    edges = shard_edges(batch_bytes, options).tolist()
+    rules = {key: asdict(rule) for key, rule in options.chunking.items()}
+    segments = []
+    for shard, (first, last) in enumerate(pairwise(edges)):
+        entries = slice(int(plan.batch_starts[first]), int(plan.batch_starts[last]))
+        digest = xxhash.xxh3_128(plan.seq_index[entries].data)
+        digest.update((plan.batch_starts[first : last + 1] - plan.batch_starts[first]).data)
+        if plan.chunk is not None:
+            digest.update(plan.chunk[entries].data)
+        segments.append(
+            Segment(
+                index=index + shard,
+                epoch=plan.epoch,
+                shard=shard,
+                first_batch=first,
+                last_batch=last,
+                file=shard_file_name(plan.epoch, shard, len(edges) - 1),
+                bytes=int(batch_bytes[first:last].sum()),
+                fingerprint=fingerprint(content, rules, options.length_key, first, digest.hexdigest()),
+            )
+        )
+    return tuple(segments)

@@ -1,0 +1,191 @@
+"""Planning an epoch from lengths alone: which chunks of which sequences go into which batch and shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from seqmill.transforms.planning import batch as batching
+from seqmill.transforms.planning import chunk as chunking
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.chunk import Chunking
+from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.planning.order import Ordering, epoch_order
+
+CHUNKS_DISAGREE = "numbers of chunks differ"
+
+
+@dataclass(frozen=True)
+class EpochOptions:
+    """Everything that decides the epochs of a corpus; see the options of the same names."""
+
+    ordering: Ordering
+    length_key: str
+    length_limits: LengthLimits
+    chunking: Chunking
+    batch_limits: BatchLimits
+    seed: int
+    fixed_random_seed: int | None
+    partition_epoch: int
+    num_epochs: int
+    num_shards: int | None
+    shard_size: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The sequences that take part.
+
+    Attributes:
+        rows: Their rows in the store, int64 [N].
+        lengths: Per data key their lengths, int32 [N].
+        dropped: Sequences dropped, by reason.
+        disagreeing: Rows whose data keys have different numbers of chunks.
+    """
+
+    rows: np.ndarray
+    lengths: Mapping[str, np.ndarray]
+    dropped: Mapping[str, int]
+    disagreeing: np.ndarray
+
+
+def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selection:
+    """Drops sequences that are too long or short, and rejects those that cannot be chunked.
+
+    Args:
+        lengths: Per data key the length of every sequence in the store.
+        options: Decides what is dropped.
+    """
+    kept, dropped = drop(lengths, options.length_limits)
+    disagreeing = np.empty(0, np.int64)
+    if options.chunking:
+        impossible = kept & (chunking.num_chunks(lengths, options.chunking) == chunking.DISAGREE)
+        disagreeing = np.flatnonzero(impossible)
+        kept &= ~impossible
+    if kept.all():
+        return Selection(np.arange(len(kept)), lengths, dropped, disagreeing)
+    rows = np.flatnonzero(kept)
+    return Selection(rows, {key: column[rows] for key, column in lengths.items()}, dropped, disagreeing)
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """One planned epoch: its entries (chunks, or whole sequences) in order, cut into batches.
+
+    Attributes:
+        epoch: Its number, from 1.
+        seq_index: Row in the store of every entry, int64 [n].
+        chunk: Number of the chunk in its sequence, from 0, int64 [n]; None where nothing is chunked.
+        lengths: Per data key the frames of every entry, [n].
+        chunk_start: First frame in the length key, int64 [n].
+        batch_starts: First entry of every batch, and n, int64 [batches + 1].
+        oversized: Entries that alone are over ``batch_size``.
+    """
+
+    epoch: int
+    seq_index: np.ndarray
+    chunk: np.ndarray | None
+    lengths: Mapping[str, np.ndarray]
+    chunk_start: np.ndarray
+    batch_starts: np.ndarray
+    oversized: int
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of the epoch."""
+        return len(self.batch_starts) - 1
+
+    @property
+    def num_seqs(self) -> int:
+        """Sequences of the epoch; a chunked one counts once."""
+        return len(self.seq_index) if self.chunk is None else int(np.count_nonzero(self.chunk == 0))
+
+    @cached_property
+    def batch_seqs(self) -> np.ndarray:
+        """Entries of every batch, int64 [batches]."""
+        return np.diff(self.batch_starts)
+
+    @cached_property
+    def longest(self) -> dict[str, np.ndarray]:
+        """Per data key the time axis of every batch, int64 [batches]."""
+        if not self.num_batches:
+            return {key: np.empty(0, np.int64) for key in self.lengths}
+        starts = self.batch_starts[:-1]
+        return {key: np.maximum.reduceat(n, starts).astype(np.int64) for key, n in self.lengths.items()}
+
+    @property
+    def num_frames(self) -> dict[str, int]:
+        """Per data key the true frames."""
+        return {key: int(lengths.sum(dtype=np.int64)) for key, lengths in self.lengths.items()}
+
+    @property
+    def padded_frames(self) -> dict[str, int]:
+        """Per data key the frames of the padded arrays."""
+        return {key: int((longest * self.batch_seqs).sum()) for key, longest in self.longest.items()}
+
+    @property
+    def num_shapes(self) -> int:
+        """Distinct shapes of batches, over all data keys together."""
+        return len(np.unique(np.stack([self.batch_seqs, *self.longest.values()]), axis=1).T)
+
+
+def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> EpochPlan:
+    """Plans one epoch: order, then chunk, then batch.
+
+    Args:
+        selection: The sequences that take part.
+        options: How.
+        epoch: Number of the epoch, from 1.
+    """
+    order = epoch_order(
+        options.ordering,
+        selection.lengths[options.length_key],
+        epoch,
+        options.seed,
+        options.partition_epoch,
+        options.fixed_random_seed,
+    )
+    lengths = {key: column[order] for key, column in selection.lengths.items()}
+    chunk = None
+    chunk_start = np.zeros(len(order), np.int64)
+    if options.chunking:
+        counts = chunking.num_chunks(lengths, options.chunking)
+        order = np.repeat(order, counts)
+        chunk = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        whole = {key: np.repeat(column, counts) for key, column in lengths.items()}
+        lengths = {
+            key: chunking.chunk_lengths(key, column, chunk, options.chunking) for key, column in whole.items()
+        }
+        chunk_start = chunking.chunk_starts(
+            options.length_key, whole[options.length_key], chunk, options.chunking
+        )
+    return EpochPlan(
+        epoch=epoch,
+        seq_index=selection.rows[order],
+        chunk=chunk,
+        lengths=lengths,
+        chunk_start=chunk_start,
+        batch_starts=batching.cut_batches(lengths, len(order), options.batch_limits),
+        oversized=batching.oversized(lengths, options.batch_limits),
+    )
+
+
+def shard_edges(batch_bytes: np.ndarray, options: EpochOptions) -> np.ndarray:
+    """First batch of every shard, and the number of batches, int64 [shards + 1].
+
+    Args:
+        batch_bytes: Size of every batch's record, [batches].
+        options: ``num_shards``, or else ``shard_size`` in bytes.
+    """
+    total = int(batch_bytes.sum())
+    shards = options.num_shards or -(-total // options.shard_size)
+    shards = max(1, min(shards, len(batch_bytes)))
+    ends = np.cumsum(batch_bytes)
+    inner = np.searchsorted(ends, np.arange(1, shards) * (total / shards)) + 1
+    # Every shard gets at least one batch, however uneven the batches are.
+    inner = np.maximum.accumulate(inner - np.arange(shards - 1)) + np.arange(shards - 1)
+    inner = np.minimum(inner, len(batch_bytes) - np.arange(shards - 1, 0, -1))
+    return np.concatenate(([0], inner, [len(batch_bytes)])).astype(np.int64)

@@ -1,0 +1,215 @@
+"""tf.train.Example as bytes, without TensorFlow: written by hand, parsed by protobuf.
+
+A feature that holds one large bytes value is written as a prefix followed by the value itself, so that
+the value is never copied.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from seqmill.transforms.records.slices import interleaved, slices
+from seqmill.transforms.records.tags import Tags
+
+Feature = list[bytes] | np.ndarray
+
+
+class BrokenExampleError(ValueError):
+    """The bytes are not a tf.train.Example."""
+
+
+def bytes_feature_prefix(key: str, num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of feature ``key``'s only bytes value."""
+    return _value_prefix(key, _BYTES_LIST, num_bytes)
+
+
+def bytes_list_features(key: str, values: Tags, edges: np.ndarray) -> list[bytes]:
+    """Feature ``key`` of many Examples, which is faster than one by one.
+
+    Args:
+        key: Name of the feature.
+        values: Bytes values of all Examples behind one another, n of them.
+        edges: First value of every Example, and n, [Examples + 1].
+    """
+    sizes = values.sizes
+    known = np.flatnonzero(np.bincount(sizes))
+    kinds = np.searchsorted(known, sizes)
+    headers = [_field_header(size) for size in known.tolist()]
+    header_sizes = np.array([len(header) for header in headers], np.int64)
+    headers_end = int(header_sizes.sum())
+    text = values.text[values.offsets[0] : values.offsets[-1]]
+    starts = interleaved(
+        (np.cumsum(header_sizes) - header_sizes)[kinds], values.offsets[:-1] - values.offsets[0] + headers_end
+    )
+    data = np.concatenate((np.frombuffer(b"".join(headers), np.uint8), text))
+    content = slices(data, starts, interleaved(header_sizes[kinds], sizes)).tobytes()
+    ends = np.concatenate(([0], np.cumsum(header_sizes[kinds] + sizes)))
+    return [
+        _list_prefix(key, _BYTES_LIST, end - start) + content[start:end]
+        for start, end in pairwise(ends[edges].tolist())
+    ]
+
+
+def int64_list_features(key: str, values: np.ndarray, edges: np.ndarray) -> list[bytes]:
+    """Feature ``key`` of many Examples, which is faster than one by one.
+
+    Args:
+        key: Name of the feature.
+        values: Integers of all Examples behind one another, none negative, [n].
+        edges: First integer of every Example, and n, [Examples + 1].
+    """
+    packed = varints(values)
+    ends = np.concatenate(([0], np.cumsum(varint_sizes(values))))[edges]
+    return [
+        _value_prefix(key, _INT64_LIST, end - start) + packed[start:end]
+        for start, end in pairwise(ends.tolist())
+    ]
+
+
+def features_prefix(num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of all features of an Example."""
+    return b"\x0a" + varint(num_bytes)
+
+
+def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
+    """The features of an Example: bytes lists as lists of bytes, numbers as arrays.
+
+    Raises:
+        BrokenExampleError: The bytes do not parse.
+    """
+    message = _Example()
+    try:
+        message.ParseFromString(bytes(record))
+    except DecodeError as error:
+        raise BrokenExampleError(f"not a tf.train.Example ({error})") from None
+    features: dict[str, Feature] = {}
+    for key, feature in message.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        if kind == "int64_list":
+            features[key] = np.array(feature.int64_list.value, np.int64)
+        elif kind == "float_list":
+            features[key] = np.array(feature.float_list.value, np.float32)
+        else:
+            features[key] = list(feature.bytes_list.value)
+    return features
+
+
+def varint(value: int) -> bytes:
+    """A non-negative integer as a protobuf varint."""
+    if value < 0x80:
+        return _SMALL_VARINTS[value]
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def varint_size(value: int) -> int:
+    """Bytes that ``varint`` takes."""
+    return max(1, -(-int(value).bit_length() // 7))
+
+
+def varints(values: np.ndarray) -> bytes:
+    """Non-negative integers [n] as concatenated varints."""
+    if len(values) == 0:
+        return b""
+    largest = int(values.max())
+    if largest < 0x80:
+        return values.astype(np.uint8).tobytes()
+    width = varint_size(largest)
+    groups = values.astype(np.uint64)[:, None] >> (np.arange(width, dtype=np.uint64) * np.uint64(7))
+    more = np.zeros(groups.shape, bool)
+    more[:, :-1] = groups[:, 1:] > 0
+    used = np.ones(groups.shape, bool)
+    used[:, 1:] = more[:, :-1]
+    encoded = (groups & np.uint64(0x7F)).astype(np.uint8) | (more.astype(np.uint8) << 7)
+    return encoded[used].tobytes()
+
+
+def varint_sizes(values: np.ndarray) -> np.ndarray:
+    """Bytes that each of the non-negative integers [n] takes as a varint, int64 [n]."""
+    sizes = np.ones(len(values), np.int64)
+    largest = int(values.max()) if len(values) else 0
+    for bits in range(7, largest.bit_length(), 7):
+        sizes += values >= (1 << bits)
+    return sizes
+
+
+_FIELD_1 = b"\x0a"
+_BYTES_LIST, _INT64_LIST = _FIELD_1, b"\x1a"  # field numbers 1 and 3 of a Feature
+_SMALL_VARINTS = [bytes([value]) for value in range(0x80)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _value_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of the only value of feature ``key``'s list."""
+    header = _field_header(num_bytes)
+    return _list_prefix(key, kind, len(header) + num_bytes) + header
+
+
+def _list_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
+    """What goes before the ``num_bytes`` bytes of feature ``key``'s list, which is of kind ``kind``."""
+    name = key.encode()
+    feature = kind + varint(num_bytes)
+    size = len(feature) + num_bytes
+    entry = _field_header(len(name)) + name + b"\x12" + varint(size)
+    return _field_header(len(entry) + size) + entry + feature
+
+
+def _field_header(num_bytes: int) -> bytes:
+    """What goes before ``num_bytes`` bytes that are field 1 of a message."""
+    return _FIELD_1 + varint(num_bytes)
+
+
+def _message_class() -> Any:
+    """The message tf.train.Example, defined here so that TensorFlow is not needed.
+
+    It has a pool and a package of its own and so never meets TensorFlow's own definition.
+    """
+    file = descriptor_pb2.FileDescriptorProto(
+        name="seqmill/example.proto", package="seqmill", syntax="proto3"
+    )
+    types = descriptor_pb2.FieldDescriptorProto
+    for name, value_type in (
+        ("BytesList", types.TYPE_BYTES),
+        ("FloatList", types.TYPE_FLOAT),
+        ("Int64List", types.TYPE_INT64),
+    ):
+        file.message_type.add(name=name).field.add(
+            name="value", number=1, type=value_type, label=types.LABEL_REPEATED
+        )
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, name in enumerate(("bytes_list", "float_list", "int64_list"), start=1):
+        type_name = ".seqmill." + name.title().replace("_", "")
+        feature.field.add(
+            name=name, number=number, type=types.TYPE_MESSAGE, type_name=type_name, oneof_index=0
+        )
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.Feature")
+    features.field.add(
+        name="feature",
+        number=1,
+        type=types.TYPE_MESSAGE,
+        type_name=".seqmill.Features.FeatureEntry",
+        label=types.LABEL_REPEATED,
+    )
+    example = file.message_type.add(name="Example")
+    example.field.add(name="features", number=1, type=types.TYPE_MESSAGE, type_name=".seqmill.Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("seqmill.Example"))
+
+
+_Example = _message_class()

@@ -1,0 +1,248 @@
+"""Files and folders, local or anywhere fsspec reaches, for pipelines and trainer alike.
+
+A path without ``://`` is local. What is written appears under its final name only whole: a temporary
+name in the same folder, fsync and rename locally; one commit at the end on object stores.
+"""
+
+from __future__ import annotations
+
+import glob as local_glob
+import mmap
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import fsspec
+import numpy as np
+import orjson
+
+from seqmill.transforms.storage import cache
+from seqmill.transforms.storage.errors import SeqmillError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def is_local(path: str) -> bool:
+    """Whether ``path`` is on a file system of this machine."""
+    return "://" not in path
+
+
+def join(folder: str, *names: str) -> str:
+    """``folder/name/…``; a name that is absolute or a URL replaces what stands before it."""
+    for name in names:
+        if not is_local(name) or name.startswith("/"):
+            folder = name
+        else:
+            folder = f"{folder.rstrip('/')}/{name}" if folder not in ("", ".") else name
+    return folder
+
+
+def parent(path: str) -> str:
+    """The folder that holds ``path``."""
+    return path.rstrip("/").rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+
+
+def name(path: str) -> str:
+    """The last part of ``path``."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def inside(folder: str, relative: str) -> str:
+    """``folder/relative``, refused where a manifest's path would lead outside its folder."""
+    if not is_local(relative) or relative.startswith("/") or ".." in relative.split("/"):
+        raise SeqmillError(f"{folder}: the manifest names {relative!r}, which leads outside the folder")
+    return join(folder, relative)
+
+
+def expand(pattern: str) -> list[str]:
+    """Paths that match a pattern, sorted; the path itself where it holds no wildcard and exists."""
+    if is_local(pattern):
+        matches = local_glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
+        return sorted(match for match in matches if Path(match).is_file())
+    fs, path = _filesystem(pattern)
+    matches = fs.glob(path) if has_wildcard(path) else ([path] if fs.isfile(path) else [])
+    return sorted(fs.unstrip_protocol(match) for match in matches)
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder stands at ``path``."""
+    if is_local(path):
+        return Path(path).exists()
+    fs, stripped = _filesystem(path)
+    return bool(fs.exists(stripped))
+
+
+def is_folder(path: str) -> bool:
+    """Whether a folder stands at ``path``."""
+    if is_local(path):
+        return Path(path).is_dir()
+    fs, stripped = _filesystem(path)
+    return bool(fs.isdir(stripped))
+
+
+def size(path: str) -> int:
+    """Bytes of a file. Raises FileNotFoundError."""
+    if is_local(path):
+        return Path(path).stat().st_size
+    fs, stripped = _filesystem(path)
+    return int(fs.size(stripped))
+
+
+def is_whole(path: str, num_bytes: int) -> bool:
+    """Whether a file is there and as long as it should be."""
+    try:
+        return size(path) == num_bytes
+    except FileNotFoundError:
+        return False
+
+
+def signature(path: str) -> list[Any]:
+    """What tells a changed input file from an unchanged one: size and modification time or etag."""
+    if is_local(path):
+        status = Path(path).stat()
+        return [status.st_size, status.st_mtime_ns]
+    fs, stripped = _filesystem(path)
+    info = fs.info(stripped)
+    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5", "mtime", "created") if key in info), "")
+    return [int(info["size"]), stamp]
+
+
+def list_names(folder: str) -> list[str]:
+    """Names of what a folder holds, sorted; empty where there is no such folder."""
+    if is_local(folder):
+        return sorted(entry.name for entry in Path(folder).iterdir()) if Path(folder).is_dir() else []
+    fs, path = _filesystem(folder)
+    if not fs.isdir(path):
+        return []
+    return sorted(name(entry) for entry in fs.ls(path, detail=False))
+
+
+def make_folder(folder: str) -> None:
+    """Makes a folder and those above it; object stores have none to make."""
+    if is_local(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    else:
+        fs, path = _filesystem(folder)
+        fs.makedirs(path, exist_ok=True)
+
+
+def remove(path: str) -> None:
+    """Removes a file or a whole folder, if it is there."""
+    if is_local(path):
+        if Path(path).is_dir():
+            shutil.rmtree(path)
+        else:
+            Path(path).unlink(missing_ok=True)
+        return
+    fs, stripped = _filesystem(path)
+    if fs.exists(stripped):
+        fs.rm(stripped, recursive=True)
+
+
+def remove_temporaries(folder: str) -> None:
+    """Removes what interrupted writes have left in a local folder and those below it."""
+    if is_local(folder):
+        for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def open_read(path: str) -> IO[bytes]:
+    """Opens a file for reading bytes."""
+    if is_local(path):
+        return Path(path).open("rb")
+    fs, stripped = _filesystem(path)
+    return fs.open(stripped, "rb")
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole of a file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+def read_json(path: str) -> Any:
+    """The content of a JSON file. Raises SeqmillError where it is not JSON."""
+    try:
+        return orjson.loads(read_bytes(path))
+    except orjson.JSONDecodeError as error:
+        raise SeqmillError(f"{path}: not valid JSON ({error})") from None
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a small file; the copy appears whole or not at all."""
+    with write_atomically(target) as file:
+        file.write(read_bytes(source))
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with write_atomically(path) as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+@contextmanager
+def write_atomically(path: str) -> Iterator[Any]:
+    """Opens ``path`` for writing; it appears under that name only when the block ends without an error."""
+    if not is_local(path):
+        fs, stripped = _filesystem(path)
+        file = fs.open(stripped, "wb", autocommit=False)
+        try:
+            yield file
+        except BaseException:
+            file.discard()
+            raise
+        file.close()
+        file.commit()
+        return
+    make_folder(parent(path))
+    temporary = Path(
+        join(parent(path), f"{TEMPORARY_PREFIX}{name(path)}-{os.getpid()}-{secrets.token_hex(4)}")
+    )
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(parent(path))
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # a full disk does not say where it is
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def map_bytes(path: str) -> np.ndarray:
+    """A file as a read-only uint8 array: memory-mapped; a remote one from this machine's cache."""
+    if not is_local(path):
+        fs, stripped = _filesystem(path)
+        path = cache.fetch(fs, stripped, signature(path))
+    with Path(path).open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return np.empty(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def has_wildcard(path: str) -> bool:
+    """Whether ``expand`` takes a path as a pattern."""
+    return any(character in path for character in "*?[")
+
+
+def _filesystem(path: str) -> tuple[Any, str]:
+    try:
+        return fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        raise SeqmillError(f"{path}: cannot open {urlsplit(path).scheme}:// paths here ({error})") from None
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""What became of the records of a corpus: nothing is lost without being counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Counts:
+    """What became of the sequences read: ``read == kept + Σ dropped + Σ rejected``.
+
+    ``converted`` counts sequences that were kept but changed on the way (resampled, channels averaged).
+    """
+
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+    rejected: Mapping[str, int]
+    converted: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if self.read != self.kept + sum(self.dropped.values()) + sum(self.rejected.values()):
+            raise ValueError(
+                f"{self.read} sequences read, but {self.kept} kept, {sum(self.dropped.values())} dropped and "
+                f"{sum(self.rejected.values())} rejected"
+            )

@@ -1,0 +1,296 @@
+"""Raw corpus to sequence store: one task reads one split and writes one Arrow file with its receipt."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import orjson
+from pydantic import TypeAdapter
+
+from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.vocab import read_vocab
+from seqmill.transforms.readers import Reader, Split, get_field, open_split
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.storage.progress import Reporter
+from seqmill.transforms.store.sequence_store import StoreFile, write_index
+from seqmill.transforms.store.store_writer import StoreWriter
+
+_BLOCK_BYTES = 128_000  # larger blocks of Python objects fall out of the processor's cache
+_BLOCK_SEQS = 1024
+_STORE_FILE = TypeAdapter(StoreFile)
+
+
+@dataclass(frozen=True)
+class IngestTask:
+    """One split to ingest.
+
+    Attributes:
+        index: Its place in corpus order.
+        split: What to read.
+        fingerprint: Of everything that decides the bytes of its file.
+        work: Its share of the work, for progress.
+    """
+
+    index: int
+    split: Split
+    fingerprint: str
+    work: int
+
+
+@dataclass(frozen=True)
+class IngestSplits:
+    """Does ingest tasks; what all of a corpus' tasks share.
+
+    Attributes:
+        folder: The store's folder.
+        keys: The data keys.
+        data_keys: What their arrays are like.
+        seq_tag: Field that holds a sequence's tag; None for default tags.
+        vocab_files: Per data key with a vocabulary its file.
+    """
+
+    folder: str
+    keys: tuple[DataKey, ...]
+    data_keys: Mapping[str, ArraySpec]
+    seq_tag: str | None
+    vocab_files: Mapping[str, str]
+
+    def __call__(self, task: IngestTask) -> None:
+        """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt."""
+        encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys)
+        collector = _Collector(encoders, has_tags=self.seq_tag is not None)
+        name = store_file_name(task.index)
+        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
+        files.remove(part_path(self.folder, task.index, "receipt.json"))
+        with files.write_atomically(files.join(self.folder, name)) as file:
+            writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
+            reader = self._fill(writer, collector, task)
+            writer.close()
+        write_index(part_path(self.folder, task.index, "lengths.arrow"), writer.index)
+        rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
+        with files.write_atomically(part_path(self.folder, task.index, "rejected.jsonl")) as file:
+            file.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
+        receipt = StoreFile(
+            file=name,
+            fingerprint=task.fingerprint,
+            source=task.split.source,
+            first_position=1,
+            num_positions=reader.num_positions,
+            batch_rows=tuple(writer.batch_rows),
+            bytes=writer.num_bytes,
+            xxh128=writer.xxh128,
+            rejected=Counter(reject["reason"] for reject in collector.rejects),
+            converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
+        )
+        files.write_json(
+            part_path(self.folder, task.index, "receipt.json"), _STORE_FILE.dump_python(receipt, mode="json")
+        )
+
+    def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
+        reporter = Reporter(files.join(self.folder, PROGRESS))
+        fields = [key.field for key in self.keys] + ([] if self.seq_tag is None else [self.seq_tag])
+        reader = open_split(task.split, fields)
+        with _no_cycle_collection():
+            for rows, positions in _blocks(reader, fields, collector):
+                arrays, tags = collector.encode(rows, positions)
+                if tags:
+                    writer.append(arrays, tags)
+                reporter.add(num_seqs=len(tags))
+        reporter.add(task.work)
+        reporter.flush()
+        return reader
+
+    def _vocabs(self) -> dict[str, Vocab]:
+        return {key: read_vocab(path) for key, path in self.vocab_files.items()}
+
+
+def store_file_name(index: int) -> str:
+    """Name of the Arrow file of split ``index``."""
+    return f"sequences-{index:05d}.arrow"
+
+
+def part_path(folder: str, index: int, kind: str) -> str:
+    """Path of what the task of split ``index`` leaves beside its Arrow file."""
+    return files.join(folder, PARTS, f"{index:05d}-{kind}")
+
+
+def read_receipt(folder: str, index: int) -> StoreFile | None:
+    """The receipt of split ``index``, if its task was done and its file is still there in that size."""
+    with suppress(FileNotFoundError, ValueError, SeqmillError):
+        receipt = _STORE_FILE.validate_python(files.read_json(part_path(folder, index, "receipt.json")))
+        if files.size(files.join(folder, receipt.file)) == receipt.bytes:
+            return receipt
+    return None
+
+
+def split_encoders(
+    split: Split,
+    keys: Sequence[DataKey],
+    vocabs: Mapping[str, Vocab],
+    data_keys: Mapping[str, ArraySpec] | None,
+) -> dict[str, Encoder]:
+    """What encodes the data keys of a split's records.
+
+    Args:
+        split: The split.
+        keys: The data keys.
+        vocabs: Vocabularies by data key.
+        data_keys: What arrays must be like; None to find out.
+    """
+    from_text = split.format in ("text", "csv", "tsv")
+    return {
+        key.name: make_encoder(
+            key,
+            files.parent(split.source),
+            vocabs.get(key.name),
+            data_keys[key.name].feature_shape if data_keys else None,
+            from_text=from_text,
+        )
+        for key in keys
+    }
+
+
+@contextmanager
+def _no_cycle_collection() -> Iterator[None]:
+    """Records make no reference cycles, and looking for them takes a fifth of the time of parsed JSON."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _blocks(
+    reader: Reader, fields: list[str], collector: _Collector
+) -> Iterator[tuple[list[Sequence[Any]], list[int]]]:
+    """Yields (field values of records, their positions) in blocks of the size that the collector asks for."""
+    rows: list[Sequence[Any]] = []
+    positions: list[int] = []
+    get: Callable[[Any], Sequence[Any]] = (
+        itemgetter(*fields) if len(fields) > 1 else lambda record: (record[fields[0]],)
+    )
+    for position, record in reader:
+        try:
+            rows.append(get(record))
+        except (KeyError, TypeError):
+            try:
+                rows.append(_values(record, fields))
+            except RejectedSequence as error:
+                collector.reject(position, error)
+                continue
+        positions.append(position)
+        if len(rows) >= collector.block_seqs:
+            yield rows, positions
+            rows, positions = [], []
+    if rows:
+        yield rows, positions
+
+
+def _values(record: Mapping[str, Any] | RejectedSequence, fields: list[str]) -> list[Any]:
+    if isinstance(record, RejectedSequence):
+        raise record
+    return [get_field(record, name) for name in fields]
+
+
+@dataclass
+class _Collector:
+    """Encodes blocks of rows, puts bad ones aside and sizes the next block.
+
+    A row holds a value per encoder and, where tags are given, the tag behind them.
+    """
+
+    encoders: dict[str, Encoder]
+    has_tags: bool
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    block_seqs: int = 1
+
+    def reject(self, position: int, error: RejectedSequence) -> None:
+        self.rejects.append({"position": position, "reason": error.reason, "detail": error.detail})
+
+    def encode(self, rows: list[Sequence[Any]], positions: list[int]) -> tuple[dict[str, Ragged], list[Any]]:
+        """Of the good rows the arrays by data key, and the tags (or positions)."""
+        before = self._converted()
+        try:
+            arrays, tags = self._encode_block(rows, positions)
+        except RejectedSequence:
+            self._restore_converted(before)
+            arrays, tags = self._encode_one_by_one(rows, positions)
+        size = sum(ragged.values.nbytes for ragged in arrays.values())
+        if size < _BLOCK_BYTES:
+            self.block_seqs = min(2 * self.block_seqs, _BLOCK_SEQS)
+        elif size > 2 * _BLOCK_BYTES:
+            self.block_seqs = max(self.block_seqs // 2, 1)
+        return arrays, tags
+
+    def _encode_block(
+        self, rows: list[Sequence[Any]], positions: list[int]
+    ) -> tuple[dict[str, Ragged], list[Any]]:
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        arrays = {}
+        for (key, encoder), column in zip(self.encoders.items(), columns, strict=False):
+            arrays[key] = encoder.encode_block(column)
+            if not arrays[key].lengths.all():
+                raise RejectedSequence("empty sequence")
+        return arrays, [_tag(value) for value in columns[-1]] if self.has_tags else positions
+
+    def _encode_one_by_one(
+        self, rows: list[Sequence[Any]], positions: list[int]
+    ) -> tuple[dict[str, Ragged], list[Any]]:
+        good: list[dict[str, np.ndarray]] = []
+        tags = []
+        for row, position in zip(rows, positions, strict=True):
+            before = self._converted()
+            try:
+                tag = _tag(row[-1]) if self.has_tags else position
+                good.append(self._encode_one(row))
+                tags.append(tag)
+            except RejectedSequence as error:
+                self._restore_converted(before)
+                self.reject(position, error)
+        if not good:
+            return {}, []
+        return {
+            key: Ragged.join([arrays[key] for arrays in good], np.empty(0)) for key in self.encoders
+        }, tags
+
+    def _encode_one(self, row: Sequence[Any]) -> dict[str, np.ndarray]:
+        arrays = {}
+        for (key, encoder), value in zip(self.encoders.items(), row, strict=False):
+            try:
+                arrays[key] = encoder.encode(value)
+            except RejectedSequence as error:
+                raise RejectedSequence(f"{key}: {error.reason}", error.detail) from None
+            if len(arrays[key]) == 0:
+                raise RejectedSequence(f"{key}: empty sequence")
+        return arrays
+
+    def _converted(self) -> list[Counter[str]]:
+        return [Counter(encoder.converted) for encoder in self.encoders.values()]
+
+    def _restore_converted(self, before: list[Counter[str]]) -> None:
+        for encoder, counts in zip(self.encoders.values(), before, strict=True):
+            encoder.converted.clear()
+            encoder.converted.update(counts)
+
+
+def _tag(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise RejectedSequence("tag is no string", repr(value)[:80])
+    return value
