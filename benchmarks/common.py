@@ -25,7 +25,7 @@ from seqmill.pipelines.beam_runner import Job
 from seqmill.transforms.batches.finish_epochs import FinishEpochs, write_planned
 from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.shards import PARTS, PROGRESS, WriteShards
+from seqmill.transforms.batches.shards import WriteShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -33,11 +33,10 @@ from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import (
     FORMAT,
-    LENGTHS_NAME,
     Store,
     StoreFile,
     StoreManifest,
@@ -117,7 +116,7 @@ def write_store(folder: str, data_keys: Mapping[str, ArraySpec], blocks: Iterabl
             )
         )
         indices.append(writer.index)
-    write_index(files.join(folder, LENGTHS_NAME), pa.concat_tables(indices))
+    write_index(output_folder.lengths_path(folder), pa.concat_tables(indices))
     num_seqs = sum(entry.num_positions for entry in entries)
     write_manifest(folder, store_manifest(data_keys, entries, num_seqs))
     return Store(folder)
@@ -276,7 +275,7 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     begin, cpu = time.monotonic(), time.process_time()
     selection = select_sequences(store, options)
     (layout,) = lay_out(store, selection, options)
-    files.make_folder(files.join(folder, PARTS))
+    files.make_folder(output_folder.parts_folder(folder))
     write_plan(folder, layout.plan)
     segments = list(layout.segments)
     write_planned(folder, planned_manifest(store, selection, options, [layout.entry]), segments)
@@ -285,6 +284,6 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key)
     transform = RunTasks(segments, Timed(write, notes), FinishEpochs(folder, {}), folder)
     num_bytes = sum(segment.bytes for segment in segments)
-    job = Job("preprocess", transform, num_bytes, num_bytes, files.join(folder, PROGRESS))
+    job = Job("preprocess", transform, num_bytes, num_bytes, output_folder.progress_folder(folder))
     took = run_beam(job, notes, workers)
     return Took(took.startup, planning + took.wall, cpu + took.cpu)

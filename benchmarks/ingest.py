@@ -29,9 +29,9 @@ from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import split_corpus
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.store.finish_store import FinishStore
-from seqmill.transforms.store.ingest import PARTS, PROGRESS, IngestSplits, IngestTask
+from seqmill.transforms.store.ingest import IngestSplits, IngestTask
 
 _RATE = 16_000
 _AUDIO_KEYS = (DataKey("data", "audio_filepath", "log_mel"),)
@@ -109,7 +109,7 @@ def _measure(
     loops, ours = [], []
     for _ in range(args.rounds):
         loops.append(_clocked(lambda: bare(path)))
-        files.make_folder(f"{store}/{PARTS}")
+        files.make_folder(output_folder.parts_folder(store))
         ours.append(_clocked(lambda: [work(task) for task in tasks]))
         files.remove(store)
     runs = {}
@@ -117,9 +117,9 @@ def _measure(
         finish = FinishStore(
             store, "train", (path,), specs, False, "", tuple(t.fingerprint for t in tasks), 0, {}
         )
-        files.make_folder(f"{store}/{PARTS}")
+        files.make_folder(output_folder.parts_folder(store))
         line = RunTasks(tasks, common.Timed(work, f"{folder}/notes"), finish, store)
-        job = Job(what, line, 1 << 40, len(tasks), f"{store}/{PROGRESS}")
+        job = Job(what, line, 1 << 40, len(tasks), output_folder.progress_folder(store))
         with contextlib.redirect_stderr(io.StringIO()):
             runs[workers] = common.run_beam(job, f"{folder}/notes", workers)
         files.remove(store)

@@ -12,7 +12,7 @@ from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -26,17 +26,17 @@ def data_keys(config: Config) -> tuple[DataKey, ...]:
 
 def store_folder(config: Config, corpus: str) -> str:
     """Where the corpus' sequence store is."""
-    return files.join(config.output, "store", corpus)
+    return output_folder.store_folder(config.output, corpus)
 
 
 def epochs_folder(config: Config, corpus: str) -> str:
     """Where the corpus' epochs are."""
-    return files.join(config.output, "epochs", corpus)
+    return output_folder.epochs_folder(config.output, corpus)
 
 
 def vocab_folder(config: Config) -> str:
     """Where counted vocabularies are."""
-    return files.join(config.output, "vocab")
+    return output_folder.counted_vocab_folder(config.output)
 
 
 def input_files(config: Config) -> dict[str, list[str] | dict[str, list[str]]]:

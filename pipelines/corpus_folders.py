@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from seqmill.transforms.batches.manifest import FILE_NAME
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -15,11 +14,14 @@ def corpus_folders(path: str) -> list[str]:
     """
     if not files.exists(path):
         raise SeqmillError(f"{path}: no such folder")
-    if files.exists(files.join(path, FILE_NAME)):
+    if files.exists(output_folder.manifest_path(path)):
         return [path]
-    folder = path if files.name(path) == "epochs" else files.join(path, "epochs")
+    folder = path if files.name(path) == "epochs" else output_folder.all_epochs_folder(path)
     corpora = [files.join(folder, name) for name in files.list_names(folder)]
     corpora = [corpus for corpus in corpora if files.is_folder(corpus)]
     if corpora:
         return corpora
-    raise SeqmillError(f"{path}: no {FILE_NAME}: incomplete, or no batches at all (run `seqmill preprocess`)")
+    raise SeqmillError(
+        f"{path}: no {output_folder.MANIFEST_NAME}: incomplete, or no batches at all "
+        "(run `seqmill preprocess`)"
+    )

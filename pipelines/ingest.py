@@ -18,17 +18,15 @@ from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 from seqmill.transforms.storage.fingerprint import fingerprint
-from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store import count_labels
-from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, vocab_path
+from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
 from seqmill.transforms.store.sequence_store import (
-    FILE_NAME,
-    LENGTHS_NAME,
     StoreManifest,
     read_index,
     read_manifest,
@@ -61,7 +59,7 @@ def ingest(config: Config, beam_flags: Sequence[str]) -> None:
         _count_vocabs(config, counted, splits[TRAIN], beam_flags)
     for key in keys:
         if key.tokenizer:
-            _list_tokenizer_labels(vocab_path(vocab_folder(config), key.name), key.tokenizer)
+            _list_tokenizer_labels(counted_vocab_path(vocab_folder(config), key.name), key.tokenizer)
     for name in config.corpus:
         _ingest_corpus(config, name, keys, splits[name], beam_flags)
 
@@ -70,7 +68,7 @@ def vocab_files(config: Config) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
     folder = vocab_folder(config)
     return {
-        key.name: key.vocab or vocab_path(folder, key.name)
+        key.name: key.vocab or counted_vocab_path(folder, key.name)
         for key in data_keys(config)
         if key.vocab or key.has_counted_vocab or key.tokenizer
     }
@@ -88,13 +86,13 @@ def _ingest_corpus(
     decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"])
     tasks = _tasks(splits, decisive)
     whole = fingerprint([task.fingerprint for task in tasks], options["max_rejected"])
-    files.remove(files.join(folder, PROGRESS))
+    files.remove(output_folder.progress_folder(folder))
     if _is_complete(folder, whole):
         console.say(f"ingest {name}: up to date")
         return
-    files.remove(files.join(folder, FILE_NAME))
+    files.remove(output_folder.manifest_path(folder))
     files.remove_temporaries(folder)
-    files.make_folder(files.join(folder, PARTS))
+    files.make_folder(output_folder.parts_folder(folder))
     open_tasks = [task for task in tasks if not _is_done(folder, task)]
     if len(open_tasks) < len(tasks):
         console.say(f"ingest {name}: {len(tasks) - len(open_tasks)} of {len(tasks)} parts are there already")
@@ -120,13 +118,13 @@ def _count_vocabs(
     folder = vocab_folder(config)
     tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
     whole = fingerprint([task.fingerprint for task in tasks])
-    complete = all(files.exists(vocab_path(folder, key.name)) for key in keys)
-    files.remove(files.join(folder, PROGRESS))
+    complete = all(files.exists(counted_vocab_path(folder, key.name)) for key in keys)
+    files.remove(output_folder.progress_folder(folder))
     if complete and count_labels.counted_fingerprint(folder) == whole:
         return
-    files.remove(files.join(folder, count_labels.SUMMARY_NAME))
+    files.remove(output_folder.vocab_summary_path(folder))
     files.remove_temporaries(folder)
-    files.make_folder(files.join(folder, PARTS))
+    files.make_folder(output_folder.parts_folder(folder))
     open_tasks = [task for task in tasks if not count_labels.is_counted(folder, task)]
     finish = WriteVocabs(folder, keys, whole, len(tasks))
     _run("count labels", RunTasks(open_tasks, CountLabels(folder, keys), finish, folder), (), beam_flags)
@@ -142,7 +140,7 @@ def _list_tokenizer_labels(path: str, tokenizer: str) -> None:
 def _run(label: str, transform: RunTasks, keys: Sequence[DataKey], beam_flags: Sequence[str]) -> None:
     total = sum(task.work for task in transform.tasks)
     decodes_audio = any(key.type in AUDIO_TYPES for key in keys) and len(transform.tasks) > 1
-    progress_folder = files.join(transform.folder, PROGRESS)
+    progress_folder = output_folder.progress_folder(transform.folder)
     beam_runner.run(Job(label, transform, total, total, progress_folder, decodes_audio), beam_flags)
 
 
@@ -197,7 +195,7 @@ def _array_specs(
         shape = encoders[key.name].feature_shape
         if shape is None:
             shape = _probe_shape(key, splits)
-        vocab = f"vocab/{key.name}.txt" if key.name in vocabs else None
+        vocab = output_folder.vocab_name(key.name) if key.name in vocabs else None
         num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
         specs[key.name] = ArraySpec(key.type, key.dtype.str, shape, num_labels, vocab)
     return specs
@@ -225,7 +223,7 @@ def _is_done(folder: str, task: IngestTask) -> bool:
 
 
 def _is_complete(folder: str, whole: str) -> bool:
-    if not files.exists(files.join(folder, FILE_NAME)):
+    if not files.exists(output_folder.manifest_path(folder)):
         return False
     manifest = read_manifest(folder)
     if manifest.fingerprint != whole:
@@ -234,7 +232,7 @@ def _is_complete(folder: str, whole: str) -> bool:
     return (
         all(files.exists(files.join(folder, vocab)) for vocab in vocabs)
         and all(files.is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files)
-        and _is_readable(files.join(folder, LENGTHS_NAME))
+        and _is_readable(output_folder.lengths_path(folder))
     )
 
 
@@ -249,7 +247,7 @@ def _is_readable(index: str) -> bool:
 def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:
     """Refuses to replace the store of a corpus that shares no source with this one."""
     folder = store_folder(config, name)
-    if not files.exists(files.join(folder, FILE_NAME)):
+    if not files.exists(output_folder.manifest_path(folder)):
         return
     there = read_manifest(folder).sources
     if not {files.name(path) for path in there} & {files.name(split.source) for split in splits}:

@@ -29,10 +29,9 @@ from seqmill.transforms.batches.shards import Segment, WriteShards, read_receipt
 from seqmill.transforms.beam.shuffle import ShuffleShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
-from seqmill.transforms.store.finish_store import REJECTED, check_rejected
+from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -65,8 +64,8 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
 def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> None:
     store, options = Store(store_folder(config, name)), epoch_options(config, name)
     folder = epochs_folder(config, name)
-    was = manifest.read(folder) if files.exists(files.join(folder, manifest.FILE_NAME)) else None
-    files.remove(files.join(folder, PROGRESS))
+    was = manifest.read(folder) if files.exists(output_folder.manifest_path(folder)) else None
+    files.remove(output_folder.progress_folder(folder))
     same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
     if was is not None and same and _all_there(folder, was) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
@@ -84,7 +83,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
     planned = planned_manifest(store, selection, options, epochs)
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
-    files.remove(files.join(folder, manifest.FILE_NAME))
+    files.remove(output_folder.manifest_path(folder))
     files.remove_temporaries(folder)
     _write_rejected(config, name, store, selection, planned)
     write_planned(folder, planned, segments)
@@ -120,14 +119,14 @@ def _write_shards(
     transform = RunTasks(open_segments, work, finish, folder)
     if config.exchange == "shuffle":
         transform = ShuffleShards(open_segments, work, finish, store.num_blocks)
-    progress_folder = files.join(folder, PROGRESS)
+    progress_folder = output_folder.progress_folder(folder)
     beam_runner.run(Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags)
 
 
 def _write_plan_if_new(folder: str, layout: EpochLayout, was: Manifest | None) -> None:
     """Writes the plan that workers map, unless the epoch is complete as it is."""
     if was is None or any(read_receipt(folder, segment) is None for segment in layout.segments):
-        files.make_folder(files.join(folder, PARTS))
+        files.make_folder(output_folder.parts_folder(folder))
         write_plan(folder, layout.plan)
 
 
@@ -146,7 +145,7 @@ def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
 
 def _write_rejected(config: Config, name: str, store: Store, selection: Selection, planned: Manifest) -> None:
     """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects."""
-    path = files.join(epochs_folder(config, name), REJECTED, "plan.jsonl")
+    path = output_folder.rejected_path(epochs_folder(config, name), output_folder.PLAN)
     files.remove(path)
     if len(selection.disagreeing):
         with files.write_atomically(path) as file:

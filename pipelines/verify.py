@@ -18,9 +18,9 @@ from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.planning.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
 from seqmill.transforms.planning.drop import LengthLimits, drop
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.store.sequence_store import FILE_NAME, Store
+from seqmill.transforms.store.sequence_store import Store
 
 
 def verify(path: str) -> None:
@@ -59,16 +59,16 @@ class _Corpus:
         try:
             self._read_options(content.options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SeqmillError(f"{folder}: {manifest.FILE_NAME}: unusable options ({error!r})") from None
+            raise SeqmillError(
+                f"{folder}: {output_folder.MANIFEST_NAME}: unusable options ({error!r})"
+            ) from None
         if not content.epochs or [epoch.epoch for epoch in content.epochs] != [
             *range(1, self.num_epochs + 1)
         ]:
             found = ", ".join(str(epoch.epoch) for epoch in content.epochs) or "none"
-            raise SeqmillError(
-                f"{folder}: {manifest.FILE_NAME}: epochs {found}, expected 1 to {self.num_epochs}"
-            )
-        store_folder = files.join(files.parent(files.parent(folder)), "store", content.corpus)
-        self.store = Store(store_folder) if files.exists(files.join(store_folder, FILE_NAME)) else None
+            raise SeqmillError(f"{folder}: manifest.json: epochs {found}, expected 1 to {self.num_epochs}")
+        store_folder = output_folder.store_beside(folder, content.corpus)
+        self.store = Store(store_folder) if files.exists(output_folder.manifest_path(store_folder)) else None
 
     def _read_options(self, options: Mapping[str, Any]) -> None:
         self.num_epochs = int(options["distinct_epochs"])

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 
@@ -45,7 +45,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
     loaded = model_file.load_model_file(options.model)
     keras.utils.set_random_seed(options.seed)
     model = model_file.build_model(loaded, corpus.manifest)
-    folder = model_folder(output)
+    folder = output_folder.model_folder(output)
     try:
         loop.train_with(
             options,
@@ -82,7 +82,7 @@ def cleanup_command(policy: CleanupPolicy, output: str, dry_run: bool) -> int:
     _import_tensorflow()
     from seqmill.trainer import cleanup
 
-    folder = model_folder(output)
+    folder = output_folder.model_folder(output)
     if not files.exists(folder):
         raise SeqmillError(f"{folder}: no model folder (run `seqmill train`)")
     with only_writer(folder, "training"):
@@ -95,16 +95,11 @@ def cleanup_command(policy: CleanupPolicy, output: str, dry_run: bool) -> int:
     return 0
 
 
-def model_folder(output: str) -> str:
-    """Where a training writes."""
-    return files.join(output, "model")
-
-
 def corpus_folders(output: str, corpora: Iterable[str]) -> list[str]:
     """The folders of corpora, that of ``train`` first, then that of ``dev``."""
     first = {"train": 0, "dev": 1}
     names = sorted(corpora, key=lambda name: (first.get(name, 2), name))
-    return [files.join(output, "epochs", name) for name in names]
+    return [output_folder.epochs_folder(output, name) for name in names]
 
 
 def _import_tensorflow() -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.manifest import Manifest
-from seqmill.transforms.batches.plan_file import FOLDER as PLAN_FOLDER
 from seqmill.transforms.batches.shards import Segment, read_receipt, receipt_path
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.output_folder import PARTS
-
-_PLANNED_NAME = "planned.json"
-_EPOCH_FOLDER = re.compile(r"epoch-\d{4,}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class FinishEpochs:
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all segments have been written. Raises SeqmillError where one is not as planned."""
-        planned = manifest.read(files.join(self.folder, PARTS), _PLANNED_NAME)
+        planned = manifest.read_planned(self.folder)
         segments = read_segments(self.folder)
         shards = {}
         for segment in segments:
@@ -54,32 +48,30 @@ class FinishEpochs:
         """Removes what runs with other options have left."""
         epoch_folders = {file.partition("/")[0] for file in mine}
         for name in files.list_names(self.folder):
-            if _EPOCH_FOLDER.fullmatch(name) and name not in epoch_folders:
+            if output_folder.is_epoch_name(name) and name not in epoch_folders:
                 files.remove(files.join(self.folder, name))
         for folder in epoch_folders:
             for name in files.list_names(files.join(self.folder, folder)):
                 if f"{folder}/{name}" not in mine:
                     files.remove(files.join(self.folder, folder, name))
-        for name in files.list_names(files.join(self.folder, PARTS)):
-            path = files.join(self.folder, PARTS, name)
-            if name.startswith("epoch-") and path not in receipts:
+        parts = output_folder.parts_folder(self.folder)
+        for name in files.list_names(parts):
+            path = files.join(parts, name)
+            if output_folder.is_segment_receipt_name(name) and path not in receipts:
                 files.remove(path)
-        for name in files.list_names(files.join(self.folder, PLAN_FOLDER)):
+        plans = output_folder.plan_folder(self.folder)
+        for name in files.list_names(plans):
             if name.removesuffix(".arrow") not in epoch_folders:
-                files.remove(files.join(self.folder, PLAN_FOLDER, name))
+                files.remove(files.join(plans, name))
 
 
 def write_planned(folder: str, planned: Manifest, segments: Sequence[Segment]) -> None:
     """Leaves the planned manifest and all segments for ``FinishEpochs``."""
-    manifest.write(files.join(folder, PARTS), planned, _PLANNED_NAME)
-    files.write_json(_segments_path(folder), [vars(segment) for segment in segments])
+    manifest.write_planned(folder, planned)
+    files.write_json(output_folder.segments_path(folder), [vars(segment) for segment in segments])
 
 
 def read_segments(folder: str) -> list[Segment]:
     """The segments that ``write_planned`` left."""
-    values: list[dict[str, Any]] = files.read_json(_segments_path(folder))
+    values: list[dict[str, Any]] = files.read_json(output_folder.segments_path(folder))
     return [Segment(**value) for value in values]
-
-
-def _segments_path(folder: str) -> str:
-    return files.join(folder, PARTS, "segments.json")

@@ -12,7 +12,7 @@ import xxhash
 
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest, Shard
 from seqmill.transforms.batches.record_size import record_sizes
-from seqmill.transforms.batches.shards import Segment, shard_file_name
+from seqmill.transforms.batches.shards import Segment
 from seqmill.transforms.planning.plan import (
     CHUNKS_DISAGREE,
     EpochOptions,
@@ -22,7 +22,7 @@ from seqmill.transforms.planning.plan import (
     select,
     shard_edges,
 )
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.store.counts import Counts
@@ -157,7 +157,7 @@ def _segments(
                 shard=shard,
                 first_batch=first,
                 last_batch=last,
-                file=shard_file_name(plan.epoch, shard, len(edges) - 1),
+                file=output_folder.shard_name(plan.epoch, shard, len(edges) - 1),
                 bytes=int(batch_bytes[first:last].sum()),
                 fingerprint=fingerprint(content, rules, options.length_key, first, digest.hexdigest()),
             )

@@ -9,12 +9,11 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.manifest_file import read_checked
 from seqmill.transforms.store.counts import Counts
 
 FORMAT = "seqmill.batches/1"
-FILE_NAME = "manifest.json"
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
 
@@ -68,20 +67,34 @@ class Manifest:
 _ADAPTER = TypeAdapter(Manifest)
 
 
-def write(folder: str, manifest: Manifest, name: str = FILE_NAME) -> None:
-    """Writes a manifest into ``folder``."""
-    files.write_json(files.join(folder, name), _ADAPTER.dump_python(manifest, mode="json"))
+def write(folder: str, manifest: Manifest) -> None:
+    """Writes the manifest of a corpus folder."""
+    files.write_json(output_folder.manifest_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
 
 
-def read(folder: str, name: str = FILE_NAME) -> Manifest:
+def write_planned(folder: str, manifest: Manifest) -> None:
+    """Writes the manifest that a run is about to write, the shards' hashes still empty."""
+    files.write_json(output_folder.planned_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
+
+
+def read_planned(folder: str) -> Manifest:
+    """What ``write_planned`` left. Raises SeqmillError."""
+    return _read(output_folder.planned_path(folder), folder)
+
+
+def read(folder: str) -> Manifest:
     """The manifest of a corpus folder.
 
     Raises:
         SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
             format version, or names files outside the folder.
     """
+    return _read(output_folder.manifest_path(folder), folder)
+
+
+def _read(path: str, folder: str) -> Manifest:
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
-    manifest: Manifest = read_checked(files.join(folder, name), _ADAPTER, FORMAT, hint)
+    manifest: Manifest = read_checked(path, _ADAPTER, FORMAT, hint)
     for epoch in manifest.epochs:
         for shard in epoch.shards:
             files.inside(folder, shard.file)

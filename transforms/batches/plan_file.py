@@ -8,9 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqmill.transforms.planning.plan import EpochPlan
-from seqmill.transforms.storage import files
-
-FOLDER = "plan"
+from seqmill.transforms.storage import files, output_folder
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,6 @@ class BatchRun:
     batch_starts: np.ndarray
 
 
-def plan_path(folder: str, epoch: int) -> str:
-    """Path of the plan of an epoch in a corpus folder."""
-    return files.join(folder, FOLDER, f"epoch-{epoch:04d}.arrow")
-
-
 def write_plan(folder: str, plan: EpochPlan) -> None:
     """Writes the plan of an epoch into a corpus folder."""
     offsets = pa.array(plan.batch_starts.astype(np.int64))
@@ -40,14 +33,14 @@ def write_plan(folder: str, plan: EpochPlan) -> None:
     if plan.chunk is not None:
         columns["chunk"] = pa.LargeListArray.from_arrays(offsets, pa.array(plan.chunk.astype(np.int32)))
     batch = pa.RecordBatch.from_pydict(columns)
-    path = plan_path(folder, plan.epoch)
+    path = output_folder.plan_path(folder, plan.epoch)
     with files.write_atomically(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
 
 
 def read_plan(folder: str, epoch: int, first_batch: int, last_batch: int) -> BatchRun:
     """The batches ``first_batch`` … ``last_batch`` - 1 of a planned epoch, without reading the others."""
-    mapped = files.map_bytes(plan_path(folder, epoch))
+    mapped = files.map_bytes(output_folder.plan_path(folder, epoch))
     batch = pa.ipc.open_file(pa.py_buffer(mapped)).get_batch(0)
     offsets = batch["seq_index"].offsets.to_numpy()[first_batch : last_batch + 1]
     start, end = int(offsets[0]), int(offsets[-1])

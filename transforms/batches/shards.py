@@ -19,10 +19,9 @@ from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.plan_file import BatchRun, read_plan
 from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts
 from seqmill.transforms.records import tfrecord
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
-from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.sequence_store import Store
 
@@ -89,7 +88,7 @@ class WriteShards:
             source: Where their sequences are.
             rows: Row in ``source`` of every entry of the run, [n].
         """
-        reporter = Reporter(files.join(self.folder, PROGRESS))
+        reporter = Reporter(output_folder.progress_folder(self.folder))
         # The receipt of an earlier version must not vouch for this one if the task is interrupted.
         files.remove(receipt_path(self.folder, segment))
         with files.write_atomically(files.join(self.folder, segment.file)) as file:
@@ -167,14 +166,9 @@ def open_store(folder: str, fingerprint: str) -> Store:
     return store
 
 
-def shard_file_name(epoch: int, shard: int, num_shards: int) -> str:
-    """Path of a shard, relative to the corpus folder."""
-    return f"epoch-{epoch:04d}/batches-{shard:05d}-of-{num_shards:05d}.tfrecord"
-
-
 def receipt_path(folder: str, segment: Segment) -> str:
     """Path of a segment's receipt."""
-    return files.join(folder, PARTS, f"epoch-{segment.epoch:04d}-{segment.shard:05d}.json")
+    return output_folder.segment_receipt_path(folder, segment.epoch, segment.shard)
 
 
 def read_receipt(folder: str, segment: Segment) -> Shard | None:

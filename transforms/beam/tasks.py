@@ -14,10 +14,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-
-FAILURE_NAME = "failure.json"
 
 _STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -73,13 +71,13 @@ class RunTasks(beam.PTransform):
 
 def read_failure(folder: str) -> str | None:
     """Why the last run of tasks in ``folder`` failed, if it did."""
-    path = files.join(folder, FAILURE_NAME)
+    path = output_folder.failure_path(folder)
     return files.read_json(path)["error"] if files.exists(path) else None
 
 
 def clear_failure(folder: str) -> None:
     """Forgets the failure of an earlier run."""
-    files.remove(files.join(folder, FAILURE_NAME))
+    files.remove(output_folder.failure_path(folder))
 
 
 def attempt(index: int, work: Callable[[], None], folder: str) -> Outcome:
@@ -120,11 +118,11 @@ def _finish(
             )
         finish(num_tasks)
     except SeqmillError as error:
-        files.write_json(files.join(folder, FAILURE_NAME), {"error": str(error)})
+        files.write_json(output_folder.failure_path(folder), {"error": str(error)})
     except OSError as error:
         if error.errno not in _STORAGE_ERRORS:
             raise
-        files.write_json(files.join(folder, FAILURE_NAME), {"error": _cannot_write(error, folder)})
+        files.write_json(output_folder.failure_path(folder), {"error": _cannot_write(error, folder)})
 
 
 def _cannot_write(error: OSError, folder: str) -> str:

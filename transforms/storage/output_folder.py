@@ -1,4 +1,163 @@
-"""Where everything is in an output folder."""
+"""Where everything is in an output folder. Nothing else builds these paths.
 
-PARTS = "parts"  # folder of what finished tasks leave beside their files: receipts and the like
-PROGRESS = "progress"  # folder that workers report their progress into
+    OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/  parts/
+           epochs/<corpus>/  manifest.json  epoch-0001/batches-00000-of-00004.tfrecord …  plan/  vocab/
+                             rejected/  parts/
+           vocab/            <key>.txt  vocab.json  parts/
+           model/            what a training writes
+
+``output`` is the whole of it, ``folder`` one corpus' store or epochs, or the folder of vocabularies.
+Names, as manifests hold them, are relative to ``folder``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from seqmill.transforms.storage import files
+
+MANIFEST_NAME = "manifest.json"
+INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
+
+_EPOCH_NAME = re.compile(r"epoch-\d{4,}")
+
+
+def store_folder(output: str, corpus: str) -> str:
+    """The sequence store of a corpus."""
+    return files.join(output, "store", corpus)
+
+
+def epochs_folder(output: str, corpus: str) -> str:
+    """The epochs of a corpus."""
+    return files.join(all_epochs_folder(output), corpus)
+
+
+def all_epochs_folder(output: str) -> str:
+    """The epochs of every corpus, a folder each."""
+    return files.join(output, "epochs")
+
+
+def store_beside(folder: str, corpus: str) -> str:
+    """The sequence store that stands in the same output as a corpus' folder of epochs."""
+    return store_folder(files.parent(files.parent(folder)), corpus)
+
+
+def counted_vocab_folder(output: str) -> str:
+    """The vocabularies that were counted or taken from tokenizers."""
+    return files.join(output, "vocab")
+
+
+def model_folder(output: str) -> str:
+    """What a training writes."""
+    return files.join(output, "model")
+
+
+def manifest_path(folder: str) -> str:
+    """Written last: a folder without it is incomplete."""
+    return files.join(folder, MANIFEST_NAME)
+
+
+def lengths_path(folder: str) -> str:
+    """The length index of a store."""
+    return files.join(folder, "lengths.arrow")
+
+
+def store_file_name(split: int) -> str:
+    """The Arrow file of a split."""
+    return f"sequences-{split:05d}.arrow"
+
+
+def is_store_file_name(name: str) -> bool:
+    """Whether ``store_file_name`` made a name."""
+    return name.startswith("sequences-") and name.endswith(".arrow")
+
+
+def vocab_name(key: str) -> str:
+    """The copy of a data key's vocabulary beside a store or epochs."""
+    return f"vocab/{key}.txt"
+
+
+def counted_vocab_path(folder: str, key: str) -> str:
+    """A vocabulary in the folder of counted ones."""
+    return files.join(folder, f"{key}.txt")
+
+
+def vocab_summary_path(folder: str) -> str:
+    """What the counted vocabularies were made from; written last."""
+    return files.join(folder, "vocab.json")
+
+
+def rejected_path(folder: str, step: str) -> str:
+    """The sequences that a step (``INGEST`` or ``PLAN``) could not use, one JSON object a line."""
+    return files.join(folder, "rejected", f"{step}.jsonl")
+
+
+def plan_folder(folder: str) -> str:
+    """The planned epochs of a corpus."""
+    return files.join(folder, "plan")
+
+
+def plan_path(folder: str, epoch: int) -> str:
+    """A planned epoch."""
+    return files.join(plan_folder(folder), f"{epoch_name(epoch)}.arrow")
+
+
+def epoch_name(epoch: int) -> str:
+    """The folder of an epoch's shards."""
+    return f"epoch-{epoch:04d}"
+
+
+def is_epoch_name(name: str) -> bool:
+    """Whether ``epoch_name`` made a name."""
+    return _EPOCH_NAME.fullmatch(name) is not None
+
+
+def shard_name(epoch: int, shard: int, num_shards: int) -> str:
+    """The file of a shard, numbered from 0 in its epoch."""
+    return f"{epoch_name(epoch)}/batches-{shard:05d}-of-{num_shards:05d}.tfrecord"
+
+
+def parts_folder(folder: str) -> str:
+    """What tasks leave beside their files: receipts and the like."""
+    return files.join(folder, "parts")
+
+
+def split_part_path(folder: str, split: int, kind: str) -> str:
+    """What the task of a split leaves, ``kind`` with its suffix."""
+    return files.join(parts_folder(folder), f"{split:05d}-{kind}")
+
+
+def split_of_part(name: str) -> int | None:
+    """The split that a name in ``parts_folder`` belongs to, if any."""
+    number = name.partition("-")[0]
+    return int(number) if number.isdigit() else None
+
+
+def segment_receipt_path(folder: str, epoch: int, shard: int) -> str:
+    """The receipt of a segment."""
+    return files.join(parts_folder(folder), f"{epoch_name(epoch)}-{shard:05d}.json")
+
+
+def is_segment_receipt_name(name: str) -> bool:
+    """Whether a name in ``parts_folder`` is that of a segment's receipt."""
+    return name.startswith("epoch-")
+
+
+def planned_path(folder: str) -> str:
+    """The manifest that a run of preprocess is about to write."""
+    return files.join(parts_folder(folder), "planned.json")
+
+
+def segments_path(folder: str) -> str:
+    """The segments of a run of preprocess."""
+    return files.join(parts_folder(folder), "segments.json")
+
+
+def progress_folder(folder: str) -> str:
+    """Where workers report how far they are."""
+    return files.join(folder, "progress")
+
+
+def failure_path(folder: str) -> str:
+    """Why the last run of tasks failed, for the driver to read."""
+    return files.join(folder, "failure.json")

@@ -10,13 +10,11 @@ from typing import Any
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import build_vocab, count_labels, write_vocab
 from seqmill.transforms.readers import get_field, open_split
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import RejectedSequence
-from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.storage.output_folder import counted_vocab_path, split_part_path
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
-
-SUMMARY_NAME = "vocab.json"
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class CountLabels:
 
     def __call__(self, task: IngestTask) -> None:
         """Counts one split; records that cannot be read or counted are left to ingest to reject."""
-        reporter = Reporter(files.join(self.folder, PROGRESS))
+        reporter = Reporter(output_folder.progress_folder(self.folder))
         counters: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
         for num_records, (_, record) in enumerate(open_split(task.split, [key.field for key in self.keys])):
             if not isinstance(record, RejectedSequence):
@@ -72,13 +70,8 @@ class WriteVocabs:
             for key, counts in files.read_json(_part_path(self.folder, index))["counts"].items():
                 sums[key].update(counts)
         for key in self.keys:
-            write_vocab(vocab_path(self.folder, key.name), build_vocab(sums[key.name], key))
-        files.write_json(files.join(self.folder, SUMMARY_NAME), {"fingerprint": self.fingerprint})
-
-
-def vocab_path(folder: str, key: str) -> str:
-    """Path of a counted vocabulary."""
-    return files.join(folder, f"{key}.txt")
+            write_vocab(counted_vocab_path(self.folder, key.name), build_vocab(sums[key.name], key))
+        files.write_json(output_folder.vocab_summary_path(self.folder), {"fingerprint": self.fingerprint})
 
 
 def is_counted(folder: str, task: IngestTask) -> bool:
@@ -88,7 +81,7 @@ def is_counted(folder: str, task: IngestTask) -> bool:
 
 def counted_fingerprint(folder: str) -> str | None:
     """The fingerprint of the vocabularies in a folder, if they are complete."""
-    return _read(files.join(folder, SUMMARY_NAME)).get("fingerprint")
+    return _read(output_folder.vocab_summary_path(folder)).get("fingerprint")
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -96,4 +89,4 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _part_path(folder: str, index: int) -> str:
-    return files.join(folder, PARTS, f"{index:05d}-counts.json")
+    return split_part_path(folder, index, "counts.json")

@@ -10,14 +10,13 @@ import orjson
 import pyarrow as pa
 
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.output_folder import PARTS
+from seqmill.transforms.storage.output_folder import split_part_path, store_file_name
 from seqmill.transforms.store.counts import Counts
-from seqmill.transforms.store.ingest import part_path, read_receipt, store_file_name
+from seqmill.transforms.store.ingest import read_receipt
 from seqmill.transforms.store.sequence_store import (
     FORMAT,
-    LENGTHS_NAME,
     StoreFile,
     StoreManifest,
     index_schema,
@@ -25,8 +24,6 @@ from seqmill.transforms.store.sequence_store import (
     write_index,
     write_manifest,
 )
-
-REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,14 @@ class FinishStore:
         """
         entries = self._receipts()
         counts = _sum_counts(entries)
-        rejected_path = files.join(self.folder, REJECTED, "ingest.jsonl")
+        rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         if counts.rejected:
             with files.write_atomically(rejected_path) as file:
                 for line in self._rejects(entries):
                     file.write(line)
         check_rejected(self.corpus, counts, self.max_rejected, rejected_path)
-        write_index(files.join(self.folder, LENGTHS_NAME), self._index(len(entries)))
+        write_index(output_folder.lengths_path(self.folder), self._index(len(entries)))
         self._remove_others(entries)
         for key, path in self.vocab_files.items():
             files.copy(path, files.join(self.folder, str(self.data_keys[key].vocab)))
@@ -104,25 +101,28 @@ class FinishStore:
 
     def _rejects(self, entries: list[StoreFile]) -> Iterator[bytes]:
         for index, entry in enumerate(entries):
-            for line in files.read_bytes(part_path(self.folder, index, "rejected.jsonl")).splitlines():
+            for line in files.read_bytes(split_part_path(self.folder, index, "rejected.jsonl")).splitlines():
                 reject = orjson.loads(line)
                 position = entry.first_position + reject.pop("position")
                 yield orjson.dumps({"source": entry.source, "position": position, **reject}) + b"\n"
 
     def _index(self, num_files: int) -> pa.Table:
         schema = index_schema(self.data_keys, self.has_tags)
-        parts = [read_index(part_path(self.folder, index, "lengths.arrow")) for index in range(num_files)]
+        parts = [
+            read_index(split_part_path(self.folder, index, "lengths.arrow")) for index in range(num_files)
+        ]
         return pa.concat_tables([schema.empty_table(), *parts])
 
     def _remove_others(self, entries: list[StoreFile]) -> None:
         """Removes what runs with other splits have left."""
-        for name in files.list_names(files.join(self.folder, PARTS)):
-            index = name.partition("-")[0]
-            if index.isdigit() and int(index) >= len(entries):
-                files.remove(files.join(self.folder, PARTS, name))
+        parts = output_folder.parts_folder(self.folder)
+        for name in files.list_names(parts):
+            split = output_folder.split_of_part(name)
+            if split is not None and split >= len(entries):
+                files.remove(files.join(parts, name))
         mine = {entry.file for entry in entries}
         for name in files.list_names(self.folder):
-            if name.startswith("sequences-") and name.endswith(".arrow") and name not in mine:
+            if output_folder.is_store_file_name(name) and name not in mine:
                 files.remove(files.join(self.folder, name))
 
 

@@ -19,9 +19,9 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
-from seqmill.transforms.storage.output_folder import PARTS, PROGRESS
+from seqmill.transforms.storage.output_folder import split_part_path, store_file_name
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.sequence_store import StoreFile, write_index
 from seqmill.transforms.store.store_writer import StoreWriter
@@ -72,14 +72,14 @@ class IngestSplits:
         collector = _Collector(encoders, has_tags=self.seq_tag is not None)
         name = store_file_name(task.index)
         # The receipt of an earlier version must not vouch for this one if the task is interrupted.
-        files.remove(part_path(self.folder, task.index, "receipt.json"))
+        files.remove(split_part_path(self.folder, task.index, "receipt.json"))
         with files.write_atomically(files.join(self.folder, name)) as file:
             writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
             reader = self._fill(writer, collector, task)
             writer.close()
-        write_index(part_path(self.folder, task.index, "lengths.arrow"), writer.index)
+        write_index(split_part_path(self.folder, task.index, "lengths.arrow"), writer.index)
         rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
-        with files.write_atomically(part_path(self.folder, task.index, "rejected.jsonl")) as file:
+        with files.write_atomically(split_part_path(self.folder, task.index, "rejected.jsonl")) as file:
             file.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
         receipt = StoreFile(
             file=name,
@@ -94,11 +94,12 @@ class IngestSplits:
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
         )
         files.write_json(
-            part_path(self.folder, task.index, "receipt.json"), _STORE_FILE.dump_python(receipt, mode="json")
+            split_part_path(self.folder, task.index, "receipt.json"),
+            _STORE_FILE.dump_python(receipt, mode="json"),
         )
 
     def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
-        reporter = Reporter(files.join(self.folder, PROGRESS))
+        reporter = Reporter(output_folder.progress_folder(self.folder))
         fields = [key.field for key in self.keys] + ([] if self.seq_tag is None else [self.seq_tag])
         reader = open_split(task.split, fields)
         with _no_cycle_collection():
@@ -115,20 +116,10 @@ class IngestSplits:
         return {key: read_vocab(path) for key, path in self.vocab_files.items()}
 
 
-def store_file_name(index: int) -> str:
-    """Name of the Arrow file of split ``index``."""
-    return f"sequences-{index:05d}.arrow"
-
-
-def part_path(folder: str, index: int, kind: str) -> str:
-    """Path of what the task of split ``index`` leaves beside its Arrow file."""
-    return files.join(folder, PARTS, f"{index:05d}-{kind}")
-
-
 def read_receipt(folder: str, index: int) -> StoreFile | None:
     """The receipt of split ``index``, if its task was done and its file is still there in that size."""
     with suppress(FileNotFoundError, ValueError, SeqmillError):
-        receipt = _STORE_FILE.validate_python(files.read_json(part_path(folder, index, "receipt.json")))
+        receipt = _STORE_FILE.validate_python(files.read_json(split_part_path(folder, index, "receipt.json")))
         if files.size(files.join(folder, receipt.file)) == receipt.bytes:
             return receipt
     return None

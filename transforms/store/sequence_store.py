@@ -24,14 +24,12 @@ from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.records.tags import Tags
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import read_checked
 from seqmill.transforms.store.counts import Counts
 
 FORMAT = "seqmill.store/1"
-FILE_NAME = "manifest.json"
-LENGTHS_NAME = "lengths.arrow"
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -87,13 +85,13 @@ _ADAPTER = TypeAdapter(StoreManifest)
 
 def write_manifest(folder: str, manifest: StoreManifest) -> None:
     """Writes ``manifest.json`` into ``folder``."""
-    files.write_json(files.join(folder, FILE_NAME), _ADAPTER.dump_python(manifest, mode="json"))
+    files.write_json(output_folder.manifest_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
 
 
 def read_manifest(folder: str) -> StoreManifest:
     """The manifest of a store folder. Raises SeqmillError where there is none or it is not valid."""
     hint = "incomplete, or no sequence store (run `seqmill ingest`)"
-    manifest: StoreManifest = read_checked(files.join(folder, FILE_NAME), _ADAPTER, FORMAT, hint)
+    manifest: StoreManifest = read_checked(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
     for entry in manifest.files:
         files.inside(folder, entry.file)
     return manifest
@@ -167,7 +165,7 @@ class Store:
 
     @cached_property
     def _index(self) -> pa.Table:
-        return read_index(files.join(self.folder, LENGTHS_NAME))
+        return read_index(output_folder.lengths_path(self.folder))
 
     @cached_property
     def lengths(self) -> dict[str, np.ndarray]:
