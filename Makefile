@@ -1,10 +1,11 @@
 # make demo: the main job on real data.  make test: the whole test suite.
+# make test-long: the tests that take too long for that.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types unit lock clean
+.PHONY: demo test test-long lint types unit lock clean
 
 # One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
@@ -27,6 +28,10 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/pytest
+
+# A marker without tests is no failure (pytest's exit code 5).
+test-long: $(STAMP)
+	$(BIN)/pytest -m long || [ $$? = 5 ]
 
 # The virtual environment, made anew where the lock or the package's definition has changed.
 $(STAMP): requirements.lock pyproject.toml
