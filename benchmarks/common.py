@@ -22,10 +22,11 @@ from rich.table import Table
 
 from seqmill.pipelines import beam_runner
 from seqmill.pipelines.beam_runner import Job
-from seqmill.transforms.batches.finish_epochs import FinishEpochs, write_planned
+from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.shards import WriteShards
+from seqmill.transforms.batches.planned import write_planned
+from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import ArraySpec

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import common
 from seqmill.transforms.batches.layout import lay_out, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.shards import WriteShards
+from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import Store

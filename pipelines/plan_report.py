@@ -125,8 +125,8 @@ def _report_epoch(layout: EpochLayout) -> EpochReport:
         largest_batch=int(plan.batch_seqs.max()),
         mean_batch=len(plan.seq_index) / plan.num_batches,
         num_shapes=plan.num_shapes,
-        num_shards=len(entry.shards),
-        bytes=sum(shard.bytes for shard in entry.shards),
+        num_shards=len(layout.segments),
+        bytes=sum(segment.bytes for segment in layout.segments),
         oversized=plan.oversized,
     )
 

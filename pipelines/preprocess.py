@@ -15,7 +15,7 @@ from seqmill.pipelines.ingest import ingest
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.finish_epochs import FinishEpochs, write_planned
+from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import (
     EpochLayout,
     corpus_fingerprint,
@@ -25,7 +25,9 @@ from seqmill.transforms.batches.layout import (
 )
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.shards import Segment, WriteShards, read_receipt
+from seqmill.transforms.batches.planned import write_planned
+from seqmill.transforms.batches.segment import Segment, read_receipt
+from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.shuffle import ShuffleShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection

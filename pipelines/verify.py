@@ -205,7 +205,6 @@ def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
     frames = dict.fromkeys(corpus.content.data_keys, 0)
     padded = dict.fromkeys(corpus.content.data_keys, 0)
     for shard in epoch.shards:
-        _verify_hash(files.inside(corpus.folder, shard.file), shard.xxh128)
         before = number
         for batch in read_shard(corpus.folder, corpus.content, shard):
             _verify_batch(corpus, f"{files.inside(corpus.folder, shard.file)}: batch {number}", batch, number)

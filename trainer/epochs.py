@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from seqmill.trainer.shards import StoredEpoch
+from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.batches import manifest as manifests
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -67,7 +67,7 @@ def dataset(
     corpus: Corpus,
     epoch: int,
     masks: bool = False,
-    check: bool = False,
+    check: bool = True,
     prefetch: int = 2,
     transform: Callable[[dict[str, tf.Tensor]], Any] | None = None,
     reader: StoredEpoch | None = None,
@@ -81,8 +81,8 @@ def dataset(
         corpus: From ``open_corpus``.
         epoch: Number of the stored epoch, from 1.
         masks: Add the masks.
-        check: Compare each shard's xxh128 with the manifest before the first of its batches is read. CRCs of
-            the records are always compared.
+        check: Compare each shard's xxh128 with the manifest before the first of its batches is read, so that
+            no batch of another run is taken for one of this. CRCs of the records are always compared.
         prefetch: Batches read ahead.
         transform: What to make of each element, for example (inputs, targets).
         reader: What reads the shards, for those who want its ``error`` afterwards.
@@ -92,7 +92,7 @@ def dataset(
             iterated, a broken record ends it with a TensorFlow error that holds the message.
     """
     stored = corpus.epoch(epoch)
-    reader = reader or StoredEpoch(corpus.folder, stored, corpus.dtypes, check)
+    reader = reader or StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
     names = list(corpus.dtypes)
     dtypes = [tf.as_dtype(dtype) for dtype in corpus.dtypes.values()]
 

@@ -29,8 +29,8 @@ from seqmill.trainer.progress import EpochTimer, ScalarWriters
 from seqmill.trainer.resume import check_same_data, data_facts, find_start
 from seqmill.trainer.scores import History, flat_scores
 from seqmill.trainer.seeds import ReseedEveryEpoch
-from seqmill.trainer.shards import StoredEpoch
 from seqmill.trainer.step_progress import StepProgress
+from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer
@@ -282,7 +282,7 @@ class _Training:
             self._steps.end()
 
     def _dataset(self, corpus: Corpus, stored: int) -> tuple[tf.data.Dataset, StoredEpoch]:
-        reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.dtypes)
+        reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
         data = epochs.dataset(corpus, stored, masks=True, transform=self._batch_to_xy, reader=reader)
         return data, reader
 

@@ -115,10 +115,10 @@ def test_swapped_shards(output, seqmill):
     one, other = (output / SHARD).read_bytes(), (output / OTHER).read_bytes()
     (output / SHARD).write_bytes(other)
     (output / OTHER).write_bytes(one)
-    expect_wrong(seqmill, output, SHARD, "xxh128")
+    expect_wrong(seqmill, output, SHARD, "the manifest says")
     seal(output, SHARD)
     seal(output, OTHER)
-    expect_wrong(seqmill, output, SHARD, "batch_index")
+    expect_wrong(seqmill, output, SHARD, "batches: found 2, the manifest says 3")
 
 
 def test_shard_of_another_epoch(output, seqmill):
@@ -190,7 +190,7 @@ EDITS = {
         "y.txt: labels: found 7, expected 3",
     ),
     "data key of another dtype": (lambda m: m["data_keys"]["x"].update(dtype="<i8"), "batch"),
-    "feature shape": (lambda m: m["data_keys"]["x"].update(feature_shape=[2]), "shape of x"),
+    "feature shape": (lambda m: m["data_keys"]["x"].update(feature_shape=[2]), "x/shape"),
 }
 
 

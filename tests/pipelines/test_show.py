@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
+import xxhash
 
 from seqmill.pipelines.show import show
-from seqmill.transforms.batches import manifest, padded_batch
+from seqmill.transforms.batches import manifest, record
 from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -52,12 +53,12 @@ def output(tmp_path):
 def _write_epoch(folder, epoch):
     file = io.BytesIO()
     for index in range(3):
-        tfrecord.write_record(file, padded_batch.encode(batch(index)))
+        tfrecord.write_record(file, record.encode(batch(index)))
     content = file.getvalue()
     name = f"epoch-{epoch:04d}/batches-00000-of-00001.tfrecord"
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_bytes(content)
-    return Epoch(epoch, 3, 2, 6, {}, {}, (Shard(name, 3, len(content), ""),))
+    return Epoch(epoch, 3, 2, 6, {}, {}, (Shard(name, 3, len(content), xxhash.xxh3_128_hexdigest(content)),))
 
 
 def shown(capsys, path, epoch=1, first_batch=0, num_batches=1, num_seqs=5):

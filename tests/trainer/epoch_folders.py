@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from seqmill.transforms.batches import manifest, padded_batch
+from seqmill.transforms.batches import manifest, record
+from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.records import tfrecord
 
-Batches = list[padded_batch.PaddedBatch]
+Batches = list[PaddedBatch]
 
 
 def write_corpus(
@@ -62,13 +63,11 @@ SPECS = {
 }
 
 
-def poison(
-    batch: padded_batch.PaddedBatch, row: int, value: float = float("nan")
-) -> padded_batch.PaddedBatch:
+def poison(batch: PaddedBatch, row: int, value: float = float("nan")) -> PaddedBatch:
     """The batch with one value of ``data`` replaced in sequence ``row``."""
     data = batch.arrays["data"].copy()
     data[row, 0, 0] = value
-    return padded_batch.PaddedBatch(
+    return PaddedBatch(
         {**batch.arrays, "data": data},
         batch.lengths,
         batch.seq_tags,
@@ -80,7 +79,7 @@ def poison(
 
 def _batch(
     rng: np.random.Generator, index: int, weights: np.ndarray, name: str, same_shape: bool
-) -> padded_batch.PaddedBatch:
+) -> PaddedBatch:
     size = 3 if same_shape else int(rng.integers(2, 5))
     lengths = np.array([8, 5, 2]) if same_shape else rng.integers(2, 9, size)
     data = np.zeros((size, lengths.max(), 3), "<f4")
@@ -88,7 +87,7 @@ def _batch(
     for row, length in enumerate(lengths):
         data[row, :length] = rng.standard_normal((length, 3))
         classes[row, :length] = (data[row, :length] @ weights).argmax(-1)
-    return padded_batch.PaddedBatch(
+    return PaddedBatch(
         arrays={"data": data, "classes": classes},
         lengths={"data": lengths, "classes": lengths},
         seq_tags=[f"{name}-b{index}-s{row}".encode() for row in range(size)],
@@ -123,7 +122,7 @@ def _write_epoch(
 def _write_shard(folder: Path, name: str, batches: Batches) -> manifest.Shard:
     file = io.BytesIO()
     for batch in batches:
-        tfrecord.write_record(file, padded_batch.encode(batch))
+        tfrecord.write_record(file, record.encode(batch))
     content = file.getvalue()
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

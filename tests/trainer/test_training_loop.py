@@ -327,7 +327,7 @@ def test_a_shard_deleted_while_training_is_named(tmp_path):
                 for file in Path(folder, "epoch-0003").iterdir():
                     file.unlink()
 
-    with pytest.raises(SeqmillError, match=r"batches-0000.-of-0000.\.tfrecord: missing"):
+    with pytest.raises(SeqmillError, match=r"batches-0000.-of-0000.\.tfrecord: .*not there"):
         run([folder], tmp_path / "model", 3, callbacks=[Delete()])
     assert 1 in checkpoints.find(str(tmp_path / "model"))[0]
 

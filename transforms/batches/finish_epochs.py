@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.manifest import Manifest
-from seqmill.transforms.batches.shards import Segment, read_receipt, receipt_path
+from seqmill.transforms.batches.manifest import Shard
+from seqmill.transforms.batches.planned import read_planned
+from seqmill.transforms.batches.segment import read_receipt, receipt_path
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -27,22 +28,22 @@ class FinishEpochs:
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all segments have been written. Raises SeqmillError where one is not as planned."""
-        planned = manifest.read_planned(self.folder)
-        segments = read_segments(self.folder)
-        shards = {}
-        for segment in segments:
+        planned = read_planned(self.folder)
+        shards: defaultdict[int, list[Shard]] = defaultdict(list)
+        for segment in planned.segments:
             shard = read_receipt(self.folder, segment)
             if shard is None:
                 raise SeqmillError(f"{self.folder}: {segment.file} is missing or not as planned; run again")
-            shards[segment.file] = shard
-        epochs = tuple(
-            replace(epoch, shards=tuple(shards[shard.file] for shard in epoch.shards))
-            for epoch in planned.epochs
+            shards[segment.epoch].append(shard)
+        self._remove_others(
+            {segment.file for segment in planned.segments},
+            {receipt_path(self.folder, segment) for segment in planned.segments},
         )
-        self._remove_others(set(shards), {receipt_path(self.folder, segment) for segment in segments})
+        content = planned.manifest
         for key, path in self.vocab_files.items():
-            files.copy(path, files.join(self.folder, str(planned.data_keys[key].vocab)))
-        manifest.write(self.folder, replace(planned, epochs=epochs))
+            files.copy(path, files.join(self.folder, str(content.data_keys[key].vocab)))
+        epochs = tuple(replace(epoch, shards=tuple(shards[epoch.epoch])) for epoch in content.epochs)
+        manifest.write(self.folder, replace(content, epochs=epochs))
 
     def _remove_others(self, mine: set[str], receipts: set[str]) -> None:
         """Removes what runs with other options have left."""
@@ -63,15 +64,3 @@ class FinishEpochs:
         for name in files.list_names(plans):
             if name.removesuffix(".arrow") not in epoch_folders:
                 files.remove(files.join(plans, name))
-
-
-def write_planned(folder: str, planned: Manifest, segments: Sequence[Segment]) -> None:
-    """Leaves the planned manifest and all segments for ``FinishEpochs``."""
-    manifest.write_planned(folder, planned)
-    files.write_json(output_folder.segments_path(folder), [vars(segment) for segment in segments])
-
-
-def read_segments(folder: str) -> list[Segment]:
-    """The segments that ``write_planned`` left."""
-    values: list[dict[str, Any]] = files.read_json(output_folder.segments_path(folder))
-    return [Segment(**value) for value in values]

@@ -76,7 +76,7 @@ class Gatherer:
         groups = list(self._by_block(rows))
         batches: list[dict[str, np.ndarray]] = [{} for _ in batch_seqs]
         for key, spec in self.source.data_keys.items():
-            frame_size = int(np.prod(spec.feature_shape))
+            frame_size = spec.frame_size
             parts = list(_parts(groups, key, starts[key], frame_size))
             sizes = lengths[key].astype(np.int64) * frame_size
             strides = np.repeat(longest[key] * frame_size, batch_seqs)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import xxhash
 
-from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest, Shard
-from seqmill.transforms.batches.record_size import record_sizes
-from seqmill.transforms.batches.shards import Segment
+from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
+from seqmill.transforms.batches.record import record_sizes
+from seqmill.transforms.batches.segment import Segment, cut_segments
 from seqmill.transforms.planning.plan import (
     CHUNKS_DISAGREE,
     EpochOptions,
@@ -20,9 +18,8 @@ from seqmill.transforms.planning.plan import (
     Selection,
     plan_epoch,
     select,
-    shard_edges,
 )
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.store.counts import Counts
@@ -45,8 +42,7 @@ class EpochLayout:
 
     @property
     def entry(self) -> Epoch:
-        """The epoch as the manifest has it; the shards' hashes are not known yet."""
-        shards = (Shard(s.file, s.last_batch - s.first_batch, s.bytes, "") for s in self.segments)
+        """The epoch as the manifest has it, but for the shards, which are not written yet."""
         return Epoch(
             epoch=self.plan.epoch,
             num_batches=self.plan.num_batches,
@@ -54,7 +50,7 @@ class EpochLayout:
             num_chunks=len(self.plan.seq_index),
             num_frames=self.plan.num_frames,
             padded_frames=self.plan.padded_frames,
-            shards=tuple(shards),
+            shards=(),
         )
 
 
@@ -83,7 +79,7 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
                 f"{options.partition_epoch}, but only {len(selection.rows):,} sequences"
             )
         batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
-        segments = _segments(plan, batch_bytes, options, content, index)
+        segments = tuple(cut_segments(plan, batch_bytes, options, content, index))
         index += len(segments)
         yield EpochLayout(plan, batch_bytes, segments)
 
@@ -96,7 +92,7 @@ def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
 def planned_manifest(
     store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch]
 ) -> Manifest:
-    """The manifest that a run will write, but for the shards' hashes."""
+    """The manifest that a run will write, but for the shards."""
     ingested = store.manifest.counts
     rejected = dict(ingested.rejected)
     if len(selection.disagreeing):
@@ -136,30 +132,3 @@ def _content(store: Store) -> str:
     manifest = store.manifest
     parts = [(file.xxh128, files.name(file.source), file.first_position) for file in manifest.files]
     return fingerprint(parts, asdict(manifest.counts), manifest.data_keys)
-
-
-def _segments(
-    plan: EpochPlan, batch_bytes: np.ndarray, options: EpochOptions, content: str, index: int
-) -> tuple[Segment, ...]:
-    edges = shard_edges(batch_bytes, options).tolist()
-    rules = {key: asdict(rule) for key, rule in options.chunking.items()}
-    segments = []
-    for shard, (first, last) in enumerate(pairwise(edges)):
-        entries = slice(int(plan.batch_starts[first]), int(plan.batch_starts[last]))
-        digest = xxhash.xxh3_128(plan.seq_index[entries].data)
-        digest.update((plan.batch_starts[first : last + 1] - plan.batch_starts[first]).data)
-        if plan.chunk is not None:
-            digest.update(plan.chunk[entries].data)
-        segments.append(
-            Segment(
-                index=index + shard,
-                epoch=plan.epoch,
-                shard=shard,
-                first_batch=first,
-                last_batch=last,
-                file=output_folder.shard_name(plan.epoch, shard, len(edges) - 1),
-                bytes=int(batch_bytes[first:last].sum()),
-                fingerprint=fingerprint(content, rules, options.length_key, first, digest.hexdigest()),
-            )
-        )
-    return tuple(segments)

@@ -72,16 +72,6 @@ def write(folder: str, manifest: Manifest) -> None:
     files.write_json(output_folder.manifest_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
 
 
-def write_planned(folder: str, manifest: Manifest) -> None:
-    """Writes the manifest that a run is about to write, the shards' hashes still empty."""
-    files.write_json(output_folder.planned_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
-
-
-def read_planned(folder: str) -> Manifest:
-    """What ``write_planned`` left. Raises SeqmillError."""
-    return _read(output_folder.planned_path(folder), folder)
-
-
 def read(folder: str) -> Manifest:
     """The manifest of a corpus folder.
 
@@ -89,12 +79,8 @@ def read(folder: str) -> Manifest:
         SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
             format version, or names files outside the folder.
     """
-    return _read(output_folder.manifest_path(folder), folder)
-
-
-def _read(path: str, folder: str) -> Manifest:
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
-    manifest: Manifest = read_checked(path, _ADAPTER, FORMAT, hint)
+    manifest: Manifest = read_checked(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
     for epoch in manifest.epochs:
         for shard in epoch.shards:
             files.inside(folder, shard.file)

@@ -1,14 +1,19 @@
-"""One mini-batch as the shards hold it: padded arrays and where they came from, to and from an Example."""
+"""One mini-batch as the shards hold it, and making the batches of a segment from sequences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from seqmill.transforms.records import example
+from seqmill.transforms.batches.gather import Gatherer, SequenceSource
+from seqmill.transforms.batches.plan_file import PlannedBatches
+from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts
 from seqmill.transforms.records.tags import Tags
+
+_WINDOW_BYTES = 16_000_000  # small batches are gathered several at once
 
 
 @dataclass(frozen=True)
@@ -32,67 +37,64 @@ class PaddedBatch:
     batch_index: int
 
 
-def encode(batch: PaddedBatch) -> list[bytes | np.ndarray]:
-    """The batch as a serialized tf.train.Example, in pieces; the arrays are not copied."""
-    return encode_all([batch])[0]
-
-
-def encode_all(batches: Sequence[PaddedBatch]) -> list[list[bytes | np.ndarray]]:
-    """What ``encode`` gives for each of some batches, which is faster than one by one."""
-    by_batch = np.arange(len(batches) + 1)
-    by_entry = np.cumsum([0, *(len(batch.seq_tags) for batch in batches)])
-    pieces: list[list[bytes | np.ndarray]] = [[] for _ in batches]
-    for key, array in batches[0].arrays.items():
-        shapes = np.array([batch.arrays[key].shape for batch in batches]).reshape(-1)
-        lengths = np.concatenate([batch.lengths[key] for batch in batches])
-        shape_features = example.int64_list_features(f"{key}/shape", shapes, by_batch * array.ndim)
-        length_features = example.int64_list_features(f"{key}/lengths", lengths, by_entry)
-        for batch, own, shape, length in zip(batches, pieces, shape_features, length_features, strict=True):
-            data = np.ascontiguousarray(batch.arrays[key]).reshape(-1).view(np.uint8)
-            own += [example.bytes_feature_prefix(key, len(data)), data, shape + length]
-    rows = example.int64_list_features(
-        "seq_index", np.concatenate([batch.seq_index for batch in batches]), by_entry
-    )
-    starts = example.int64_list_features(
-        "chunk_start", np.concatenate([batch.chunk_start for batch in batches]), by_entry
-    )
-    indices = example.int64_list_features(
-        "batch_index", np.array([batch.batch_index for batch in batches]), by_batch
-    )
-    tags = example.bytes_list_features(
-        "seq_tag", Tags.concatenate(batch.seq_tags for batch in batches), by_entry
-    )
-    for own, *features in zip(pieces, tags, rows, starts, indices, strict=True):
-        own.append(b"".join(features))
-        own.insert(0, example.features_prefix(sum(map(len, own))))
-    return pieces
-
-
-def decode(record: bytes | np.ndarray, dtypes: Mapping[str, np.dtype]) -> PaddedBatch:
-    """The batch in a serialized Example.
+def padded_batches(
+    source: SequenceSource,
+    rows: np.ndarray,
+    planned: PlannedBatches,
+    chunking: Chunking,
+    length_key: str,
+) -> Iterator[list[PaddedBatch]]:
+    """Planned batches, padded, a few at a time; arrays are valid until the next are asked for.
 
     Args:
-        record: The payload of a TFRecord.
-        dtypes: Per data key the dtype of its array, as in the manifest.
-
-    Raises:
-        example.BrokenExampleError: A feature is missing or does not fit its shape.
+        source: Where the sequences are.
+        rows: Row in ``source`` of every entry, [n].
+        planned: The batches.
+        chunking: How data keys are chunked.
+        length_key: The data key that ``chunk_start`` refers to.
     """
-    features = example.decode(record)
-    try:
-        arrays = {
-            key: np.frombuffer(features[key][0], dtype).reshape([int(n) for n in features[f"{key}/shape"]])
-            for key, dtype in dtypes.items()
-        }
-        return PaddedBatch(
-            arrays=arrays,
-            lengths={key: np.asarray(features[f"{key}/lengths"]) for key in dtypes},
-            seq_tags=[bytes(tag) for tag in features["seq_tag"]],
-            seq_index=np.asarray(features["seq_index"]),
-            chunk_start=np.asarray(features["chunk_start"]),
-            batch_index=int(features["batch_index"][0]),
+    gatherer = Gatherer(source)
+    whole = {key: column[rows] for key, column in source.lengths.items()}
+    starts = {key: chunk_starts(key, column, planned.chunk, chunking) for key, column in whole.items()}
+    lengths = {key: chunk_lengths(key, column, planned.chunk, chunking) for key, column in whole.items()}
+    edges = planned.batch_starts
+    longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
+    for first, last in _windows(_padded_bytes(source, edges, longest)):
+        entries = slice(int(edges[first]), int(edges[last]))
+        arrays, tags = gatherer.gather(
+            rows[entries],
+            {key: column[entries] for key, column in starts.items()},
+            {key: column[entries] for key, column in lengths.items()},
+            edges[first : last + 1] - edges[first],
+            {key: column[first:last] for key, column in longest.items()},
         )
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise example.BrokenExampleError(
-            f"not a batch of the data keys {', '.join(dtypes)} ({error!r})"
-        ) from None
+        bounds = pairwise(edges[first : last + 1].tolist())
+        yield [
+            PaddedBatch(
+                arrays=arrays[number],
+                lengths={key: column[start:end] for key, column in lengths.items()},
+                seq_tags=tags.slice(start - entries.start, end - entries.start),
+                seq_index=planned.seq_index[start:end],
+                chunk_start=starts[length_key][start:end],
+                batch_index=planned.first_batch + first + number,
+            )
+            for number, (start, end) in enumerate(bounds)
+        ]
+
+
+def _padded_bytes(source: SequenceSource, edges: np.ndarray, longest: dict[str, np.ndarray]) -> np.ndarray:
+    total = np.zeros(len(edges) - 1, np.int64)
+    for key, spec in source.data_keys.items():
+        total += np.diff(edges) * longest[key] * spec.frame_bytes
+    return total
+
+
+def _windows(batch_bytes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Runs of batches of about ``_WINDOW_BYTES``, at least one batch each."""
+    first, size = 0, 0
+    for i, here in enumerate(batch_bytes.tolist()):
+        if i > first and size + here > _WINDOW_BYTES:
+            yield first, i
+            first, size = i, 0
+        size += here
+    yield first, len(batch_bytes)

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.planning.plan import EpochPlan
 from seqmill.transforms.storage import files, output_folder
 
 
 @dataclass(frozen=True)
-class BatchRun:
-    """A run of consecutive batches of a planned epoch.
+class PlannedBatches:
+    """Consecutive batches of a planned epoch.
 
     Attributes:
+        first_batch: The first of them, counted over the epoch.
         seq_index: Row in the store of every entry, int64 [n].
         chunk: Number of the chunk of every entry in its sequence, int64 [n].
         batch_starts: First entry of every batch, from 0, and n, int64 [batches + 1].
     """
 
+    first_batch: int
     seq_index: np.ndarray
     chunk: np.ndarray
     batch_starts: np.ndarray
@@ -38,15 +41,15 @@ def write_plan(folder: str, plan: EpochPlan) -> None:
         writer.write_batch(batch)
 
 
-def read_plan(folder: str, epoch: int, first_batch: int, last_batch: int) -> BatchRun:
-    """The batches ``first_batch`` … ``last_batch`` - 1 of a planned epoch, without reading the others."""
-    mapped = files.map_bytes(output_folder.plan_path(folder, epoch))
+def read_plan(folder: str, segment: Segment) -> PlannedBatches:
+    """The batches of a segment from its epoch's plan in a corpus folder, without reading the others."""
+    mapped = files.map_bytes(output_folder.plan_path(folder, segment.epoch))
     batch = pa.ipc.open_file(pa.py_buffer(mapped)).get_batch(0)
-    offsets = batch["seq_index"].offsets.to_numpy()[first_batch : last_batch + 1]
+    offsets = batch["seq_index"].offsets.to_numpy()[segment.first_batch : segment.last_batch + 1]
     start, end = int(offsets[0]), int(offsets[-1])
     seq_index = batch["seq_index"].values.to_numpy()[start:end]
     if "chunk" in batch.schema.names:
         chunk = batch["chunk"].values.to_numpy()[start:end].astype(np.int64)
     else:
         chunk = np.zeros(end - start, np.int64)
-    return BatchRun(seq_index, chunk, offsets - start)
+    return PlannedBatches(segment.first_batch, seq_index, chunk, offsets - start)

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.plan_file import read_plan
-from seqmill.transforms.batches.shards import Segment, WriteShards, open_store
+from seqmill.transforms.batches.segment import Segment
+from seqmill.transforms.batches.write_shards import WriteShards, open_store
 from seqmill.transforms.beam.tasks import Outcome, RunTasks, attempt
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.errors import SeqmillError
@@ -103,7 +104,7 @@ def _send(number: int, work: WriteShards, segments: Sequence[Segment]) -> Iterat
         store = open_store(work.store_folder, work.store_fingerprint)
         first, last = store.block_starts[number : number + 2].tolist()
         for segment in segments:
-            wanted = read_plan(work.folder, segment.epoch, segment.first_batch, segment.last_batch).seq_index
+            wanted = read_plan(work.folder, segment).seq_index
             rows = np.unique(wanted[(wanted >= first) & (wanted < last)])
             for piece in _pieces(store, number, rows):
                 yield segment.index, piece
@@ -115,8 +116,7 @@ def _pieces(store: Store, number: int, rows: np.ndarray) -> Iterator[bytes]:
     """Rows of one record batch as Arrow streams of about ``_PIECE_BYTES``."""
     sizes = np.zeros(len(rows), np.int64)
     for key, spec in store.data_keys.items():
-        frame_bytes = int(np.prod(spec.feature_shape)) * np.dtype(spec.dtype).itemsize
-        sizes += store.lengths[key][rows] * np.int64(frame_bytes)
+        sizes += store.lengths[key][rows] * np.int64(spec.frame_bytes)
     parts = np.cumsum(sizes) // _PIECE_BYTES
     for part in np.unique(parts):
         chosen = rows[parts == part]
@@ -145,7 +145,7 @@ def _write(
             batches += list(pa.ipc.open_stream(piece))
         data_keys = open_store(work.store_folder, work.store_fingerprint).data_keys
         source = BroughtSequences(data_keys, tuple(batches))
-        run = read_plan(work.folder, segment.epoch, segment.first_batch, segment.last_batch)
-        work.write(segment, run, source, source.find(run.seq_index))
+        planned = read_plan(work.folder, segment)
+        work.write(segment, planned, source, source.find(planned.seq_index))
 
     return attempt(index, write, work.folder)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+
+import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
@@ -23,3 +27,20 @@ class ArraySpec:
     feature_shape: tuple[int, ...]
     num_labels: int | None = None
     vocab: str | None = None
+
+    def __post_init__(self) -> None:
+        # A manifest may have been changed by anybody, and NumPy takes far more for a dtype.
+        if not re.fullmatch(r"[<|][iuf][1248]", self.dtype):
+            raise ValueError(f"dtype {self.dtype!r}: expected little-endian numbers, such as '<f4'")
+        if min(self.feature_shape, default=1) < 1:
+            raise ValueError(f"feature_shape {list(self.feature_shape)}: expected sizes of at least 1")
+
+    @property
+    def frame_size(self) -> int:
+        """Elements of a frame."""
+        return math.prod(self.feature_shape)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame."""
+        return self.frame_size * np.dtype(self.dtype).itemsize

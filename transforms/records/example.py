@@ -16,6 +16,9 @@ from google.protobuf.message import DecodeError
 
 from seqmill.transforms.records.slices import interleaved, slices
 from seqmill.transforms.records.tags import Tags
+from seqmill.transforms.records.wire import varint, varint_size, varint_sizes, varints
+
+BYTES_LIST, INT64_LIST = 1, 3  # field numbers in a Feature
 
 Feature = list[bytes] | np.ndarray
 
@@ -72,6 +75,18 @@ def int64_list_features(key: str, values: np.ndarray, edges: np.ndarray) -> list
     ]
 
 
+def bytes_field_sizes(content: np.ndarray) -> np.ndarray:
+    """Sizes of length-delimited fields with ``content`` bytes each: tag, length and content, int64 [n]."""
+    return 1 + varint_sizes(content) + content
+
+
+def feature_sizes(key: str, content: np.ndarray) -> np.ndarray:
+    """Sizes of feature ``key`` of Examples, whose BytesList or Int64List takes ``content`` bytes."""
+    name = len(key.encode())
+    feature = bytes_field_sizes(bytes_field_sizes(content))
+    return bytes_field_sizes(1 + varint_size(name) + name + feature)
+
+
 def features_prefix(num_bytes: int) -> bytes:
     """What goes before the ``num_bytes`` bytes of all features of an Example."""
     return b"\x0a" + varint(num_bytes)
@@ -100,52 +115,18 @@ def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
     return features
 
 
-def varint(value: int) -> bytes:
-    """A non-negative integer as a protobuf varint."""
-    if value < 0x80:
-        return _SMALL_VARINTS[value]
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def varint_size(value: int) -> int:
-    """Bytes that ``varint`` takes."""
-    return max(1, -(-int(value).bit_length() // 7))
-
-
-def varints(values: np.ndarray) -> bytes:
-    """Non-negative integers [n] as concatenated varints."""
-    if len(values) == 0:
-        return b""
-    largest = int(values.max())
-    if largest < 0x80:
-        return values.astype(np.uint8).tobytes()
-    width = varint_size(largest)
-    groups = values.astype(np.uint64)[:, None] >> (np.arange(width, dtype=np.uint64) * np.uint64(7))
-    more = np.zeros(groups.shape, bool)
-    more[:, :-1] = groups[:, 1:] > 0
-    used = np.ones(groups.shape, bool)
-    used[:, 1:] = more[:, :-1]
-    encoded = (groups & np.uint64(0x7F)).astype(np.uint8) | (more.astype(np.uint8) << 7)
-    return encoded[used].tobytes()
-
-
-def varint_sizes(values: np.ndarray) -> np.ndarray:
-    """Bytes that each of the non-negative integers [n] takes as a varint, int64 [n]."""
-    sizes = np.ones(len(values), np.int64)
-    largest = int(values.max()) if len(values) else 0
-    for bits in range(7, largest.bit_length(), 7):
-        sizes += values >= (1 << bits)
-    return sizes
+def decode_bytes_list(content: bytes | memoryview) -> list[bytes]:
+    """The values of a BytesList. Raises BrokenExampleError."""
+    message = _BytesList()
+    try:
+        message.ParseFromString(bytes(content))
+    except DecodeError as error:
+        raise BrokenExampleError(f"not a list of bytes ({error})") from None
+    return list(message.value)
 
 
 _FIELD_1 = b"\x0a"
-_BYTES_LIST, _INT64_LIST = _FIELD_1, b"\x1a"  # field numbers 1 and 3 of a Feature
-_SMALL_VARINTS = [bytes([value]) for value in range(0x80)]
+_BYTES_LIST, _INT64_LIST = (bytes([field << 3 | 2]) for field in (BYTES_LIST, INT64_LIST))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -169,10 +150,10 @@ def _field_header(num_bytes: int) -> bytes:
     return _FIELD_1 + varint(num_bytes)
 
 
-def _message_class() -> Any:
-    """The message tf.train.Example, defined here so that TensorFlow is not needed.
+def _message_classes() -> tuple[Any, Any]:
+    """The messages tf.train.Example and BytesList, defined here so that TensorFlow is not needed.
 
-    It has a pool and a package of its own and so never meets TensorFlow's own definition.
+    They have a pool and a package of their own and so never meet TensorFlow's own definitions.
     """
     file = descriptor_pb2.FileDescriptorProto(
         name="seqmill/example.proto", package="seqmill", syntax="proto3"
@@ -209,7 +190,11 @@ def _message_class() -> Any:
     example.field.add(name="features", number=1, type=types.TYPE_MESSAGE, type_name=".seqmill.Features")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("seqmill.Example"))
+    example_type, list_type = (
+        message_factory.GetMessageClass(pool.FindMessageTypeByName(f"seqmill.{name}"))
+        for name in ("Example", "BytesList")
+    )
+    return example_type, list_type
 
 
-_Example = _message_class()
+_Example, _BytesList = _message_classes()

@@ -56,21 +56,44 @@ def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.nd
     Raises:
         BrokenRecordError: A record is cut short or its CRC does not match.
     """
-    view, position = buffer.data, 0
+    position = 0
     while position < len(buffer):
-        if position + FRAME_BYTES > len(buffer):
-            raise BrokenRecordError(f"cut short: {len(buffer) - position} bytes left at byte {position}")
-        length, length_crc = _HEADER.unpack_from(view, position)
-        if masked(google_crc32c.value(buffer[position : position + 8])) != length_crc:
-            raise BrokenRecordError(f"wrong CRC of the record length at byte {position}")
-        start, end = position + 12, position + 12 + length
-        if end + 4 > len(buffer):
-            raise BrokenRecordError(f"cut short: record at byte {position} ends after the file's end")
-        payload = buffer[start:end]
-        if check and masked(google_crc32c.value(payload)) != _CRC.unpack_from(view, end)[0]:
-            raise BrokenRecordError(f"wrong CRC of the record at byte {position}")
-        yield position, payload
-        position = end + 4
+        end = _end(buffer, position)
+        yield position, payload(buffer, position, end) if check else buffer[position + 12 : end - 4]
+        position = end
+
+
+def positions(buffer: np.ndarray) -> np.ndarray:
+    """Where every record begins in the bytes of a TFRecord file, and the last ends, int64 [records + 1].
+
+    Raises:
+        BrokenRecordError: A record is cut short, or the CRC of its length does not match.
+    """
+    found = [0]
+    while found[-1] < len(buffer):
+        found.append(_end(buffer, found[-1]))
+    return np.array(found, np.int64)
+
+
+def payload(buffer: np.ndarray, start: int, end: int) -> np.ndarray:
+    """The payload of the record at ``start`` … ``end`` - 1, a view; raises as ``records``."""
+    content = buffer[start + 12 : end - 4]
+    if masked(google_crc32c.value(content)) != _CRC.unpack_from(buffer.data, end - 4)[0]:
+        raise BrokenRecordError(f"wrong CRC of the record at byte {start}")
+    return content
+
+
+def _end(buffer: np.ndarray, position: int) -> int:
+    """Where the record at ``position`` ends."""
+    if position + FRAME_BYTES > len(buffer):
+        raise BrokenRecordError(f"cut short: {len(buffer) - position} bytes left at byte {position}")
+    length, length_crc = _HEADER.unpack_from(buffer.data, position)
+    if masked(google_crc32c.value(buffer[position : position + 8])) != length_crc:
+        raise BrokenRecordError(f"wrong CRC of the record length at byte {position}")
+    end: int = position + FRAME_BYTES + length
+    if end > len(buffer):
+        raise BrokenRecordError(f"cut short: record at byte {position} ends after the file's end")
+    return end
 
 
 def masked(crc: int) -> int:

@@ -144,13 +144,8 @@ def is_segment_receipt_name(name: str) -> bool:
 
 
 def planned_path(folder: str) -> str:
-    """The manifest that a run of preprocess is about to write."""
+    """What a run of preprocess is about to write."""
     return files.join(parts_folder(folder), "planned.json")
-
-
-def segments_path(folder: str) -> str:
-    """The segments of a run of preprocess."""
-    return files.join(parts_folder(folder), "segments.json")
 
 
 def progress_folder(folder: str) -> str:

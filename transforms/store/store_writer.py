@@ -95,7 +95,7 @@ def store_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schem
 def _list_type(spec: ArraySpec) -> pa.DataType:
     value: pa.DataType = pa.field("item", pa.from_numpy_dtype(np.dtype(spec.dtype)), nullable=False)
     if spec.feature_shape:
-        value = pa.field("item", pa.list_(value, int(np.prod(spec.feature_shape))), nullable=False)
+        value = pa.field("item", pa.list_(value, spec.frame_size), nullable=False)
     return pa.list_(value)
 
 

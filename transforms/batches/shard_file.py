@@ -1,0 +1,77 @@
+"""An opened shard: the one way to read one, for ``verify``, ``show`` and training."""
+
+from __future__ import annotations
+
+import numpy as np
+import xxhash
+
+from seqmill.transforms.batches.manifest import Shard
+from seqmill.transforms.records import tfrecord
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+
+
+class ShardFile:
+    """A shard that is mapped and compared with what the manifest says of it.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        shard: The shard.
+        check: Compare its hash too, which reads the whole of it; CRCs of records are always compared.
+
+    Attributes:
+        path: Its path.
+
+    Raises:
+        SeqmillError: The file is missing, or not as the manifest says.
+    """
+
+    def __init__(self, folder: str, shard: Shard, check: bool = True):
+        self.path = check_size(folder, shard)
+        self._content = files.map_bytes(self.path)
+        if len(self._content) != shard.bytes:
+            raise _other_size(self.path, len(self._content), shard)
+        if check and (found := xxhash.xxh3_128_hexdigest(self._content.data)) != shard.xxh128:
+            raise SeqmillError(
+                f"{self.path}: its xxh128 is {found}, not the manifest's {shard.xxh128}: "
+                "the content has changed"
+            )
+        try:
+            self._positions = tfrecord.positions(self._content)
+        except tfrecord.BrokenRecordError as error:
+            raise SeqmillError(f"{self.path}: {error}") from None
+        if len(self) != shard.num_batches:
+            raise SeqmillError(
+                f"{self.path}: batches: found {len(self)}, the manifest says {shard.num_batches}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._positions) - 1
+
+    def record(self, number: int) -> np.ndarray:
+        """The payload of record ``number``, a view. Raises SeqmillError where its CRC does not match."""
+        start, end = self._positions[number : number + 2].tolist()
+        try:
+            return tfrecord.payload(self._content, start, end)
+        except tfrecord.BrokenRecordError as error:
+            raise SeqmillError(f"{self.path}: {error}") from None
+
+
+def check_size(folder: str, shard: Shard) -> str:
+    """The path of a shard. Raises SeqmillError where it is missing or not as long as the manifest says."""
+    path = files.inside(folder, shard.file)
+    try:
+        found = files.size(path)
+    except FileNotFoundError:
+        raise SeqmillError(
+            f"{path}: the manifest names this file, but it is not there (run `seqmill preprocess`)"
+        ) from None
+    if found != shard.bytes:
+        raise _other_size(path, found, shard)
+    return path
+
+
+def _other_size(path: str, found: int, shard: Shard) -> SeqmillError:
+    return SeqmillError(
+        f"{path}: {found:,} bytes, but the manifest says {shard.bytes:,} (run `seqmill preprocess`)"
+    )

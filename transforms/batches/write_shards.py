@@ -1,0 +1,86 @@
+"""Writing shards: a task gathers the batches of a segment from the store and writes one TFRecord file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from seqmill.transforms.batches import record
+from seqmill.transforms.batches.gather import SequenceSource
+from seqmill.transforms.batches.padded_batch import padded_batches
+from seqmill.transforms.batches.plan_file import PlannedBatches, read_plan
+from seqmill.transforms.batches.segment import Segment, receipt_path, write_receipt
+from seqmill.transforms.planning.chunk import Chunking
+from seqmill.transforms.records import tfrecord
+from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.progress import Reporter
+from seqmill.transforms.store.sequence_store import Store
+
+_WRITE_BYTES = 128_000  # small pieces are written together
+
+
+@dataclass(frozen=True)
+class WriteShards:
+    """Does segments; what all of a corpus' segments share.
+
+    Attributes:
+        folder: The corpus' folder of epochs.
+        store_folder: The store's folder.
+        store_fingerprint: Of the store that the plan was made from.
+        chunking: How data keys are chunked.
+        length_key: The data key that ``chunk_start`` refers to.
+    """
+
+    folder: str
+    store_folder: str
+    store_fingerprint: str
+    chunking: Chunking
+    length_key: str
+
+    def __call__(self, segment: Segment) -> None:
+        """Writes the segment's shard and, last, its receipt."""
+        store = open_store(self.store_folder, self.store_fingerprint)
+        planned = read_plan(self.folder, segment)
+        self.write(segment, planned, store, planned.seq_index)
+
+    def write(
+        self, segment: Segment, planned: PlannedBatches, source: SequenceSource, rows: np.ndarray
+    ) -> None:
+        """Writes a shard and its receipt.
+
+        Args:
+            segment: The shard to write.
+            planned: Its batches.
+            source: Where their sequences are.
+            rows: Row in ``source`` of every entry of the batches, [n].
+        """
+        reporter = Reporter(output_folder.progress_folder(self.folder))
+        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
+        files.remove(receipt_path(self.folder, segment))
+        with files.write_atomically(files.join(self.folder, segment.file)) as file:
+            sink = HashingFile(file)
+            buffered = io.BufferedWriter(sink, _WRITE_BYTES)
+            for batches in padded_batches(source, rows, planned, self.chunking, self.length_key):
+                before = buffered.tell()
+                for pieces in record.encode_all(batches):
+                    tfrecord.write_record(buffered, pieces)
+                reporter.add(buffered.tell() - before, sum(len(batch.seq_tags) for batch in batches))
+            buffered.flush()
+        reporter.flush()
+        if sink.size != segment.bytes:
+            raise RuntimeError(f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned")
+        write_receipt(self.folder, segment, sink.xxh128)
+
+
+@lru_cache(maxsize=2)
+def open_store(folder: str, fingerprint: str) -> Store:
+    """The store in a folder, opened once per process. Raises SeqmillError where it is another by now."""
+    store = Store(folder)
+    if store.manifest.fingerprint != fingerprint:
+        raise SeqmillError(f"{folder}: the store changed while its epochs were written; run again")
+    return store
