@@ -1,13 +1,10 @@
-"""Deleting checkpoints that nobody needs any more: the decision, then the callback that acts on it."""
+"""Deleting checkpoints that nobody needs any more: the decision, then what acts on it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import keras
 
 from seqmill.trainer import checkpoints, scores
 from seqmill.trainer.options import CleanupPolicy
@@ -58,28 +55,6 @@ def decide(
         if epoch == resumed_from:
             reasons[epoch].append("resumed from")
     return [Decision(epoch, tuple(reasons[epoch])) for epoch in epochs]
-
-
-class CleanupOldModels(keras.callbacks.Callback):
-    """Deletes old checkpoints after each epoch. Only checkpoints of this training are touched.
-
-    Args:
-        folder: The model folder (``model/``), with ``scores.json`` and the checkpoints.
-        policy: What to keep.
-        resumed_from: Epoch whose checkpoint this training was resumed from.
-    """
-
-    def __init__(self, folder: str, policy: CleanupPolicy, resumed_from: int | None = None):
-        super().__init__()
-        if not isinstance(policy, CleanupPolicy):
-            raise TypeError(f"policy: expected a CleanupPolicy, got {policy!r}")
-        self._folder = folder
-        self._policy = policy
-        self._resumed_from = resumed_from
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Cleans up."""
-        clean_up(self._folder, self._policy, self._resumed_from)
 
 
 def clean_up(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -18,14 +18,18 @@ class GradientCheck:
     of the step's graph the check costs no call of its own. Only the TensorFlow backend has such steps.
 
     Args:
-        model: A compiled model.
+        model: A compiled model. Its optimizer is extended once, however many checks look at it.
     """
 
     def __init__(self, model: keras.Model):
-        self._model = model
         self._sum: tf.Variable | None = None
         if keras.backend.backend() == "tensorflow":
-            self._extend_optimizer()
+            apply = model.optimizer.apply
+            if not isinstance(apply, _SummingApply):
+                apply = _SummingApply(apply, model.distribute_strategy)
+                model.optimizer.apply = apply
+                model.make_train_function(force=True)
+            self._sum = apply.sum
 
     def may_have_failed(self) -> bool:
         """Whether the last step may have left something that is not finite."""
@@ -35,21 +39,19 @@ class GradientCheck:
         value = tf.raw_ops.ReadVariableOp(resource=self._sum.handle, dtype=tf.float32)
         return not math.isfinite(float(value))
 
-    def _extend_optimizer(self) -> None:
-        optimizer = self._model.optimizer
-        # Not the instance's, which an earlier check may have extended.
-        own_apply = type(optimizer).apply
-        with self._model.distribute_strategy.scope():
+
+class _SummingApply:
+    """An optimizer's ``apply`` that remembers the sum of the squares of all gradients."""
+
+    def __init__(self, apply: Callable[..., Any], strategy: tf.distribute.Strategy):
+        self._apply = apply
+        with strategy.scope():
             first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-            total = tf.Variable(0.0, trainable=False, aggregation=first, name="sum_of_squared_gradients")
+            self.sum = tf.Variable(0.0, trainable=False, aggregation=first, name="sum_of_squared_gradients")
 
-        def apply(gradients: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
-            total.assign(_sum_of_squares(gradients))
-            return own_apply(optimizer, gradients, trainable_variables)
-
-        optimizer.apply = apply
-        self._model.make_train_function(force=True)
-        self._sum = total
+    def __call__(self, gradients: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
+        self.sum.assign(_sum_of_squares(gradients))
+        return self._apply(gradients, trainable_variables)
 
 
 def _sum_of_squares(gradients: Sequence[Any]) -> tf.Tensor:

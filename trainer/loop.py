@@ -17,22 +17,23 @@ import keras
 import tensorflow as tf
 
 from seqmill.trainer import checkpoints, epochs, scores
-from seqmill.trainer.callbacks import TrainingCallbacks
+from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels
+from seqmill.trainer.callbacks.interrupts import Interrupts
+from seqmill.trainer.callbacks.reseed_every_epoch import ReseedEveryEpoch
+from seqmill.trainer.callbacks.save_checkpoint import SaveCheckpoint
+from seqmill.trainer.callbacks.step_progress import StepProgress
+from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
+from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import Checkpoint
-from seqmill.trainer.cleanup import CleanupOldModels
 from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.feed import check_same_data_keys, feed
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
-from seqmill.trainer.interrupts import Interrupts
-from seqmill.trainer.nonfinite import StopOnNonfiniteTrainScore
 from seqmill.trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
+from seqmill.trainer.prepare_model import averages_overwrite_at_end, check_one_device, prepare_model
 from seqmill.trainer.progress import EpochTimer, ScalarWriters
 from seqmill.trainer.resume import check_same_data, data_facts, find_start
-from seqmill.trainer.scores import History, flat_scores
-from seqmill.trainer.seeds import ReseedEveryEpoch
-from seqmill.trainer.step_progress import StepProgress
-from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.trainer.scores import History, callback_logs, flat_scores
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer
 
 Say = Callable[[str], None]
@@ -152,9 +153,9 @@ class _Training:
         say: Say,
     ):
         options.stored_epoch(1, train.num_epochs)
-        _check_one_device(model)
+        check_one_device(model)
         for corpus in others.values():
-            _check_same_data_keys(train, corpus)
+            check_same_data_keys(train, corpus)
         self._model = model
         self._train = train
         self._others = others
@@ -163,47 +164,64 @@ class _Training:
         self._batch_to_xy = batch_to_xy or default_batch_to_xy(model, train)
         self._extra_scores = extra_scores
         self._say = say
-        self._guard = StopOnNonfiniteTrainScore(folder) if options.stop_on_nonfinite_train_score else None
         self._timer = EpochTimer(options.num_epochs)
         self._steps = StepProgress(say)
-        self._interrupts = Interrupts()
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))
         self._data_facts = data_facts(train)
 
     def run(self, user_callbacks: Sequence[keras.callbacks.Callback]) -> History:
         checkpoints.remove_leftovers(self._folder)
-        start = find_start(self._folder, self._options, self._say)
-        self._prepare_model()
+        start = find_start(self._folder, self._options.start_epoch, self._say)
+        prepare_model(self._model, self._options.seed, lambda: feed(self._train, 1, self._batch_to_xy))
         if start.checkpoint is not None:
             is_explicit = self._options.start_epoch != "auto"
             check_same_data(start.checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
             checkpoints.load(self._model, start.checkpoint)
             self._say(f"going on from {start.checkpoint.folder}")
-        self._history = start.history
-        scores.write(self._folder, self._history)
-        resumed_from = start.checkpoint.epoch if start.checkpoint else None
-        self._callbacks = self._make_callbacks(user_callbacks, resumed_from)
+        scores.write(self._folder, start.history)
+        self._make_callbacks(user_callbacks, start.history)
         self._model.stop_training = False
-        with self._interrupts, _ema_overwrite_at_end(self._model):
+        with self._interrupts, averages_overwrite_at_end(self._model):
             self._callbacks.begin_training()
-            if start.checkpoint is not None:
-                self._resume_callbacks(start.checkpoint, has_own=bool(user_callbacks))
-            logs = self._run_epochs(start.epoch)
+            logs = self._resume(start.checkpoint) if start.checkpoint is not None else {}
+            logs = self._run_epochs(start.epoch, logs)
         self._callbacks.end_training(logs)
-        return self._history
+        return self._save.history
 
-    def _resume_callbacks(self, checkpoint: Checkpoint, has_own: bool) -> None:
+    def _make_callbacks(self, users: Sequence[keras.callbacks.Callback], history: History) -> None:
+        """The three of ``seqmill.trainer``, the loop's own and the user's."""
+        facts = {"seed": self._options.seed, "data": self._data_facts}
+        self._save = SaveCheckpoint(
+            self._folder, self._options.save_interval, users, "trained", facts, self._say
+        )
+        self._save.history = history
+        self._interrupts = Interrupts()
+        guard = []
+        if self._options.stop_on_nonfinite_train_score:
+            guard = [StopOnNonfiniteTrainScore(self._folder, self._train, self._stored_epoch)]
+        cleanup = []
+        if (policy := self._options.cleanup_old_models) is not None:
+            cleanup = [CleanupOldModels(self._folder, policy.keep_last_n, policy.keep_best_n, policy.keep)]
+        self._callbacks = TrainingCallbacks(
+            before=[ReseedEveryEpoch(self._options.seed), *guard, self._steps, self._interrupts],
+            users=users,
+            after=[self._save, *cleanup],
+            at_once=[*guard, self._save],
+            model=self._model,
+            num_epochs=self._options.num_epochs,
+        )
+
+    def _resume(self, checkpoint: Checkpoint) -> dict[str, float]:
         """Takes callbacks to the end of the checkpoint's epoch, by way of its beginning."""
-        if has_own:
-            self._callbacks.on_epoch_begin(checkpoint.epoch - 1)
-            checkpoints.load(self._model, checkpoint)  # they may have changed the model
-        self._callbacks.restore(checkpoint.content["callbacks"])
+        self._callbacks.replay_epoch_begin(checkpoint.epoch - 1)
+        checkpoints.load(self._model, checkpoint)  # callbacks may have changed the model
+        self._save.restore_callbacks(checkpoint)
+        logs = self._evaluate(checkpoint.epoch)
+        if checkpoint.content["moment"] == "trained":
+            self._callbacks.end_epoch(checkpoint.epoch - 1, logs)
+        return logs
 
-    def _run_epochs(self, first: int) -> dict[str, float]:
-        logs: dict[str, float] = {}
-        if first > 1:  # what a checkpoint holds is the state before the end of its epoch
-            logs = self._evaluate(first - 1)
-            self._callbacks.end_epoch(first - 2, logs)
+    def _run_epochs(self, first: int, logs: dict[str, float]) -> dict[str, float]:
         for epoch in range(first, self._options.num_epochs + 1):
             if self._model.stop_training:
                 self._say(f"a callback ended the training after epoch {epoch - 1}")
@@ -213,29 +231,23 @@ class _Training:
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         """The steps of one epoch, in an order in which training may be killed anywhere."""
-        stored = self._train.epoch(self._options.stored_epoch(epoch, self._train.num_epochs))
+        stored = self._train.epoch(self._stored_epoch(epoch))
         self._timer.begin()
-        self._fit(epoch, stored.epoch)
+        self._fit(epoch, stored.epoch)  # writes the train score and the checkpoint
         self._timer.trained()
-        is_whole = not self._model.stop_training
-        self._history.add(epoch, "train", self._callbacks.epoch_logs)
-        scores.write(self._folder, self._history)
-        is_due = epoch % self._options.save_interval == 0 or epoch == self._options.num_epochs
-        state = self._callbacks.state()
-        if is_whole and is_due:
-            self._save(epoch, state)
         logs = self._evaluate(epoch)
-        self._say(self._timer.end(epoch, stored, self._history.epochs[epoch]))
+        self._say(self._timer.end(epoch, stored, self._save.history.epochs[epoch]))
         self._callbacks.end_epoch(epoch - 1, logs)
-        if is_whole and not is_due and self._model.stop_training:
-            self._save(epoch, state)
+        if self._model.stop_training:
+            self._save.save_if_not_saved(epoch)
         return logs
 
     def _fit(self, epoch: int, stored: int) -> None:
-        data, reader = self._dataset(self._train, stored)
-        if self._guard is not None:
-            self._guard.read_batch = reader.batch
-        with _own_errors(reader), self._showing_steps(f"epoch {epoch}, train", data):
+        with (
+            feed(self._train, stored, self._batch_to_xy) as data,
+            self._showing(f"epoch {epoch}, train", data),
+        ):
+            self._callbacks.expect_steps(int(data.cardinality()))
             self._model.fit(
                 data,
                 initial_epoch=epoch - 1,
@@ -247,132 +259,36 @@ class _Training:
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         """Scores the other corpora, where that is not yet done; all scores as callbacks see them."""
-        known = self._history.epochs[epoch]
+        history = self._save.history
+        known = history.epochs[epoch]
         for name, corpus in self._others.items():
             if name not in known:
-                data, reader = self._dataset(corpus, 1)
-                with _own_errors(reader), self._showing_steps(f"epoch {epoch}, {name}", data):
-                    found = self._model.evaluate(data, verbose=0, callbacks=self._callbacks, return_dict=True)
-                values = flat_scores(found)
-                if self._extra_scores is not None:
-                    values.update(self._extra_scores(self._model, corpus))
-                self._history.add(epoch, name, values)
-                scores.write(self._folder, self._history)
-                if not all(math.isfinite(value) for value in values.values()):
-                    self._say(f"epoch {epoch}: the {name} score is not finite: {values}")
+                history.add(epoch, name, self._scores_of(epoch, name, corpus))
+                scores.write(self._folder, history)
+                if not all(math.isfinite(value) for value in known[name].values()):
+                    self._say(f"epoch {epoch}: the {name} score is not finite: {known[name]}")
         self._scalars.write(epoch, known)
-        return _callback_logs(known, list(self._others))
+        return callback_logs(known, list(self._others))
 
-    def _save(self, epoch: int, callbacks_state: list[dict[str, Any]]) -> None:
-        content = {
-            "training": self._history.training,
-            "history": self._history.to_json(),
-            "callbacks": callbacks_state,
-            "seed": self._options.seed,
-            "data": self._data_facts,
-        }
-        checkpoints.save(self._model, self._folder, epoch, content)
+    def _scores_of(self, epoch: int, name: str, corpus: Corpus) -> dict[str, float]:
+        with feed(corpus, 1, self._batch_to_xy) as data, self._showing(f"epoch {epoch}, {name}", data):
+            found = self._model.evaluate(data, verbose=0, callbacks=self._callbacks, return_dict=True)
+        values = flat_scores(found)
+        if self._extra_scores is not None:
+            values.update(self._extra_scores(self._model, corpus))
+        return values
 
     @contextlib.contextmanager
-    def _showing_steps(self, what: str, data: tf.data.Dataset) -> Iterator[None]:
+    def _showing(self, what: str, data: tf.data.Dataset) -> Iterator[None]:
         self._steps.begin(what, int(data.cardinality()))
         try:
             yield
         finally:
             self._steps.end()
 
-    def _dataset(self, corpus: Corpus, stored: int) -> tuple[tf.data.Dataset, StoredEpoch]:
-        reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
-        data = epochs.dataset(corpus, stored, masks=True, transform=self._batch_to_xy, reader=reader)
-        return data, reader
-
-    def _prepare_model(self) -> None:
-        """Makes all variables exist, so that a checkpoint can be loaded into them."""
-        keras.utils.set_random_seed(self._options.seed)
-        if not self._model.built:
-            data, reader = self._dataset(self._train, 1)
-            with _own_errors(reader):
-                x = next(data.as_numpy_iterator())[0]
-            _build(self._model, x)
-        if not self._model.optimizer.built:
-            self._model.optimizer.build(self._model.trainable_variables)
-        compile_config = getattr(getattr(self._model, "_compile_config", None), "config", {})
-        if keras.backend.backend() == "tensorflow" and compile_config.get("jit_compile") == "auto":
-            self._model.jit_compile = False  # XLA would compile once per batch shape
-
-    def _make_callbacks(
-        self, user_callbacks: Sequence[keras.callbacks.Callback], resumed_from: int | None
-    ) -> TrainingCallbacks:
-        guard = [self._guard] if self._guard else []
-        first = [ReseedEveryEpoch(self._options.seed), *guard, self._steps, self._interrupts]
-        policy = self._options.cleanup_old_models
-        last = [CleanupOldModels(self._folder, policy, resumed_from)] if policy else []
-        return TrainingCallbacks(first, [*user_callbacks, *last], self._model, self._options.num_epochs)
+    def _stored_epoch(self, epoch: int) -> int:
+        return self._options.stored_epoch(epoch, self._train.num_epochs)
 
 
 def _opened(corpus: Corpus | str) -> Corpus:
     return corpus if isinstance(corpus, Corpus) else epochs.open_corpus(os.fspath(corpus))
-
-
-def _check_same_data_keys(train: Corpus, other: Corpus) -> None:
-    for key, spec in train.manifest.data_keys.items():
-        found = other.manifest.data_keys.get(key)
-        if found is None or (found.dtype, found.feature_shape) != (spec.dtype, spec.feature_shape):
-            raise SeqmillError(
-                f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
-                "run `seqmill preprocess` for both"
-            )
-
-
-def _build(model: keras.Model, x: Any) -> None:
-    """Calls a model once, so that it makes its variables. Raises SeqmillError."""
-    try:
-        model(x, training=False)
-    except (TypeError, ValueError, KeyError) as error:
-        given = keras.tree.map_structure(lambda array: f"{array.dtype} {list(array.shape)}", x)
-        raise SeqmillError(
-            f"the model cannot be called on a batch: {error}\nIt was called on: {given}\n"
-            "Define batch_to_xy(batch) in the model file to give it something else."
-        ) from error
-
-
-def _check_one_device(model: keras.Model) -> None:
-    num_replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    if num_replicas > 1:
-        raise SeqmillError(
-            f"the model is built for {num_replicas} devices (tf.distribute), expected one: Keras splits each "
-            "batch between them, and fails where its sequences do not divide evenly"
-        )
-
-
-def _callback_logs(scored: Mapping[str, Mapping[str, float]], others: Sequence[str]) -> dict[str, float]:
-    """Train scores by their names, those of the first other corpus as ``val_…``, of all as ``<corpus>_…``."""
-    logs = dict(scored["train"])
-    for name in others:
-        logs.update({f"{name}_{metric}": value for metric, value in scored[name].items()})
-    if others:
-        logs.update({f"val_{metric}": value for metric, value in scored[others[0]].items()})
-    return logs
-
-
-@contextlib.contextmanager
-def _own_errors(reader: StoredEpoch) -> Iterator[None]:
-    """Raises what went wrong while reading, which TensorFlow wraps in an error of its own."""
-    try:
-        yield
-    except tf.errors.OpError:
-        if reader.error is not None:
-            raise reader.error from None
-        raise
-
-
-@contextlib.contextmanager
-def _ema_overwrite_at_end(model: keras.Model) -> Iterator[None]:
-    """Overwrites weights with their averages (``use_ema``) after the training, not after each ``fit``."""
-    optimizer = model.optimizer
-    optimizer.finalize_variable_values = lambda var_list: None
-    try:
-        yield
-    finally:
-        del optimizer.finalize_variable_values
-    optimizer.finalize_variable_values(model.trainable_weights)

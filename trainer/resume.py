@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import xxhash
 
 from seqmill.trainer import checkpoints, scores
 from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.epochs import Corpus
-from seqmill.trainer.options import TrainOptions
 from seqmill.trainer.scores import History
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -35,12 +34,12 @@ class Start:
     checkpoint: Checkpoint | None
 
 
-def find_start(folder: str, options: TrainOptions, say: Callable[[str], None]) -> Start:
+def find_start(folder: str, start_epoch: int | Literal["auto"], say: Callable[[str], None]) -> Start:
     """Finds the checkpoint that training goes on from.
 
     Args:
         folder: The model folder.
-        options: ``start_epoch`` counts.
+        start_epoch: The first epoch to train, which needs the checkpoint of the one before, or ``"auto"``.
         say: Takes a message about each checkpoint that is passed over.
 
     Raises:
@@ -52,12 +51,12 @@ def find_start(folder: str, options: TrainOptions, say: Callable[[str], None]) -
     for message in broken:
         say(f"passed over: {message}")
     for epoch, one in found.items():
-        if epoch not in own and options.start_epoch == "auto":
+        if epoch not in own and start_epoch == "auto":
             say(f"passed over: {one.folder}: written by another training")
-    if options.start_epoch == "auto":
+    if start_epoch == "auto":
         last = max(own, default=0)
         return Start(last + 1, history.forget_from(last + 1), own.get(last))
-    first = options.start_epoch
+    first = start_epoch
     if first > 1 and first - 1 not in own:
         there = ", ".join(map(str, sorted(own))) or "none"
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,6 +93,24 @@ def flat_scores(logs: Mapping[str, Any]) -> dict[str, float]:
         else:
             scores.update({f"{name}_{i}": float(one) for i, one in enumerate(values.reshape(-1))})
     return scores
+
+
+def callback_logs(scored: Mapping[str, Mapping[str, float]], others: Sequence[str]) -> dict[str, float]:
+    """The scores of an epoch as callbacks see them.
+
+    Args:
+        scored: Per corpus and metric the score.
+        others: The evaluated corpora.
+
+    Returns:
+        Train scores by their names, those of the first other corpus as ``val_…``, of all as ``<corpus>_…``.
+    """
+    logs = dict(scored["train"])
+    for name in others:
+        logs.update({f"{name}_{metric}": value for metric, value in scored[name].items()})
+    if others:
+        logs.update({f"val_{metric}": value for metric, value in scored[others[0]].items()})
+    return logs
 
 
 def from_json(value: Any, path: str) -> History:

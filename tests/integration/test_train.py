@@ -122,12 +122,11 @@ def test_no_space_for_a_checkpoint(new_disk, new_config, seqmill):
     assert "epoch 3/3" in seqmill.succeeds("run", config).out
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config):
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config, seqmill):
     config = new_config(num_epochs=100_000, save_interval=1)
     command = [sys.executable, "-m", "seqmill.pipelines.main"]
     distinct = "--distinct_epochs=1"
-    preprocessed = subprocess.run([*command, "preprocess", config, distinct], capture_output=True, text=True)
-    assert preprocessed.returncode == 0, preprocessed.stderr
+    seqmill.succeeds("preprocess", config, distinct)
     with subprocess.Popen(
         [*command, "train", config, distinct],
         stdout=subprocess.PIPE,

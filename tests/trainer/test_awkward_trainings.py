@@ -10,15 +10,13 @@ import models
 import numpy as np
 import pytest
 from epoch_folders import SPECS, poison, regression_epochs, write_corpus
-from test_training_loop import SIZES, assert_equal_bits, corpora, new_model, run
+from training_runs import SIZES, assert_equal_bits, run
 
 from seqmill.trainer import checkpoints, train
-from seqmill.trainer.callbacks import _scalars
+from seqmill.trainer.callbacks.callback_state import scalars
 from seqmill.trainer.nonfinite import NonfiniteTrainScore
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
-
-assert corpora  # a fixture
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -32,7 +30,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def test_a_model_that_a_callback_stopped_trains_again(corpora, tmp_path):
-    model = new_model()
+    model = models.fresh()
     _, history, _ = run(corpora, tmp_path / "first", 4, model, callbacks=[StopAfter(1)])
     assert list(history.epochs) == [1]
     assert list(run(corpora, tmp_path / "second", 3, model)[1].epochs) == [1, 2, 3]
@@ -62,9 +60,10 @@ def test_resuming_announces_the_epoch_whose_end_it_announces(corpora, tmp_path):
 
     def trained(folder, *num_epochs):
         for epochs in num_epochs:
-            model = new_model(optimizer=keras.optimizers.Adam(0.01))
-            run(corpora, tmp_path / folder, epochs, model, callbacks=[PerEpoch()])
-        return model
+            found, _, _ = run(
+                corpora, tmp_path / folder, epochs, models.fresh("adam"), callbacks=[PerEpoch()]
+            )
+        return found
 
     assert_equal_bits(trained("straight", 3), trained("resumed", 1, 2, 3))
 
@@ -84,7 +83,7 @@ def test_arguments_of_a_base_class_are_no_state():
         def __init__(self, **arguments):
             super().__init__(**arguments)
 
-    assert "min_delta" not in _scalars(Mine(monitor="loss", min_delta=0.5))
+    assert "min_delta" not in scalars(Mine(monitor="loss", min_delta=0.5))
 
 
 def test_metrics_that_are_arrays(corpora, tmp_path):
@@ -99,7 +98,7 @@ def test_metrics_that_are_arrays(corpora, tmp_path):
         def result(self):
             return self.total.value
 
-    model = new_model()
+    model = models.build()
     model.compile("adam", model.loss, metrics=[PerClass()])
     _, history, lines = run(corpora, tmp_path, 2, model)
     assert history.epochs[2]["dev"]["per_class_2"] == 6.0
@@ -133,7 +132,7 @@ def test_ctrl_c_in_a_branch_names_a_checkpoint_of_the_branch(corpora, tmp_path):
     lines = []
     with pytest.raises(KeyboardInterrupt):
         train(
-            new_model(),
+            models.fresh(),
             *corpora,
             num_epochs=4,
             folder=tmp_path,
@@ -172,7 +171,7 @@ def test_averages_are_there_when_callbacks_see_the_end(corpora, tmp_path):
             self.weights = self.model.get_weights()
 
     export = Export()
-    model = new_model(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
+    model = models.fresh("averages")
     run(corpora, tmp_path, 2, model, callbacks=[export])
     for seen, final in zip(export.weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(seen, final)

@@ -1,8 +1,6 @@
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
+import helper_processes
 import keras
 import models
 import numpy as np
@@ -16,7 +14,6 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(1)
     model = models.build()
     model.fit(np.ones((4, 6, 3), "f4"), np.ones((4, 6), "i4"), verbose=0)
     return model
@@ -28,19 +25,13 @@ def saved(model, tmp_path):
     return tmp_path / "epoch-0007"
 
 
-def fresh():
-    model = models.build()
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
 def test_a_checkpoint_holds_every_variable_and_facts(model, saved):
     found, broken = checkpoints.find(str(saved.parent))
     assert broken == [] and list(found) == [7]
     content = found[7].content
     assert content["global_step"] == 1 and content["training"] == "abc"
     assert content["versions"]["keras"] == keras.version()
-    restored = fresh()
+    restored = models.fresh()
     checkpoints.load(restored, found[7])
     for a, b in zip(
         [*model.variables, *model.optimizer.variables],
@@ -51,7 +42,7 @@ def test_a_checkpoint_holds_every_variable_and_facts(model, saved):
 
 
 def test_keras_loads_the_weights_alone(model, saved):
-    other = models.build()
+    other = models.fresh()
     other.load_weights(saved / "model.weights.h5")
     for a, b in zip(model.weights, other.weights, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
@@ -93,11 +84,11 @@ def test_changed_bytes_are_never_loaded(saved):
     kernel = fresh_kernel_position(content, saved)
     weights.write_bytes(content[:kernel] + b"\x00\x01\x02\x03" + content[kernel + 4 :])
     with pytest.raises(SeqmillError, match=r"dense.*/kernel is not what was saved"):
-        checkpoints.load(fresh(), checkpoints.read(str(saved)))
+        checkpoints.load(models.fresh(), checkpoints.read(str(saved)))
 
 
 def fresh_kernel_position(content, saved):
-    model = models.build()
+    model = models.fresh()
     model.load_weights(saved / "model.weights.h5")
     return content.index(model.weights[0].numpy().tobytes()) + 8
 
@@ -123,29 +114,19 @@ def test_checkpoints_on_an_object_store(model):
     checkpoints.save(model, "memory://runs/model", 3, {"training": "abc"})
     found, broken = checkpoints.find("memory://runs/model")
     assert list(found) == [3] and broken == []
-    checkpoints.load(fresh(), found[3])
+    checkpoints.load(models.fresh(), found[3])
     files.remove("memory://runs/model/epoch-0003/checkpoint.json")
     assert checkpoints.find("memory://runs/model")[0] == {}
 
 
-def save_with_little_room(folder):
-    model = fresh()
-    checkpoints.save(model, folder, 1, {"training": "abc"})
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-    try:
-        checkpoints.save(model, folder, 2, {"training": "abc"})
-    except SeqmillError as error:
-        print(error, flush=True)
-
-
-def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_checkpoints as t"
-    code += "; t.save_with_little_room(sys.argv[2])"
-    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert "epoch-0002: the checkpoint could not be written" in result.stdout, result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-0001"]
-    assert list(checkpoints.find(str(tmp_path))[0]) == [1]
+def test_a_full_disk_is_told_and_leaves_what_was_there(helpers, tmp_path):
+    folder, answer = tmp_path / "model", tmp_path / "answer.txt"
+    process = helpers.Process(target=helper_processes.save_with_little_room, args=(str(folder), str(answer)))
+    process.start()
+    process.join()
+    assert "epoch-0002: the checkpoint could not be written" in answer.read_text()
+    assert [path.name for path in folder.iterdir()] == ["epoch-0001"]
+    assert list(checkpoints.find(str(folder))[0]) == [1]
 
 
 def test_sizes_in_json_are_checked(saved):

@@ -7,8 +7,7 @@ import orjson
 import pytest
 from epoch_folders import SPECS, poison, regression_epochs, write_corpus
 
-from seqmill.trainer import checkpoints, train
-from seqmill.trainer.nonfinite import NonfiniteTrainScore, StopOnNonfiniteTrainScore
+from seqmill.trainer import NonfiniteTrainScore, checkpoints, train
 
 SIZES = [3, 6, 4]
 
@@ -20,8 +19,7 @@ def corpus_with(tmp_path, epoch, batch, row, value):
 
 
 def run(tmp_path, folder, num_epochs=3, **arguments):
-    keras.utils.set_random_seed(1)
-    model = arguments.pop("model", None) or models.build()
+    model = arguments.pop("model", None) or models.fresh()
     lines = []
     history = train(
         model, folder, num_epochs=num_epochs, folder=str(tmp_path / "model"), say=lines.append, **arguments
@@ -125,20 +123,3 @@ def test_infinite_gradients_of_a_finite_loss_are_blamed_on_their_batch(tmp_path)
         run(tmp_path, folder, model=model)
     assert [batch["batch_index"] for batch in error.value.autopsy["batches"]] == [2]
     assert "scale" in error.value.autopsy["variables"][0]["path"]
-
-
-def test_the_callback_alone_works_with_plain_keras():
-    data = np.ones((6, 4, 3), "f4")
-    data[5, 0, 0] = np.nan
-    model = models.build()
-    with pytest.raises(NonfiniteTrainScore, match="step 3 of the epoch"):
-        model.fit(
-            data,
-            np.ones((6, 4), "i4"),
-            batch_size=2,
-            shuffle=False,
-            verbose=0,
-            callbacks=[StopOnNonfiniteTrainScore()],
-        )
-    with pytest.raises(TypeError, match="read_batch: expected a function"):
-        StopOnNonfiniteTrainScore(read_batch=3)

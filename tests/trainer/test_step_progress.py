@@ -1,6 +1,6 @@
 import io
 
-from seqmill.trainer.step_progress import StepProgress
+from seqmill.trainer.callbacks.step_progress import StepProgress
 
 
 class Terminal(io.StringIO):

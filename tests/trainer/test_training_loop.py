@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helper_processes
 import keras
 import models
 import numpy as np
@@ -11,46 +12,12 @@ import orjson
 import pytest
 import tensorflow as tf
 from epoch_folders import SPECS, regression_epochs, write_corpus
+from training_runs import SIZES, assert_equal_bits, run
 
 from seqmill.trainer import checkpoints, scores, train
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
-
-SIZES = [3, 5, 2, 7, 4, 3]
-
-
-@pytest.fixture(scope="module")
-def corpora(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("epochs")
-    return (
-        write_corpus(folder / "train", regression_epochs(SIZES), SPECS),
-        write_corpus(folder / "dev", regression_epochs([2], seed=5), SPECS),
-    )
-
-
-def new_model(**arguments):
-    keras.utils.set_random_seed(1)
-    return models.build(**arguments)
-
-
-def run(corpora, folder, num_epochs, model=None, **arguments):
-    model = model or new_model()
-    lines = []
-    history = train(model, *corpora, num_epochs=num_epochs, folder=str(folder), say=lines.append, **arguments)
-    return model, history, lines
-
-
-def variables(model):
-    return [
-        keras.ops.convert_to_numpy(variable.value)
-        for variable in [*model.variables, *model.optimizer.variables]
-    ]
-
-
-def assert_equal_bits(first, second):
-    for a, b in zip(variables(first), variables(second), strict=True):
-        assert a.tobytes() == b.tobytes()
 
 
 class Recorder(keras.callbacks.Callback):
@@ -131,7 +98,7 @@ def test_resumed_training_is_bit_identical(corpora, tmp_path):
     assert lines[0].endswith("epoch-0005")
     assert_equal_bits(straight, resumed)
     assert resumed_history.epochs == history.epochs
-    assert len(variables(straight)) > 15
+    assert len(straight) > 15
 
 
 def test_all_randomness_depends_on_the_epoch_alone(corpora, tmp_path):
@@ -164,14 +131,15 @@ def test_callbacks_that_steer_go_on_where_they_were(corpora, tmp_path):
         plateau = keras.callbacks.ReduceLROnPlateau("val_loss", 0.5, patience=1, min_delta=0.6)
         return [plateau, keras.callbacks.EarlyStopping("val_loss", patience=4, min_delta=2.0)]
 
-    straight = new_model(optimizer=keras.optimizers.Adam(0.01))
-    _, history, lines = run(corpora, tmp_path / "straight", 6, straight, callbacks=steering())
+    model = models.fresh("adam")
+    straight, history, lines = run(corpora, tmp_path / "straight", 6, model, callbacks=steering())
+    assert float(model.optimizer.learning_rate) < 0.01
     for epochs in (1, 3, 6):
-        resumed = new_model(optimizer=keras.optimizers.Adam(0.01))
-        _, resumed_history, _ = run(corpora, tmp_path / "resumed", epochs, resumed, callbacks=steering())
+        resumed, resumed_history, _ = run(
+            corpora, tmp_path / "resumed", epochs, models.fresh("adam"), callbacks=steering()
+        )
     assert_equal_bits(straight, resumed)
     assert resumed_history.epochs == history.epochs
-    assert float(straight.optimizer.learning_rate) < 0.01
     assert max(history.epochs) < 6 and "a callback ended the training" in lines[-1]
 
 
@@ -212,16 +180,15 @@ def test_missing_dev_scores_are_made_up_for(corpora, tmp_path):
 
 
 def test_averaged_weights_overwrite_only_at_the_end(corpora, tmp_path):
-    straight = new_model(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
-    run(corpora, tmp_path / "straight", 3, straight)
-    plain = new_model(optimizer=keras.optimizers.Adam(0.01))
+    straight, _, _ = run(corpora, tmp_path / "straight", 3, models.fresh("averages"))
+    plain = models.fresh("adam")
     run(corpora, tmp_path / "plain", 3, plain)
     last = checkpoints.find(str(tmp_path / "straight"))[0][3]
-    saved = new_model()
+    saved = models.fresh()
     saved.load_weights(last.weights_file)
     for trained, stored in zip(plain.weights, saved.weights, strict=True):
         np.testing.assert_array_equal(trained.numpy(), stored.numpy())
-    assert not np.array_equal(straight.weights[0].numpy(), plain.weights[0].numpy())
+    assert not np.array_equal(straight[0], plain.weights[0].numpy())
 
 
 def test_subclassed_models_are_built_before_resuming(corpora, tmp_path):
@@ -296,24 +263,13 @@ def test_inputs_that_do_not_fit_list_both_sides(corpora, tmp_path):
     assert "classes_lengths: int32 [any]" in str(error.value)
 
 
-def test_a_model_for_several_devices_is_refused(tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import tensorflow as tf\n"
-        "(one,) = tf.config.list_physical_devices('CPU')\n"
-        "tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "import test_training_loop as t\n"
-        "with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():\n"
-        "    model = t.new_model()\n"
-        "t.run([sys.argv[3]], sys.argv[2], 1, model)\n"
-    )
-    folder = write_corpus(tmp_path / "train", regression_epochs([3]), SPECS)
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "model"), folder],
-        capture_output=True,
-        text=True,
-    )
-    assert "SeqmillError: the model is built for 2 devices (tf.distribute), expected one" in result.stderr
+def test_a_model_for_several_devices_is_refused(helpers, corpora, tmp_path):
+    answer = tmp_path / "answer.txt"
+    arguments = (corpora[0], str(tmp_path / "model"), str(answer))
+    process = helpers.Process(target=helper_processes.train_on_two_devices, args=arguments)
+    process.start()
+    process.join()
+    assert "the model is built for 2 devices (tf.distribute), expected one" in answer.read_text()
 
 
 def test_a_shard_deleted_while_training_is_named(tmp_path):
@@ -396,7 +352,12 @@ def test_ctrl_c_says_how_to_go_on(corpora, tmp_path):
     lines = []
     with pytest.raises(KeyboardInterrupt):
         train(
-            new_model(), *corpora, num_epochs=4, folder=str(tmp_path), callbacks=[CtrlC()], say=lines.append
+            models.fresh(),
+            *corpora,
+            num_epochs=4,
+            folder=str(tmp_path),
+            callbacks=[CtrlC()],
+            say=lines.append,
         )
     assert "the last checkpoint is that of epoch 2" in lines[-1]
     straight, _, _ = run(corpora, tmp_path / "straight", 4)

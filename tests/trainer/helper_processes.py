@@ -1,0 +1,81 @@
+"""What tests run in processes of its own, each a function."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import keras
+import models
+import numpy as np
+import tensorflow as tf
+
+from seqmill.trainer import checkpoints, command, loop, train
+from seqmill.transforms.storage.errors import SeqmillError
+
+assert command and loop  # imported before processes fork
+
+NUM_EPOCHS = 6
+
+
+def train_to_the_end(train_folder: str, dev_folder: str, folder: str) -> None:
+    """Trains from wherever ``folder`` stands, then writes every variable to ``<folder>.npz``."""
+    _be_quiet()
+    model = models.fresh()
+    train(
+        model,
+        train_folder,
+        dev_folder,
+        num_epochs=NUM_EPOCHS,
+        folder=folder,
+        cleanup_old_models={"keep_last_n": 2, "keep_best_n": 1, "keep": []},
+        callbacks=[_Slowly()],
+        say=lambda line: None,
+    )
+    temporary = Path(f"{folder}.tmp.npz")
+    np.savez(temporary, *models.values(model))
+    temporary.rename(f"{folder}.npz")
+
+
+def save_with_little_room(folder: str, answer: str) -> None:
+    """Saves a checkpoint, then one with less room than it needs; writes how that failed to ``answer``."""
+    _be_quiet()
+    model = models.fresh()
+    checkpoints.save(model, folder, 1, {"training": "abc"})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    try:
+        checkpoints.save(model, folder, 2, {"training": "abc"})
+    except SeqmillError as error:
+        Path(answer).write_text(str(error))
+
+
+def train_on_two_devices(train_folder: str, folder: str, answer: str) -> None:
+    """Trains a model that was built for two devices; writes how that failed to ``answer``."""
+    _be_quiet()
+    (one,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = models.build()
+    try:
+        train(model, train_folder, num_epochs=1, folder=folder)
+    except SeqmillError as error:
+        Path(answer).write_text(str(error))
+
+
+def exit_with_whether_beam_is_imported() -> None:
+    """Exits with 1 where reading and training have imported apache-beam."""
+    sys.exit("apache_beam" in sys.modules)
+
+
+def _be_quiet() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+class _Slowly(keras.callbacks.Callback):
+    """Stretches epochs, so that kills hit training as well as saving."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.005)

@@ -1,0 +1,46 @@
+"""Stored epochs as ``fit`` and ``evaluate`` take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from seqmill.trainer import epochs
+from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.inputs import BatchToXy
+from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.transforms.storage.errors import SeqmillError
+
+
+@contextmanager
+def feed(corpus: Corpus, stored: int, batch_to_xy: BatchToXy) -> Iterator[tf.data.Dataset]:
+    """The dataset of a stored epoch, for the length of a ``with`` block.
+
+    What goes wrong in reading leaves the block as the SeqmillError that it is; TensorFlow wraps it in an
+    error of its own.
+
+    Args:
+        corpus: The corpus.
+        stored: Number of the stored epoch, from 1.
+        batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
+    """
+    reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
+    try:
+        yield epochs.dataset(corpus, stored, masks=True, transform=batch_to_xy, reader=reader)
+    except tf.errors.OpError:
+        if reader.error is not None:
+            raise reader.error from None
+        raise
+
+
+def check_same_data_keys(train: Corpus, other: Corpus) -> None:
+    """Raises SeqmillError where a corpus lacks a data key of the one to train on, or has it otherwise."""
+    for key, spec in train.manifest.data_keys.items():
+        found = other.manifest.data_keys.get(key)
+        if found is None or (found.dtype, found.feature_shape) != (spec.dtype, spec.feature_shape):
+            raise SeqmillError(
+                f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
+                "run `seqmill preprocess` for both"
+            )
