@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from seqmill.pipelines import console
+from seqmill.pipelines import console, interrupts
+from seqmill.pipelines.beam_mends import mend_local_runner
+from seqmill.pipelines.failures import keep_trace, runner_failure
+from seqmill.pipelines.worker_processes import WorkerDied, WorkerProcesses
 from seqmill.transforms.beam.tasks import RunTasks, clear_failure, read_failure
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -72,19 +74,68 @@ def run(job: Job, beam_flags: Sequence[str]) -> None:
 
 def _run_pipeline(job: Job, beam_flags: Sequence[str]) -> None:
     options = PipelineOptions(list(beam_flags))
-    runner = None if _names_other_runner(beam_flags) else _local_runner(options, job, beam_flags)
-    number = len(job.transform.tasks)
-    console.say(f"{job.label}: {number} task{'' if number == 1 else 's'} on {_describe(options, runner)}")
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    files.remove(job.progress_folder)
-    files.make_folder(job.progress_folder)
+    processes = None
+    if _names_other_runner(beam_flags):
+        runner, where = None, str(options.view_as(StandardOptions).runner)
+    else:
+        mend_local_runner()
+        where, in_processes = _choose_mode(options, job, beam_flags)
+        processes = WorkerProcesses() if in_processes else None
+        runner = FnApiRunner(default_environment=processes.environment) if processes else FnApiRunner()
+    folder, number = job.transform.folder, len(job.transform.tasks)
+    console.say(f"{job.label}: {number} task{'' if number == 1 else 's'} on {where}")
+    # What Beam has to say of a failure is in the exception.
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    _clear_progress(job.progress_folder)
+    with contextlib.suppress(Exception):  # no progress is shown then; the work goes on
+        files.make_folder(job.progress_folder)
     try:
-        with console.progress(job.label, job.total, job.progress_folder):
+        with console.progress(job.label, job.total, job.progress_folder, job.transform.run_id):
             pipeline = beam.Pipeline(runner=runner, options=options)
             pipeline | job.transform
-            pipeline.run().wait_until_finish()
+            if processes:
+                _run_in(processes, pipeline, folder)
+            else:
+                _execute(pipeline)
+    except WorkerDied as error:
+        trace = f"; {keep_trace(error.written)}" if error.written else ""
+        raise SeqmillError(f"{job.label}: {error}{trace}") from None
+    except SeqmillError:
+        raise
+    except Exception as error:
+        interrupts.raise_if_pressed()
+        raise runner_failure(job.label, error) from None
     finally:
-        files.remove(job.progress_folder)
+        _clear_progress(job.progress_folder)
+    interrupts.raise_if_pressed()
+
+
+def _run_in(processes: WorkerProcesses, pipeline: beam.Pipeline, folder: str) -> None:
+    """Runs a pipeline in worker processes; those that are ended before their work is leave nothing."""
+    try:
+        processes.run(lambda: _execute(pipeline))
+    except BaseException:
+        files.remove_temporaries(folder)
+        raise
+    finally:
+        if processes.left_threads:
+            interrupts.leave_threads()
+
+
+def _execute(pipeline: beam.Pipeline) -> None:
+    """Runs a pipeline to its end; on a cluster, an interrupt cancels it."""
+    result = pipeline.run()
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        with contextlib.suppress(Exception):
+            result.cancel()
+        raise
+
+
+def _clear_progress(folder: str) -> None:
+    with contextlib.suppress(Exception):
+        files.remove(folder)
 
 
 def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
@@ -152,44 +203,33 @@ def _names_other_runner(flags: Sequence[str]) -> bool:
     return named is not None and named.rpartition(".")[2] not in _LOCAL_RUNNERS
 
 
-def _local_runner(options: PipelineOptions, job: Job, flags: Sequence[str]) -> FnApiRunner:
-    """The local runner; sets its mode and number of workers where flags leave them open."""
-    direct = options.view_as(DirectOptions)
-    if not any(flag.startswith("--direct_running_mode") for flag in flags):
-        small = job.work_bytes < _IN_MEMORY_BYTES and not job.in_processes
-        direct.direct_running_mode = "in_memory" if small else "multi_processing"
-    if direct.direct_running_mode == "in_memory":
-        direct.direct_num_workers = 1
-        return FnApiRunner()
-    _keep_streams_whole()
-    given = any(flag.startswith("--direct_num_workers") for flag in flags)
-    workers = direct.direct_num_workers if given and direct.direct_num_workers else os.cpu_count() or 1
-    direct.direct_num_workers = max(1, min(workers, len(job.transform.tasks)))
-    if direct.direct_running_mode != "multi_processing":
-        return FnApiRunner()
-    # The runner's own multi_processing mode fixes the worker's command; any other mode takes ours.
-    direct.direct_running_mode = "in_memory"
-    # Ctrl-C reaches the whole process group; the driver alone answers it, and ends its workers.
-    command = f"trap '' INT; exec {sys.executable} -m seqmill.pipelines.local_worker"
-    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+def _choose_mode(options: PipelineOptions, job: Job, flags: Sequence[str]) -> tuple[str, bool]:
+    """Sets the local runner's mode and number of workers where flags leave them open.
 
-
-def _describe(options: PipelineOptions, runner: FnApiRunner | None) -> str:
-    if runner is None:
-        return str(options.view_as(StandardOptions).runner)
-    direct = options.view_as(DirectOptions)
-    if isinstance(runner._default_environment, SubprocessSDKEnvironment):
-        return f"{direct.direct_num_workers} worker process{'' if direct.direct_num_workers == 1 else 'es'}"
-    if direct.direct_running_mode == "in_memory":
-        return "one worker in this process"
-    return f"{direct.direct_num_workers} workers, {direct.direct_running_mode}"
-
-
-def _keep_streams_whole() -> None:
-    """Keeps Beam's local runner from losing data.
-
-    Its buffered streams to worker processes are flushed by a timer without a lock once they stay open for
-    over a second, and elements vanish without an error (Beam 2.77). A negative limit turns the timer off;
-    elements here are too small to need it.
+    Returns:
+        Where the work is done, in words, and whether that is in worker processes of ours.
     """
-    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = -1
+    direct = options.view_as(DirectOptions)
+    given = any(flag.startswith("--direct_num_workers") for flag in flags)
+    workers = direct.direct_num_workers if given and direct.direct_num_workers else _num_cores()
+    workers = max(1, min(workers, len(job.transform.tasks)))
+    if not any(flag.startswith("--direct_running_mode") for flag in flags):
+        small = (job.work_bytes < _IN_MEMORY_BYTES and not job.in_processes) or workers == 1
+        direct.direct_running_mode = "in_memory" if small else "multi_processing"
+    mode = direct.direct_running_mode
+    if mode == "in_memory":
+        direct.direct_num_workers = 1
+        return "one worker in this process", False
+    direct.direct_num_workers = workers
+    if mode != "multi_processing":
+        return f"{workers} workers, {mode}", False
+    # The runner's own multi_processing mode makes its own processes; any other mode takes ours.
+    direct.direct_running_mode = "in_memory"
+    return f"{workers} worker process{'' if workers == 1 else 'es'}", True
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

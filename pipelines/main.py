@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from seqmill.pipelines.start import command
+
+    command()
+
 import argparse
 import logging
 import sys
@@ -10,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from seqmill.pipelines import interrupts
 from seqmill.pipelines.config import did_you_mean, load_config
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
@@ -71,9 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         say(f"seqmill: {error.filename or 'cannot read or write'}: {error.strerror or error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        say("seqmill: interrupted; what is done is kept, run the same command again to go on")
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        interrupts.say_interrupted()
+        sys.exit(interrupts.exit_code(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,7 +171,7 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.ingest import ingest
 
     config = _load(options, rest)
-    with only_writer(config.output, "run"):
+    with interrupts.ending_at_once(), only_writer(config.output, "run"):
         ingest(config, rest)
 
 
@@ -174,7 +180,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.preprocess import plan
 
     config = _load(options, rest)
-    with only_writer(config.output, "run"):
+    with interrupts.ending_at_once(), only_writer(config.output, "run"):
         reports = plan(config, rest)
     if options.json:
         content = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
@@ -187,7 +193,7 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.preprocess import preprocess
 
     config = _load(options, rest)
-    with only_writer(config.output, "run"):
+    with interrupts.ending_at_once(), only_writer(config.output, "run"):
         preprocess(config, rest)
 
 
@@ -227,7 +233,3 @@ def _flags_of(parser: argparse.ArgumentParser, command: str) -> list[str]:
 
 def _near(flag: str, known: list[str]) -> str:
     return did_you_mean(flag.partition("=")[0], known)
-
-
-if __name__ == "__main__":
-    main()

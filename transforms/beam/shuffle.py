@@ -51,7 +51,7 @@ class ShuffleShards(RunTasks):
             | "Blocks" >> beam.Create(range(self.num_blocks), reshuffle=True)
             | "Send" >> beam.FlatMap(_send, self.work, self.tasks).with_output_types(tuple[int, _Piece])
             | "Bring" >> beam.GroupByKey()
-            | "Write" >> beam.Map(_write, self.work, by_index).with_output_types(Outcome)
+            | "Write" >> beam.Map(_write, self.work, by_index, self.run_id).with_output_types(Outcome)
         )
 
 
@@ -132,7 +132,7 @@ def _pieces(store: Store, number: int, rows: np.ndarray) -> Iterator[bytes]:
 
 
 def _write(
-    brought: tuple[int, Iterable[_Piece]], work: WriteShards, segments: Mapping[int, Segment]
+    brought: tuple[int, Iterable[_Piece]], work: WriteShards, segments: Mapping[int, Segment], run_id: str
 ) -> Outcome:
     index, pieces = brought
     segment = segments[index]
@@ -148,4 +148,4 @@ def _write(
         planned = read_plan(work.folder, segment)
         work.write(segment, planned, source, source.find(planned.seq_index))
 
-    return attempt(index, write, work.folder)
+    return attempt(index, write, work.folder, run_id)

@@ -7,17 +7,15 @@ in the same way and no runner retries them.
 
 from __future__ import annotations
 
-import errno
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.errors import SeqmillError
-
-_STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,9 @@ class RunTasks(beam.PTransform):
         work: Does one task; raises SeqmillError where the user must mend something.
         finish: Called with the number of tasks that succeeded after all of them did; writes the result.
         folder: Where a failure is written to, for the driver to read (``read_failure``).
+
+    Attributes:
+        run_id: What tells the progress of this run from that of others in the same folder.
     """
 
     def __init__(
@@ -46,13 +47,15 @@ class RunTasks(beam.PTransform):
         self.work = work
         self.finish = finish
         self.folder = folder
+        self.run_id = secrets.token_hex(4)
 
     def outcomes(self, pbegin: Any) -> Any:
         """Does every task; a collection of their outcomes."""
         return (
             pbegin
             | "Tasks" >> beam.Create(self.tasks, reshuffle=True)
-            | "Work" >> beam.Map(_attempt_task, self.work, self.folder).with_output_types(Outcome)
+            | "Work"
+            >> beam.Map(_attempt_task, self.work, self.folder, self.run_id).with_output_types(Outcome)
         )
 
     def expand(self, pbegin: Any) -> Any:  # noqa: D102
@@ -80,21 +83,27 @@ def clear_failure(folder: str) -> None:
     files.remove(output_folder.failure_path(folder))
 
 
-def attempt(index: int, work: Callable[[], None], folder: str) -> Outcome:
-    """Does the work of task ``index``; failures that a user can mend become its outcome."""
+def attempt(index: int, work: Callable[[], None], folder: str, run_id: str) -> Outcome:
+    """Does the work of task ``index``; failures that a user can mend become its outcome.
+
+    Args:
+        index: Of the task.
+        work: Does it.
+        folder: Where the run writes.
+        run_id: Of the run, for its progress.
+    """
+    progress.begin(output_folder.progress_folder(folder), run_id)
     try:
         work()
     except SeqmillError as error:
         return Outcome(index, str(error))
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
-            raise
-        return Outcome(index, _cannot_write(error, folder))
+        return Outcome(index, _describe(error, folder))
     return Outcome(index)
 
 
-def _attempt_task(task: Any, work: Callable[[Any], None], folder: str) -> Outcome:
-    return attempt(task.index, lambda: work(task), folder)
+def _attempt_task(task: Any, work: Callable[[Any], None], folder: str, run_id: str) -> Outcome:
+    return attempt(task.index, lambda: work(task), folder, run_id)
 
 
 def _pair(outcome: Outcome) -> tuple[int, Outcome]:
@@ -118,15 +127,23 @@ def _finish(
             )
         finish(num_tasks)
     except SeqmillError as error:
-        files.write_json(output_folder.failure_path(folder), {"error": str(error)})
+        _write_failure(folder, str(error))
     except OSError as error:
-        if error.errno not in _STORAGE_ERRORS:
-            raise
-        files.write_json(output_folder.failure_path(folder), {"error": _cannot_write(error, folder)})
+        _write_failure(folder, _describe(error, folder))
 
 
-def _cannot_write(error: OSError, folder: str) -> str:
-    return f"{error.filename or folder}: cannot write: {error.strerror}"
+def _write_failure(folder: str, message: str) -> None:
+    try:
+        files.write_json(output_folder.failure_path(folder), {"error": message})
+    except OSError:
+        raise SeqmillError(message) from None  # travels as the runner's own failure
+
+
+def _describe(error: OSError, folder: str) -> str:
+    """One line: which file, and what the system says of it."""
+    path = str(error.filename or folder)
+    doing = "cannot write" if path.startswith(folder) else "cannot read"
+    return f"{path}: {doing}: {error.strerror or error}"
 
 
 def _index(outcome: Outcome) -> int:

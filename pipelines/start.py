@@ -1,0 +1,37 @@
+"""The first and last moments of the ``seqmill`` command: what must hold before modules are imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+_INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+
+def command() -> None:
+    """Runs the command line of this process; Ctrl-C ends it without a trace while modules load, too."""
+    from seqmill.pipelines import interrupts
+
+    _forget_current_folder()
+    try:
+        from seqmill.pipelines.main import main
+
+        main()
+    except KeyboardInterrupt as error:
+        interrupts.say_interrupted()
+        interrupts.end_process(interrupts.exit_code(error))
+    except SystemExit as end:
+        # After a first press, a second one changes nothing.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if end.code in _INTERRUPTED else signal.SIG_DFL)
+        if isinstance(end.code, int):
+            interrupts.end_process_if_needed(end.code)
+        raise
+
+
+def _forget_current_folder() -> None:
+    """``python -m`` looks there first: a user's random.py or transforms.py would be taken for ours."""
+    with contextlib.suppress(OSError):
+        if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109
+            del sys.path[0]
