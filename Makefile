@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-long lint types unit lock clean
+.PHONY: demo test test-long lint types unit wheel api lock clean
 
 # One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
@@ -42,6 +42,14 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+# Builds sdist and wheel, and uses the wheel in a fresh environment elsewhere.
+wheel: $(STAMP)
+	$(BIN)/python .ci/check_wheel.py
+
+# Makes docs/api.md from the docstrings of the public names; a test says when it is due.
+api: $(STAMP)
+	$(BIN)/python docs/make_api.py > docs/api.new && mv docs/api.new docs/api.md
 
 # Needs uv on the path; pins everything that tests and examples use, for all platforms.
 lock:

@@ -28,6 +28,10 @@ def load_config(path: str, overrides: Mapping[str, str]) -> Config:
 
     Raises:
         UsageError: The file is not there or not TOML, or options are wrong; names every mistake.
+
+    >>> import seqmill
+    >>> seqmill.load_config("config.toml", {"max_seqs": "5"}).max_seqs
+    5
     """
     try:
         content = tomllib.loads(files.read_bytes(path).decode())

@@ -48,6 +48,11 @@ def ingest(config: Config, beam_flags: Sequence[str]) -> None:
 
     Raises:
         SeqmillError: Input is missing or bad, or the output holds another corpus.
+
+    >>> import seqmill
+    >>> seqmill.ingest(seqmill.load_config("config.toml", {}), [])
+    >>> seqmill.Store("work/store/train").num_seqs
+    8
     """
     inputs = input_files(config)
     keys = data_keys(config)

@@ -46,6 +46,11 @@ def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
 
     Raises:
         SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
+
+    >>> import seqmill
+    >>> seqmill.preprocess(seqmill.load_config("config.toml", {}), ["--direct_running_mode=in_memory"])
+    >>> len(seqmill.read_manifest("work/epochs/train").epochs)
+    2
     """
     ingest(config, beam_flags)
     for name in config.corpus:
@@ -53,7 +58,20 @@ def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
 
 
 def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
-    """What ``preprocess`` would write, per corpus; ingests first if needed."""
+    """What ``preprocess`` would write, per corpus; ingests first if needed.
+
+    Args:
+        config: The configuration.
+        beam_flags: Beam's own flags.
+
+    Raises:
+        SeqmillError: Bad input, or nothing to write.
+
+    >>> import seqmill
+    >>> (report,) = seqmill.plan(seqmill.load_config("config.toml", {}), [])
+    >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
+    ('train', 3, 8)
+    """
     ingest(config, beam_flags)
     reports = []
     for name in config.corpus:

@@ -1,1 +1,104 @@
-"""Raw sequence corpora to pre-batched epochs on any Beam runner, and Keras models trained on them."""
+"""Raw sequence corpora to pre-batched epochs on any Beam runner, and Keras models trained on them.
+
+The names below are the public ones; ``docs/api.md`` lists them. Each is imported when it is first asked for:
+``import seqmill`` alone loads neither Apache Beam nor TensorFlow nor Arrow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqmill.pipelines.config import load_config as load_config
+    from seqmill.pipelines.ingest import ingest as ingest
+    from seqmill.pipelines.preprocess import plan as plan
+    from seqmill.pipelines.preprocess import preprocess as preprocess
+    from seqmill.pipelines.verify import verify as verify
+    from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels as CleanupOldModels
+    from seqmill.trainer.callbacks.save_checkpoint import SaveCheckpoint as SaveCheckpoint
+    from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import (
+        StopOnNonfiniteTrainScore as StopOnNonfiniteTrainScore,
+    )
+    from seqmill.trainer.epochs import Corpus as Corpus
+    from seqmill.trainer.epochs import dataset as dataset
+    from seqmill.trainer.epochs import open_corpus as open_corpus
+    from seqmill.trainer.loop import train as train
+    from seqmill.trainer.nonfinite import NonfiniteTrainScore as NonfiniteTrainScore
+    from seqmill.trainer.options import CleanupPolicy as CleanupPolicy
+    from seqmill.transforms.batches.manifest import Manifest as Manifest
+    from seqmill.transforms.batches.manifest import read as read_manifest  # noqa: F401
+    from seqmill.transforms.batches.padded_batch import PaddedBatch as PaddedBatch
+    from seqmill.transforms.batches.read_batches import read_epoch as read_epoch
+    from seqmill.transforms.planning.batch import BatchLimits as BatchLimits
+    from seqmill.transforms.planning.batch import cut_batches as cut_batches
+    from seqmill.transforms.planning.chunk import KeyChunking as KeyChunking
+    from seqmill.transforms.planning.chunk import parse_chunking as parse_chunking
+    from seqmill.transforms.planning.drop import LengthLimits as LengthLimits
+    from seqmill.transforms.planning.order import Ordering as Ordering
+    from seqmill.transforms.planning.order import epoch_order as epoch_order
+    from seqmill.transforms.planning.order import parse_ordering as parse_ordering
+    from seqmill.transforms.planning.permutation import Permutation as Permutation
+    from seqmill.transforms.planning.plan import EpochOptions as EpochOptions
+    from seqmill.transforms.planning.plan import EpochPlan as EpochPlan
+    from seqmill.transforms.planning.plan import plan_epoch as plan_epoch
+    from seqmill.transforms.planning.plan import select as select
+    from seqmill.transforms.storage.errors import SeqmillError as SeqmillError
+    from seqmill.transforms.storage.errors import UsageError as UsageError
+    from seqmill.transforms.store.sequence_store import Store as Store
+
+_HOMES = {
+    "BatchLimits": "transforms.planning.batch",
+    "CleanupOldModels": "trainer.callbacks.cleanup_old_models",
+    "CleanupPolicy": "trainer.options",
+    "Corpus": "trainer.epochs",
+    "EpochOptions": "transforms.planning.plan",
+    "EpochPlan": "transforms.planning.plan",
+    "KeyChunking": "transforms.planning.chunk",
+    "LengthLimits": "transforms.planning.drop",
+    "Manifest": "transforms.batches.manifest",
+    "NonfiniteTrainScore": "trainer.nonfinite",
+    "Ordering": "transforms.planning.order",
+    "PaddedBatch": "transforms.batches.padded_batch",
+    "Permutation": "transforms.planning.permutation",
+    "SaveCheckpoint": "trainer.callbacks.save_checkpoint",
+    "SeqmillError": "transforms.storage.errors",
+    "StopOnNonfiniteTrainScore": "trainer.callbacks.stop_on_nonfinite_train_score",
+    "Store": "transforms.store.sequence_store",
+    "UsageError": "transforms.storage.errors",
+    "cut_batches": "transforms.planning.batch",
+    "dataset": "trainer.epochs",
+    "epoch_order": "transforms.planning.order",
+    "ingest": "pipelines.ingest",
+    "load_config": "pipelines.config",
+    "open_corpus": "trainer.epochs",
+    "parse_chunking": "transforms.planning.chunk",
+    "parse_ordering": "transforms.planning.order",
+    "plan": "pipelines.preprocess",
+    "plan_epoch": "transforms.planning.plan",
+    "preprocess": "pipelines.preprocess",
+    "read_epoch": "transforms.batches.read_batches",
+    "read_manifest": "transforms.batches.manifest:read",
+    "select": "transforms.planning.plan",
+    "train": "trainer.loop",
+    "verify": "pipelines.verify",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("seqmill")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqmill' has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(f"seqmill.{module}"), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

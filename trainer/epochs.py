@@ -28,6 +28,11 @@ class Corpus:
     Attributes:
         folder: ``epochs/<corpus>``: path or URL.
         manifest: What its ``manifest.json`` says.
+
+    >>> import seqmill
+    >>> corpus = seqmill.open_corpus("work/epochs/train")
+    >>> corpus.num_epochs, corpus.epoch(1).num_batches, corpus.dtypes
+    (2, 3, {'data': dtype('int32'), 'classes': dtype('int32')})
     """
 
     folder: str
@@ -56,6 +61,10 @@ def open_corpus(folder: str) -> Corpus:
 
     Raises:
         SeqmillError: The folder has no manifest, one of another format version, or holds no epoch.
+
+    >>> import seqmill
+    >>> seqmill.open_corpus("work/epochs/train").manifest.corpus
+    'train'
     """
     corpus = Corpus(folder, manifests.read(folder))
     if corpus.num_epochs == 0:
@@ -90,6 +99,12 @@ def dataset(
     Raises:
         SeqmillError: A shard is missing or not as long as the manifest says. Later, while the dataset is
             iterated, a broken record ends it with a TensorFlow error that holds the message.
+
+    >>> import seqmill
+    >>> for batch in seqmill.dataset(seqmill.open_corpus("work/epochs/train"), epoch=1, masks=True):
+    ...     print(*(f"{name} {tuple(column.shape)}" for name, column in batch.items()))
+    ...     break
+    data (3, 7) data_lengths (3,) data_mask (3, 7) classes (3, 7) classes_lengths (3,) classes_mask (3, 7)
     """
     stored = corpus.epoch(epoch)
     reader = reader or StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)

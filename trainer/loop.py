@@ -89,6 +89,19 @@ def train(
 
     Raises:
         SeqmillError: The training cannot go on; the message says why and what to do.
+
+    >>> import seqmill
+    >>> data = keras.Input((None,), name="data", dtype="int32")
+    >>> model = keras.Model(data, keras.layers.Dense(17)(keras.layers.Embedding(17, 8)(data)))
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(
+    ...     from_logits=True, reduction="mean_with_sample_weight"
+    ... )
+    >>> model.compile("adam", loss)
+    >>> history = seqmill.train(
+    ...     model, "work/epochs/train", num_epochs=2, folder="work/model", say=lambda line: None
+    ... )
+    >>> sorted(history.epochs), list(history.epochs[2]["train"])
+    ([1, 2], ['loss'])
     """
     options = TrainOptions(
         num_epochs=num_epochs,

@@ -13,7 +13,18 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 
 class NonfiniteTrainScore(SeqmillError):
-    """The train score or the weights became NaN or infinite; ``autopsy`` says where."""
+    """The train score or the weights became NaN or infinite; ``StopOnNonfiniteTrainScore`` raises it.
+
+    Attributes:
+        autopsy: Where: what ``nonfinite-epoch-….json`` holds.
+
+    >>> import seqmill
+    >>> try:
+    ...     raise seqmill.NonfiniteTrainScore("the train loss is nan", {"epoch": 3, "steps": [17]})
+    ... except seqmill.SeqmillError as error:
+    ...     print(error, error.autopsy["steps"])
+    the train loss is nan [17]
+    """
 
     def __init__(self, message: str, autopsy: Mapping[str, Any]):
         super().__init__(message)

@@ -17,6 +17,9 @@ class CleanupPolicy:
         keep_last_n: The newest ones.
         keep_best_n: For each dev score the best ones.
         keep: Epochs that always stay.
+
+    >>> CleanupPolicy(keep_last_n=3, keep=frozenset({10, 20})).keep_best_n
+    4
     """
 
     keep_last_n: int = 2

@@ -53,7 +53,13 @@ class Epoch:
 
 @dataclass(frozen=True, config=_STRICT)
 class Manifest:
-    """``manifest.json`` of ``epochs/<corpus>/``."""
+    """``manifest.json`` of ``epochs/<corpus>/``; ``docs/formats.md`` tells its fields.
+
+    >>> import seqmill
+    >>> manifest = seqmill.read_manifest("work/epochs/train")
+    >>> manifest.data_keys["data"].num_labels, manifest.counts.kept
+    (17, 8)
+    """
 
     format: str
     fingerprint: str
@@ -78,6 +84,11 @@ def read(folder: str) -> Manifest:
     Raises:
         SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
             format version, or names files outside the folder.
+
+    >>> import seqmill
+    >>> manifest = seqmill.read_manifest("work/epochs/train")
+    >>> [epoch.num_batches for epoch in manifest.epochs]
+    [3, 3]
     """
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
     manifest: Manifest = read_checked(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)

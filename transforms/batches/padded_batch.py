@@ -27,6 +27,12 @@ class PaddedBatch:
         seq_index: Rows in the store, int64 [B].
         chunk_start: First frame of each chunk in the length key, int64 [B].
         batch_index: Position of the batch in its epoch, over all shards, from 0.
+
+    >>> import seqmill
+    >>> manifest = seqmill.read_manifest("work/epochs/train")
+    >>> batch = next(seqmill.read_epoch("work/epochs/train", manifest, manifest.epochs[0]))
+    >>> batch.arrays["data"].shape, batch.lengths["data"].tolist()
+    ((3, 7), [2, 4, 7])
     """
 
     arrays: Mapping[str, np.ndarray]

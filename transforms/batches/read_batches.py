@@ -14,7 +14,25 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 
 def read_epoch(folder: str, manifest: Manifest, epoch: Epoch, first_batch: int = 0) -> Iterator[PaddedBatch]:
-    """The batches of an epoch in order, from ``first_batch`` on; raises as ``read_shard``."""
+    """The batches of a written epoch in order; their arrays are views of the mapped files.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        manifest: Its manifest.
+        epoch: The epoch, as the manifest lists it.
+        first_batch: Number of the first batch to read, from 0.
+
+    Raises:
+        SeqmillError: A file is missing or not as the manifest says, or a record is damaged.
+
+    >>> import seqmill
+    >>> manifest = seqmill.read_manifest("work/epochs/train")
+    >>> for batch in seqmill.read_epoch("work/epochs/train", manifest, manifest.epochs[0]):
+    ...     print(batch.batch_index, batch.arrays["data"].shape)
+    0 (3, 7)
+    1 (3, 8)
+    2 (2, 3)
+    """
     before = 0
     for shard in epoch.shards:
         skipped = max(0, first_batch - before)

@@ -22,6 +22,9 @@ class BatchLimits:
     Attributes:
         batch_size: Per limited data key the most frames: longest sequence times number of sequences.
         max_seqs: The most sequences; None for no limit.
+
+    >>> BatchLimits({"data": 4000}, max_seqs=200).max_seqs
+    200
     """
 
     batch_size: Mapping[str, int]
@@ -35,6 +38,9 @@ def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchL
         lengths: Lengths in the epoch's order, [num_seqs] per data key, at least for the limited keys.
         num_seqs: Sequences (or chunks) of the epoch.
         limits: Limits of a batch.
+
+    >>> cut_batches({"data": np.array([3, 3, 9, 2])}, 4, BatchLimits({"data": 6})).tolist()
+    [0, 2, 3, 4]
     """
     most = num_seqs if limits.max_seqs is None else limits.max_seqs
     if not limits.batch_size:

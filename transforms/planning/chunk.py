@@ -16,6 +16,9 @@ class KeyChunking:
     """How one data key is chunked, in frames: chunks of ``size`` begin every ``step``.
 
     ``min_size``: after the first, a chunk with at most this many frames left is not made.
+
+    >>> num_chunks({"data": np.array([200])}, {"data": KeyChunking(100, 75)}).tolist()
+    [3]
     """
 
     size: int
@@ -32,6 +35,9 @@ def parse_chunking(text: str) -> tuple[int, int]:
 
     Raises:
         ValueError: It is not of that form.
+
+    >>> parse_chunking("100:75"), parse_chunking("100")
+    ((100, 75), (100, 100))
     """
     match = re.fullmatch(r"\s*(\d+)\s*(?:[:,]\s*(\d+)\s*)?", text)
     if not match:

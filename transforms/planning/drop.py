@@ -10,7 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LengthLimits:
-    """Lengths a sequence may have, per data key; both ends are allowed lengths."""
+    """Lengths a sequence may have, per data key; both ends are allowed lengths.
+
+    >>> kept, dropped = drop({"data": np.array([2, 30])}, LengthLimits(longest={"data": 24}, shortest={}))
+    >>> kept.tolist(), dropped
+    ([True, False], {'max_seq_length:data': 1})
+    """
 
     longest: Mapping[str, int]
     shortest: Mapping[str, int]

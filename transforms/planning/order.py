@@ -24,6 +24,9 @@ class Ordering:
         bins: Number of bins (``laplace:<n>``).
         bin_size: Approximate sequences per bin (``laplace:.<n>``), instead of ``bins``.
         seed: The seed of ``random:<seed>``, instead of the run's.
+
+    >>> str(Ordering("laplace", bin_size=1000))
+    'laplace:.1000'
     """
 
     kind: str
@@ -47,6 +50,9 @@ def parse_ordering(text: str) -> Ordering:
 
     Raises:
         ValueError: It is none of these.
+
+    >>> parse_ordering("laplace:.1000")
+    Ordering(kind='laplace', bins=None, bin_size=1000, seed=None)
     """
     if text in ("default", "reverse", "random", "sorted", "sorted_reverse"):
         return Ordering(text)
@@ -80,6 +86,9 @@ def epoch_order(
         seed: The run's seed.
         partition_epoch: An epoch is this part of the full order.
         fixed_random_seed: Keeps one permutation for all epochs, as RETURNN's option of that name.
+
+    >>> epoch_order(parse_ordering("sorted"), np.array([5, 2, 9, 2]), epoch=1, seed=1).tolist()
+    [1, 3, 0, 2]
     """
     num_seqs = len(lengths)
     start, end = part_bounds(num_seqs, partition_epoch, (epoch - 1) % partition_epoch)

@@ -27,6 +27,10 @@ class Permutation:
         n: Size of the domain.
         seed: Any integer of 64 bits.
         number: Which permutation of this seed, for example the epoch; any integer of 64 bits.
+
+    >>> shuffled = Permutation(10**12, seed=1, number=0)  # of any size, without a table
+    >>> shuffled.invert(shuffled(np.array([0, 7]))).tolist()
+    [0, 7]
     """
 
     n: int

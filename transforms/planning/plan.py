@@ -20,7 +20,26 @@ CHUNKS_DISAGREE = "numbers of chunks differ"
 
 @dataclass(frozen=True)
 class EpochOptions:
-    """Everything that decides the epochs of a corpus; see the options of the same names."""
+    """Everything that decides the epochs of a corpus; see the options of the same names.
+
+    >>> options = EpochOptions(
+    ...     ordering=Ordering("sorted"),
+    ...     length_key="data",
+    ...     length_limits=LengthLimits(longest={"data": 24}, shortest={}),
+    ...     chunking={},
+    ...     batch_limits=BatchLimits({"data": 20}),
+    ...     seed=1,
+    ...     fixed_random_seed=None,
+    ...     partition_epoch=1,
+    ...     num_epochs=10,
+    ...     num_shards=None,
+    ...     shard_size=128_000_000,
+    ... )
+    >>> selection = select({"data": np.array([9, 3, 30, 2])}, options)
+    >>> plan = plan_epoch(selection, options, epoch=1)
+    >>> plan.seq_index.tolist(), plan.batch_starts.tolist()
+    ([3, 1, 0], [0, 2, 3])
+    """
 
     ordering: Ordering
     length_key: str
@@ -57,7 +76,13 @@ def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selectio
 
     Args:
         lengths: Per data key the length of every sequence in the store.
-        options: Decides what is dropped.
+        options: Decides what is dropped. ``EpochOptions`` has an example.
+
+    >>> import seqmill
+    >>> config = seqmill.load_config("config.toml", {})  # or the options that a configuration comes to
+    >>> from seqmill.pipelines.corpora import epoch_options
+    >>> select({"data": np.array([9, 3])}, epoch_options(config, "train")).rows.tolist()
+    [0, 1]
     """
     kept, dropped = drop(lengths, options.length_limits)
     disagreeing = np.empty(0, np.int64)
@@ -83,6 +108,12 @@ class EpochPlan:
         chunk_start: First frame in the length key, int64 [n].
         batch_starts: First entry of every batch, and n, int64 [batches + 1].
         oversized: Entries that alone are over ``batch_size``.
+
+    >>> lengths = {"data": np.array([3, 4, 2])}
+    >>> rows, zeros = np.array([5, 7, 8]), np.zeros(3, np.int64)
+    >>> plan = EpochPlan(1, rows, None, lengths, zeros, np.array([0, 2, 3]), oversized=0)
+    >>> plan.num_batches, plan.batch_seqs.tolist(), plan.padded_frames
+    (2, [2, 1], {'data': 10})
     """
 
     epoch: int
@@ -139,6 +170,14 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         selection: The sequences that take part.
         options: How.
         epoch: Number of the epoch, from 1.
+
+    >>> import seqmill
+    >>> from seqmill.pipelines.corpora import epoch_options
+    >>> store = seqmill.Store("work/store/train")
+    >>> options = epoch_options(seqmill.load_config("config.toml", {}), "train")
+    >>> plan = plan_epoch(select(store.lengths, options), options, epoch=1)
+    >>> plan.num_seqs, plan.num_batches
+    (8, 3)
     """
     order = epoch_order(
         options.ordering,

@@ -2,11 +2,23 @@
 
 
 class SeqmillError(Exception):
-    """The run failed: bad data, a failed check, an unusable folder. Exit code 1."""
+    """The run failed: bad data, a failed check, an unusable folder. Exit code 1.
+
+    >>> import seqmill
+    >>> try:
+    ...     seqmill.read_manifest("nowhere")
+    ... except SeqmillError as error:
+    ...     print(error)
+    nowhere...
+    """
 
 
 class UsageError(SeqmillError):
-    """Wrong use: options or arguments that cannot work. Exit code 2."""
+    """Wrong use: options or arguments that cannot work. Exit code 2.
+
+    >>> issubclass(UsageError, SeqmillError)
+    True
+    """
 
 
 class RejectedSequence(Exception):

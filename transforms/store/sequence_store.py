@@ -135,7 +135,21 @@ class Block:
 
 
 class Store:
-    """A store opened for reading. Nothing is read before it is asked for."""
+    """A store opened for reading. Nothing is read before it is asked for.
+
+    Args:
+        folder: ``store/<corpus>``: path or URL.
+
+    Raises:
+        SeqmillError: There is no store, or a part of it is missing or damaged; later too, when it is read.
+
+    >>> import seqmill
+    >>> store = seqmill.Store("work/store/train")
+    >>> store.num_seqs, store.lengths["data"].tolist()
+    (8, [1, 2, 3, 4, 5, 6, 7, 8])
+    >>> store.sequence("data", row=2), store.tag(2)
+    (array([5, 2, 3], dtype=int32), b'words.jsonl:3')
+    """
 
     def __init__(self, folder: str):
         self.folder = folder

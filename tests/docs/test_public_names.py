@@ -1,0 +1,71 @@
+"""What ``import seqmill`` promises: names, docstrings, examples that run, and nothing heavy loaded."""
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seqmill
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = [name for name in seqmill.__all__ if name != "__version__"]
+
+
+def test_importing_seqmill_loads_nothing_heavy():
+    code = """
+import sys, seqmill
+assert seqmill.__version__
+seqmill.parse_ordering, seqmill.UsageError
+heavy = {"apache_beam", "tensorflow", "keras", "pyarrow", "pydantic"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_type_checkers_see_the_same_names():
+    # What stands under TYPE_CHECKING must be what __getattr__ gives.
+    tree = ast.parse((ROOT / "seqmill" / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = {
+        alias.asname: f"{node.module}.{alias.name}"
+        for node in imports
+        for alias in node.names
+        if str(node.module).startswith("seqmill.")
+    }
+    given = {name: getattr(seqmill, name) for name in PUBLIC}
+    assert seen == {name: f"{value.__module__}.{value.__name__}" for name, value in given.items()}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_example_runs(name, example_folder, monkeypatch):
+    monkeypatch.chdir(example_folder)
+    value = getattr(seqmill, name)
+    globs = dict(vars(sys.modules[value.__module__]))
+    tests = [test for test in doctest.DocTestFinder().find(value, name, globs=globs) if test.examples]
+    assert tests, f"seqmill.{name} has no example"
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    runner = doctest.DocTestRunner(optionflags=options, verbose=False)
+    for test in tests:
+        runner.run(test)
+    assert runner.failures == 0, "see what was printed"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_arguments_are_explained(name):
+    value = getattr(seqmill, name)
+    text = inspect.getdoc(value)
+    parameters = inspect.signature(value).parameters.values() if inspect.isfunction(value) else []
+    for parameter in parameters:
+        if len(parameters) > 1:
+            assert f"{parameter.name}:" in text, f"seqmill.{name}: {parameter.name} is not explained"
+
+
+def test_the_api_page_is_up_to_date():
+    printed = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_api.py"], capture_output=True, text=True, check=True
+    )
+    assert (ROOT / "docs" / "api.md").read_text() == printed.stdout, "run `make api`"
