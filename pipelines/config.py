@@ -44,7 +44,7 @@ def load_config(path: str, overrides: Mapping[str, str]) -> Config:
         value = parse_flag(option, text)
         if option == "seq_ordering":
             content.pop("batching", None)
-        content[option] = _absolute(value, ".") if option in ("output", "model") else value
+        content[option] = _absolute(value, ".") if option in ("output", "model", "audio_root") else value
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -85,10 +85,10 @@ def corpus_defaults(config: Config, name: str) -> dict[str, Any]:
 def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
     """Makes the paths of a configuration start from its folder; leaves what is of the wrong type alone."""
     content = dict(content)
-    for option in ("output", "model"):
+    for option in ("output", "model", "audio_root"):
         if option in content:
             content[option] = _absolute(content[option], folder)
-    for section, options in (("data", ("vocab", "tokenizer")), ("corpus", ("files",))):
+    for section, options in (("data", ("vocab", "tokenizer")), ("corpus", ("files", "audio_root"))):
         tables = content.get(section)
         if isinstance(tables, dict):
             content[section] = {

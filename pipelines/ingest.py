@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -32,7 +33,7 @@ from seqmill.transforms.store.sequence_store import (
     read_manifest,
 )
 
-_CODE_VERSION = 1  # raised when the same input would give other bytes
+_CODE_VERSION = 2  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000
 _SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
 _MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
@@ -88,7 +89,8 @@ def _ingest_corpus(
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     specs = _array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
-    decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"])
+    root = options["audio_root"]
+    decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"], _beside(splits, root))
     tasks = _tasks(splits, decisive)
     whole = fingerprint([task.fingerprint for task in tasks], options["max_rejected"])
     files.remove(output_folder.progress_folder(folder))
@@ -112,7 +114,7 @@ def _ingest_corpus(
         max_rejected=options["max_rejected"],
         vocab_files=vocab_paths,
     )
-    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths)
+    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, root)
     _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
     _report(read_manifest(folder))
 
@@ -188,6 +190,13 @@ def _decisive(keys: Sequence[DataKey]) -> list[object]:
         )
         for key in keys
     ]
+
+
+def _beside(splits: list[Split], folder: str | None) -> str | None:
+    """A folder as seen from the first input, so that it may move together with the corpus."""
+    if folder is None or not files.is_local(folder) or not files.is_local(splits[0].source):
+        return folder
+    return os.path.relpath(folder, files.parent(splits[0].source))
 
 
 def _array_specs(

@@ -90,6 +90,12 @@ def _cleanup(value: Any) -> Any:
     return value
 
 
+def _channel(value: Any) -> Any:
+    if value is not None and value != "mean" and not (type(value) is int and value >= 0):
+        raise ValueError('expected "mean" or the number of a channel, from 0')
+    return value
+
+
 PerKey = Annotated[Any, BeforeValidator(_per_key(1))]
 PerKeyOrZero = Annotated[Any, BeforeValidator(_per_key(0))]
 OrderingText = Annotated[Any, BeforeValidator(_ordering)]
@@ -110,6 +116,15 @@ class KeyOptions(_Options):
     bos: bool = Field(False, description="put <s> before the labels")
     eos: bool = Field(False, description="put </s> after the labels")
     sample_rate: int = Field(16000, ge=1, description="Hz (audio, log_mel)")
+    channel: Annotated[Any, BeforeValidator(_channel)] = Field(
+        None, description='"mean" or a number from 0 (audio, log_mel); default: mean, or what a cut names'
+    )
+    offset: str | None = Field(
+        None, description="field with the seconds before a record's part of a file, or none (audio, log_mel)"
+    )
+    duration: str | None = Field(
+        None, description="field with the seconds of that part, or none (audio, log_mel)"
+    )
     num_mel_bins: int = Field(80, ge=1, description="size of a frame (log_mel)")
     window: float = Field(0.025, gt=0, description="window in seconds (log_mel)")
     hop: float = Field(0.01, gt=0, description="distance of frames in seconds (log_mel)")
@@ -122,6 +137,9 @@ class KeyOptions(_Options):
             "bos": LABEL_TYPES,
             "eos": LABEL_TYPES,
             "sample_rate": AUDIO_TYPES,
+            "channel": AUDIO_TYPES,
+            "offset": AUDIO_TYPES,
+            "duration": AUDIO_TYPES,
             "num_mel_bins": ("log_mel",),
             "window": ("log_mel",),
             "hop": ("log_mel",),
@@ -159,6 +177,9 @@ class CorpusDefaults(_Options):
     num_shards: int | None = Field(None, ge=1, description="files per epoch; default: by shard_size")
     shard_size: int = Field(128_000_000, ge=1, description="bytes per file, roughly")
     max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of bad records")
+    audio_root: str | None = Field(
+        None, description="folder that audio paths start from; default: that of the file that names them"
+    )
     seq_tag: str | None = Field(None, description="field that holds a tag; default: <file name>:<position>")
 
 

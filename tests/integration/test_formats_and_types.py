@@ -120,6 +120,33 @@ def test_a_nemo_manifest_works_as_it_is(tmp_path, seqmill):
     assert "text [2] hi" in shown
 
 
+def test_segments_of_one_recording_below_audio_root(tmp_path, seqmill):
+    (tmp_path / "clips").mkdir()
+    content, samples = sound(0.5)
+    (tmp_path / "clips/a.wav").write_bytes(content)
+    rows = [f"a.wav\t{n / 10}\t0.1" for n in range(5)] + [
+        "https://example.invalid/a.wav\t0\t1",
+        "a.wav\t1\t1",
+    ]
+    (tmp_path / "m.tsv").write_text("\n".join(["path\toffset\tduration", *rows]) + "\n")
+    pq.write_table(
+        pa.table({"path": ["a.wav"], "start": [0.25], "duration": [0.125]}), tmp_path / "m.parquet"
+    )
+    corpora = {
+        "train": {"format": "tsv", "files": ["m.tsv"], "audio_root": "clips", "max_rejected": 0.5},
+        "dev": {"format": "parquet", "files": ["m.parquet"], "audio_root": "clips"},
+    }
+    config = write_config(tmp_path, {"data": {"field": "path", "type": "audio"}}, corpora)
+    seqmill.succeeds("preprocess", config)
+    whole = samples.astype("f4") / 32768
+    np.testing.assert_array_equal(written(tmp_path / "out", "data"), whole.reshape(5, 1600))
+    ((_, _, array),) = sequences(read_epochs(tmp_path / "out", "dev")[0], "data")
+    np.testing.assert_array_equal(array, whole[4000:6000])
+    rejected = (tmp_path / "out/store/train/rejected/ingest.jsonl").read_text()
+    assert "data: missing audio file" in rejected
+    assert "data: no such segment" in rejected
+
+
 def test_every_other_type(tmp_path, seqmill):
     from tokenizers import Tokenizer, models, pre_tokenizers
 

@@ -13,25 +13,28 @@ from seqmill.transforms.features.subwords import Subwords
 from seqmill.transforms.features.text_bytes import TextBytes
 from seqmill.transforms.features.vocab import Vocab
 
-__all__ = ["Encoder", "Ragged", "Vocab", "make_encoder"]
+MAX_RECORD_SIZE = 256_000_000
+__all__ = ["MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
 
 
 def make_encoder(
     key: DataKey,
-    base: str,
+    folder: str,
     vocab: Vocab | None,
     feature_shape: tuple[int, ...] | None,
     from_text: bool = False,
+    max_bytes: int = MAX_RECORD_SIZE,
 ) -> Encoder:
     """The encoder of a data key.
 
     Args:
         key: The data key.
-        base: Folder or URL that relative audio paths start from.
+        folder: Folder or URL that relative audio paths start from.
         vocab: Labels of ``chars`` and ``words``; for ``ints``, the vocabulary that ids must be inside.
         feature_shape: Of ``floats``, ``()`` or ``(D,)`` as the corpus was found to have: sequences that
             differ are rejected. ``None`` takes any shape, to find out what the corpus has.
         from_text: Values come from a text format, where numbers are text too.
+        max_bytes: Most bytes of a sound file and of its samples; what is larger is rejected.
 
     Raises:
         SeqmillError: A package or file that the type needs is missing.
@@ -51,7 +54,7 @@ def make_encoder(
         case "subwords":
             return Subwords(key)
         case "audio":
-            return Audio(key, base)
+            return Audio(key, folder, max_bytes, from_text)
         case "log_mel":
-            return LogMel(key, base)
+            return LogMel(key, folder, max_bytes, from_text)
     raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import io
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -12,133 +11,105 @@ import numpy as np
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder, kind_of, shown
 from seqmill.transforms.features.extras import require
-from seqmill.transforms.storage import files
+from seqmill.transforms.features.segment import Described, Segment, find_segment
+from seqmill.transforms.features.sound.decode import Decoder
+from seqmill.transforms.features.sound.source import Source, check_size, open_bytes, open_path
 from seqmill.transforms.storage.errors import RejectedSequence
 
-_UNKNOWN_SIZE = 0x7FFFF000
-_LITTLE_ENDIAN, _BIG_ENDIAN = (b"RIFF",), (b"RIFX", b"FORM")
-_SAMPLE_CHUNKS = (b"data", b"SSND")
 _MAX_RATE_RATIO = 100  # beyond it a header is broken, and would ask for any amount of memory
-_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_CANCELLED = 0.01  # of the energy of the channels: 20 dB
 
 
 class Audio(Encoder):
     """``audio``: samples in [-1, 1], mono, float32 [T], at the key's sample rate.
 
     A value is a path, the bytes of a sound file, or an object with ``bytes`` or ``path`` as Hugging Face
-    data sets have it. Everything that libsndfile reads is taken (WAV, FLAC, Ogg, MP3, …). Channels are
-    averaged and other rates resampled (soxr, high quality); ``converted`` counts both.
+    data sets have it; ``Described`` with other fields of its record, it may be a part of a file. What
+    ``Decoder`` reads is taken. Other rates are resampled (soxr, high quality), channels averaged or one of
+    them chosen; ``converted`` counts these, and averages in which the channels cancel each other.
 
     Args:
         key: The data key.
-        base: Folder or URL that relative paths start from.
+        folder: Folder or URL that relative paths start from.
+        max_bytes: Most bytes of a file and of its samples.
+        from_text: Numbers in other fields are text.
 
     Raises:
         SeqmillError: A package is not installed.
     """
 
-    def __init__(self, key: DataKey, base: str):
+    def __init__(self, key: DataKey, folder: str, max_bytes: int, from_text: bool = False):
         super().__init__(key)
-        self._sample_rate = key.sample_rate
-        self._base = base
-        self._soundfile = require("soundfile", "audio", f'type = "{key.type}"')
+        self._key = key
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._from_text = from_text
+        self._decoder = Decoder(max_bytes, f'type = "{key.type}"')
         self._soxr = require("soxr", "audio", f'type = "{key.type}"')
 
     def encode(self, value: Any) -> np.ndarray:
-        """Samples [T], at least one. Raises RejectedSequence."""
-        samples, rate = self._decode(_sound_bytes(value, self._base))
+        """Samples [T], at least one. Raises RejectedSequence; OSError where the file system fails."""
+        fields: Mapping[str, Any] = {}
+        if isinstance(value, Described):
+            value, fields = value.value, value.fields
+        segment = find_segment(self._key, value, fields, self._from_text)
+        with self._open(value) as source:
+            samples, rate = self._decoder.decode(source, None if segment is None else segment.samples)
         if samples.size == 0:
             raise RejectedSequence("no samples")
         if not np.isfinite(samples).all():
             raise RejectedSequence("not finite", "a sample is NaN or infinite")
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-        if rate != self._sample_rate:
-            mono = self._resample(mono, rate)
+        with self._counted_if_good():
+            mono = self._mono(samples, segment, fields.get("channel"))
+            return self._resampled(mono, rate).astype(self.dtype, copy=False)
+
+    def _open(self, value: Any) -> AbstractContextManager[Source]:
+        if isinstance(value, Mapping):
+            content, path = value.get("bytes"), value.get("path")
+            if content is None and path is None:
+                raise RejectedSequence("expected audio, found object", "it has neither bytes nor a path")
+            value = path if content is None else content
+        if isinstance(value, bytes | bytearray | memoryview):
+            return open_bytes(bytes(value))
+        if not isinstance(value, str):
+            raise RejectedSequence(f"expected audio, found {kind_of(value)}", shown(value))
+        return open_path(value, self._folder)
+
+    def _mono(self, samples: np.ndarray, segment: Segment | None, named: Any) -> np.ndarray:
+        num_channels = samples.shape[1]
+        channels = None if segment is None else segment.channels
+        if isinstance(self._key.channel, int):
+            channels = (self._key.channel,)
+        elif channels is None and self._key.channel is None and num_channels > 1 and _is_channel(named):
+            detail = f"it has {num_channels}, the record says {shown(named)}; the option channel chooses"
+            raise RejectedSequence("channel is not clear", detail)
+        if channels is not None:
+            if not all(0 <= channel < num_channels for channel in channels):
+                detail = f"{list(channels)} of a file with {num_channels} channels, which count from 0"
+                raise RejectedSequence("channel not in the file", detail)
+            samples = samples[:, channels]
+        if samples.shape[1] == 1:
+            return samples[:, 0]
+        mono = samples.mean(axis=1, dtype=np.float32)
+        self.converted["channels averaged"] += 1
+        energy = np.square(samples, dtype=np.float64).mean()
+        if np.square(mono, dtype=np.float64).mean() < _CANCELLED * energy:
+            self.converted["channels that cancel each other averaged"] += 1
+        return mono
+
+    def _resampled(self, mono: np.ndarray, rate: int) -> np.ndarray:
+        wanted = self._key.sample_rate
+        if rate == wanted:
+            return mono
+        if not 1 / _MAX_RATE_RATIO <= rate / wanted <= _MAX_RATE_RATIO:
+            raise RejectedSequence("not readable audio", f"its header gives a sample rate of {rate} Hz")
+        check_size(4 * len(mono) * wanted // rate, self._max_bytes, "its samples")
+        mono = self._soxr.resample(mono, rate, wanted)
         if mono.size == 0:
             raise RejectedSequence("no samples", f"after resampling from {rate} Hz")
-        if rate != self._sample_rate:
-            self.converted["resampled"] += 1
-        if samples.shape[1] > 1:
-            self.converted["channels averaged"] += 1
-        return mono.astype(self.dtype, copy=False)
-
-    def _resample(self, mono: np.ndarray, rate: int) -> np.ndarray:
-        if not 1 / _MAX_RATE_RATIO <= rate / self._sample_rate <= _MAX_RATE_RATIO:
-            raise RejectedSequence("not readable audio", f"its header gives a sample rate of {rate} Hz")
-        return self._soxr.resample(mono, rate, self._sample_rate)
-
-    def _decode(self, data: bytes) -> tuple[np.ndarray, int]:
-        """Samples [T, channels] and their rate."""
-        try:
-            sound = self._soundfile.SoundFile(_SoundBytes(data))
-        except (self._soundfile.SoundFileError, TypeError, ValueError) as error:
-            raise RejectedSequence("not readable audio", _message(error)) from None
-        with sound:
-            try:
-                samples = sound.read(dtype="float32", always_2d=True)
-            except self._soundfile.SoundFileError as error:
-                detail = f"cannot be decoded to its end ({_message(error)})"
-                raise RejectedSequence("audio cut short", detail) from None
-            except (MemoryError, ValueError):
-                detail = f"its header announces {sound.frames} samples"
-                raise RejectedSequence("not readable audio", detail) from None
-            if len(samples) < sound.frames:
-                raise RejectedSequence("audio cut short", f"{len(samples)} of {sound.frames} samples")
-        missing = missing_bytes(data)
-        if missing:
-            raise RejectedSequence("audio cut short", f"{missing} bytes fewer than its header says")
-        return samples, sound.samplerate
+        self.converted["resampled"] += 1
+        return mono
 
 
-class _SoundBytes(io.BytesIO):
-    """Stays in place when a broken header leads before the start, where soundfile would print a traceback."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (ValueError, OverflowError):
-            return self.tell()
-
-
-def missing_bytes(data: bytes) -> int:
-    """How many bytes of samples a WAV or AIFF file promises and does not have; libsndfile does not say.
-
-    0 for other formats, and for the placeholder sizes that programs write into a pipe.
-    """
-    if data[:4] not in _LITTLE_ENDIAN + _BIG_ENDIAN:
-        return 0
-    order = "little" if data[:4] in _LITTLE_ENDIAN else "big"
-    position = 12
-    while position + 8 <= len(data):
-        size = int.from_bytes(data[position + 4 : position + 8], order)  # type: ignore[arg-type]
-        if data[position : position + 4] in _SAMPLE_CHUNKS:
-            return 0 if size >= _UNKNOWN_SIZE else max(0, position + 8 + size - len(data))
-        position += 8 + size + size % 2
-    return 0
-
-
-def _sound_bytes(value: Any, base: str) -> bytes:
-    if isinstance(value, Mapping):
-        content, path = value.get("bytes"), value.get("path")
-        if content is None and path is None:
-            raise RejectedSequence("expected audio, found object", "it has neither bytes nor a path")
-        value = path if content is None else content
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    if not isinstance(value, str):
-        raise RejectedSequence(f"expected audio, found {kind_of(value)}", shown(value))
-    path = files.join(base, value)
-    try:
-        return files.read_bytes(path)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) or error.errno in _NO_SUCH_FILE:
-            raise RejectedSequence("missing audio file", path) from None
-        if isinstance(error, PermissionError | IsADirectoryError):
-            raise RejectedSequence("not readable audio", f"{path}: {error.strerror}") from None
-        raise
-    except ValueError as error:
-        raise RejectedSequence("missing audio file", f"{shown(path)}: {error}") from None
-
-
-def _message(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).strip() or type(error).__name__
+def _is_channel(value: Any) -> bool:
+    return type(value) in (int, str) or isinstance(value, np.integer)

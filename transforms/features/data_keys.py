@@ -26,6 +26,11 @@ class DataKey:
         bos: Put ``<s>`` before the labels.
         eos: Put ``</s>`` after the labels.
         sample_rate: Hz (``audio``, ``log_mel``); other rates are resampled.
+        channel: Number of the channel to take, from 0, or ``"mean"`` of all (``audio``, ``log_mel``).
+            ``None`` averages those that a Lhotse-like cut names, or all.
+        offset: Field of a record with the seconds before its part of a file; ``"none"`` for no such field.
+            ``None`` heeds ``offset`` and ``start`` where they are numbers beside a path.
+        duration: Field with the seconds of that part, likewise; ``None`` heeds ``duration``.
         num_mel_bins: Size of a ``log_mel`` frame.
         window: Length of the ``log_mel`` analysis window in seconds.
         hop: Distance between ``log_mel`` frames in seconds.
@@ -39,6 +44,9 @@ class DataKey:
     bos: bool = False
     eos: bool = False
     sample_rate: int = 16000
+    channel: int | str | None = None
+    offset: str | None = None
+    duration: str | None = None
     num_mel_bins: int = 80
     window: float = 0.025
     hop: float = 0.01

@@ -28,9 +28,9 @@ class LogMel(Encoder):
         UsageError: Window, hop and number of bins do not fit the sample rate.
     """
 
-    def __init__(self, key: DataKey, base: str):
+    def __init__(self, key: DataKey, folder: str, max_bytes: int, from_text: bool = False):
         super().__init__(key, (key.num_mel_bins,))
-        self._audio = Audio(key, base)
+        self._audio = Audio(key, folder, max_bytes, from_text)
         self.converted = self._audio.converted
         self._key = key
         self._fbank = require("kaldi_native_fbank", "audio", 'type = "log_mel"')

@@ -49,12 +49,13 @@ def split_corpus(
     raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
 
 
-def open_split(split: Split, fields: Sequence[str]) -> Reader:
+def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()) -> Reader:
     """A reader of one split.
 
     Args:
         split: One of those that ``split_corpus`` returned.
         fields: Dotted names of the fields that will be asked for; records may lack all others.
+        optional: Names of further fields that will be asked for and that the corpus need not have.
     """
     match split.format:
         case "jsonl":
@@ -64,6 +65,6 @@ def open_split(split: Split, fields: Sequence[str]) -> Reader:
         case "csv" | "tsv":
             return DelimitedReader(split)
         case "parquet":
-            return ParquetReader(split, fields)
+            return ParquetReader(split, [*fields, *optional])
         case _:
             return ExampleReader(split)

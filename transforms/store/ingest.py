@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files, output_folder
@@ -58,6 +59,7 @@ class IngestSplits:
         data_keys: What their arrays are like.
         seq_tag: Field that holds a sequence's tag; None for default tags.
         vocab_files: Per data key with a vocabulary its file.
+        audio_root: Folder that relative audio paths start from; None for that of the file that names them.
     """
 
     folder: str
@@ -65,10 +67,11 @@ class IngestSplits:
     data_keys: Mapping[str, ArraySpec]
     seq_tag: str | None
     vocab_files: Mapping[str, str]
+    audio_root: str | None = None
 
     def __call__(self, task: IngestTask) -> None:
         """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt."""
-        encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys)
+        encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys, self.audio_root)
         collector = _Collector(encoders, has_tags=self.seq_tag is not None)
         name = store_file_name(task.index)
         # The receipt of an earlier version must not vouch for this one if the task is interrupted.
@@ -101,9 +104,10 @@ class IngestSplits:
     def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
         reporter = Reporter(output_folder.progress_folder(self.folder))
         fields = [key.field for key in self.keys] + ([] if self.seq_tag is None else [self.seq_tag])
-        reader = open_split(task.split, fields)
+        described = [described_by(key) for key in self.keys]
+        reader = open_split(task.split, fields, [name for names in described for name in names])
         with _no_cycle_collection():
-            for rows, positions in _blocks(reader, fields, collector):
+            for rows, positions in _blocks(reader, fields, described, collector):
                 arrays, tags = collector.encode(rows, positions)
                 if tags:
                     writer.append(arrays, tags)
@@ -130,6 +134,7 @@ def split_encoders(
     keys: Sequence[DataKey],
     vocabs: Mapping[str, Vocab],
     data_keys: Mapping[str, ArraySpec] | None,
+    audio_root: str | None = None,
 ) -> dict[str, Encoder]:
     """What encodes the data keys of a split's records.
 
@@ -138,12 +143,13 @@ def split_encoders(
         keys: The data keys.
         vocabs: Vocabularies by data key.
         data_keys: What arrays must be like; None to find out.
+        audio_root: Folder that relative audio paths start from; None for that of the split's file.
     """
     from_text = split.format in ("text", "csv", "tsv")
     return {
         key.name: make_encoder(
             key,
-            files.parent(split.source),
+            files.parent(split.source) if audio_root is None else audio_root,
             vocabs.get(key.name),
             data_keys[key.name].feature_shape if data_keys else None,
             from_text=from_text,
@@ -165,14 +171,22 @@ def _no_cycle_collection() -> Iterator[None]:
 
 
 def _blocks(
-    reader: Reader, fields: list[str], collector: _Collector
+    reader: Reader, fields: list[str], described: list[tuple[str, ...]], collector: _Collector
 ) -> Iterator[tuple[list[Sequence[Any]], list[int]]]:
-    """Yields (field values of records, their positions) in blocks of the size that the collector asks for."""
+    """Yields (field values of records, their positions) in blocks of the size that the collector asks for.
+
+    Args:
+        reader: The records.
+        fields: Names of the fields, those of the data keys first.
+        described: Per data key the names of other fields that say what its value means.
+        collector: What the blocks are for.
+    """
     rows: list[Sequence[Any]] = []
     positions: list[int] = []
     get: Callable[[Any], Sequence[Any]] = (
         itemgetter(*fields) if len(fields) > 1 else lambda record: (record[fields[0]],)
     )
+    is_described = any(described)
     for position, record in reader:
         try:
             rows.append(get(record))
@@ -182,6 +196,8 @@ def _blocks(
             except RejectedSequence as error:
                 collector.reject(position, error)
                 continue
+        if is_described and not isinstance(record, RejectedSequence):
+            rows[-1] = _describe(rows[-1], record, described)
         positions.append(position)
         if len(rows) >= collector.block_seqs:
             yield rows, positions
@@ -194,6 +210,21 @@ def _values(record: Mapping[str, Any] | RejectedSequence, fields: list[str]) -> 
     if isinstance(record, RejectedSequence):
         raise record
     return [get_field(record, name) for name in fields]
+
+
+def _describe(
+    row: Sequence[Any], record: Mapping[str, Any], described: list[tuple[str, ...]]
+) -> Sequence[Any]:
+    """The row with values put together with the other fields of the record that say what they mean."""
+    row = list(row)
+    for index, names in enumerate(described):
+        others = {}
+        for name in names:
+            with suppress(RejectedSequence):
+                others[name] = get_field(record, name)
+        if names:
+            row[index] = Described(row[index], others)
+    return row
 
 
 @dataclass

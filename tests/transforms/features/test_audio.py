@@ -11,6 +11,7 @@ import pytest
 
 from seqmill.transforms.features import make_encoder
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.segment import Described
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 soundfile = pytest.importorskip("soundfile")
@@ -27,8 +28,9 @@ def sound(samples, rate=RATE, **options):
     return buffer.getvalue()
 
 
-def encoder(base=".", rate=RATE):
-    return make_encoder(DataKey("data", "data", "audio", sample_rate=rate), str(base), None, None)
+def encoder(base=".", rate=RATE, **options):
+    key = DataKey("data", "data", "audio", sample_rate=rate, **options)
+    return make_encoder(key, str(base), None, None)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,52 @@ def test_channels_are_averaged_and_counted():
     assert audio.converted == {"channels averaged": 2, "resampled": 1}
 
 
+def test_channels_that_cancel_each_other_are_counted():
+    audio = encoder()
+    audio.encode(sound(np.stack([tone(), -0.95 * tone()], axis=1)))
+    assert audio.converted == {"channels averaged": 1, "channels that cancel each other averaged": 1}
+
+
+def test_one_channel():
+    stereo = sound(np.stack([tone(), tone(hertz=880)], axis=1))
+    audio = encoder(channel=1)
+    np.testing.assert_allclose(audio.encode(stereo), tone(hertz=880), atol=1e-4)
+    assert not audio.converted
+
+
+@pytest.mark.parametrize(
+    ("options", "channels", "value", "reason"),
+    [
+        ({"channel": 2}, 2, None, "channel not in the file"),
+        ({"channel": 1}, 1, None, "channel not in the file"),
+        ({}, 2, 0, "channel is not clear"),
+        ({}, 2, "A", "channel is not clear"),
+    ],
+)
+def test_channels_that_cannot_be_meant(rejects, options, channels, value, reason):
+    data = sound(np.stack([tone()] * channels, axis=1))
+    fields = {} if value is None else {"channel": value}
+    assert rejects(encoder(**options), Described(data, fields)).reason == reason
+
+
+def test_segments_of_a_file(tmp_path):
+    stereo = np.stack([tone(), tone(hertz=880)], axis=1)
+    (tmp_path / "a.flac").write_bytes(sound(stereo, format="FLAC"))
+    audio = encoder(tmp_path)
+    segment = audio.encode(Described("a.flac", {"offset": 0.1, "duration": 0.2}))
+    np.testing.assert_array_equal(segment, audio.encode("a.flac")[1600:4800])
+    cut = {"start": 0.1, "duration": 0.2, "channel": 1, "recording": {"sampling_rate": RATE}}
+    np.testing.assert_allclose(audio.encode(Described("a.flac", cut)), tone(hertz=880)[1600:4800], atol=1e-4)
+    twice = encoder(tmp_path, rate=2 * RATE).encode(Described("a.flac", {"offset": 0.1, "duration": 0.2}))
+    assert len(twice) == 6400
+
+
+def test_a_limit_on_resampled_audio(rejects):
+    key = DataKey("data", "data", "audio", sample_rate=64_000)
+    audio = make_encoder(key, ".", None, None, max_bytes=100_000)
+    assert rejects(audio, sound(tone())).reason == "larger than max_record_size"
+
+
 def test_what_a_rejected_block_converted_is_not_counted(rejects):
     audio = encoder()
     good = sound(tone(rate=8000), 8000)
@@ -114,7 +162,8 @@ def test_what_a_rejected_block_converted_is_not_counted(rejects):
         ("none.wav", "missing audio file", "/none.wav"),
         ("x" * 5000, "missing audio file", "xxx"),
         ("a\0b", "missing audio file", "null byte"),
-        ("", "not readable audio", "directory"),
+        ("", "missing audio file", "the path is empty"),
+        (".", "not readable audio", "is a directory"),
         (7, "expected audio, found int", "7"),
         (None, "expected audio, found null", "None"),
         ({"array": [1]}, "expected audio, found object", "neither bytes nor a path"),
@@ -148,7 +197,7 @@ def test_broken_files_are_rejected_or_read(container):
             assert len(audio.encode(broken.tobytes())) > 0
 
 
-@pytest.mark.parametrize("package", ["soundfile", "soxr"])
+@pytest.mark.parametrize("package", ["soundfile", "soxr", "miniaudio"])
 def test_a_missing_package_is_named(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SeqmillError, match=rf"{package}.*pip install 'seqmill\[audio\]'"):

@@ -1,0 +1,1 @@
+"""Sound files: what they hold, checked against what they say they hold."""
