@@ -25,7 +25,6 @@ from seqmill.pipelines.beam_runner import Job
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.planned import write_planned
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features import Ragged
@@ -35,13 +34,14 @@ from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, hash_all, known_here
 from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.length_index import write_index
 from seqmill.transforms.store.sequence_store import (
     FORMAT,
     Store,
     StoreFile,
     StoreManifest,
-    write_index,
     write_manifest,
 )
 from seqmill.transforms.store.store_writer import StoreWriter
@@ -117,14 +117,17 @@ def write_store(folder: str, data_keys: Mapping[str, ArraySpec], blocks: Iterabl
             )
         )
         indices.append(writer.index)
-    write_index(output_folder.lengths_path(folder), pa.concat_tables(indices))
+    index = write_index(output_folder.lengths_path(folder), pa.concat_tables(indices))
     num_seqs = sum(entry.num_positions for entry in entries)
-    write_manifest(folder, store_manifest(data_keys, entries, num_seqs))
+    write_manifest(folder, store_manifest(data_keys, entries, num_seqs, {output_folder.LENGTHS_NAME: index}))
     return Store(folder)
 
 
 def store_manifest(
-    data_keys: Mapping[str, ArraySpec], entries: Sequence[StoreFile], num_seqs: int
+    data_keys: Mapping[str, ArraySpec],
+    entries: Sequence[StoreFile],
+    num_seqs: int,
+    others: Mapping[str, Checksum],
 ) -> StoreManifest:
     """The manifest of a store of synthetic sequences."""
     return StoreManifest(
@@ -136,6 +139,7 @@ def store_manifest(
         has_tags=False,
         counts=Counts(num_seqs, num_seqs, {}, {}, {}),
         files=tuple(entries),
+        others=others,
     )
 
 
@@ -279,11 +283,14 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     files.make_folder(output_folder.parts_folder(folder))
     write_plan(folder, layout.plan)
     segments = list(layout.segments)
-    write_planned(folder, planned_manifest(store, selection, options, [layout.entry]), segments)
+    run = begin(folder, planned_manifest(store, selection, options, [layout.entry]), segments)
+    compared = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
+    hash_all(compared)
+    known = known_here(compared)
     planning, cpu = time.monotonic() - begin, time.process_time() - cpu
     notes = files.join(folder, "notes")
-    write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key)
-    transform = RunTasks(segments, Timed(write, notes), FinishEpochs(folder, {}), folder)
+    write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run, known)
+    transform = RunTasks(segments, Timed(write, notes), FinishEpochs(folder, {}, run), folder)
     num_bytes = sum(segment.bytes for segment in segments)
     job = Job("preprocess", transform, num_bytes, num_bytes, output_folder.progress_folder(folder))
     took = run_beam(job, notes, workers)

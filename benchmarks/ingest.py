@@ -30,6 +30,7 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import split_corpus
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.current_run import begin_run
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask
 
@@ -37,6 +38,8 @@ _RATE = 16_000
 _AUDIO_KEYS = (DataKey("data", "audio_filepath", "log_mel"),)
 _AUDIO_SPECS = {"data": ArraySpec("log_mel", "<f4", (80,))}
 _INT_KEYS = (DataKey("data", "data", "ints"), DataKey("classes", "classes", "ints"))
+
+_RUN = "benchmark"
 
 
 def main() -> None:
@@ -103,21 +106,30 @@ def _measure(
         IngestTask(index, split, f"{index}", 1)
         for index, split in enumerate(split_corpus("jsonl", [path], split_bytes))
     ]
-    work = IngestSplits(store, keys, specs, None, {})
+    work = IngestSplits(store, keys, specs, None, {}, _RUN)
     num_seqs = Path(path).read_bytes().count(b"\n")
     size = files.size(path) / 1e6
     loops, ours = [], []
     for _ in range(args.rounds):
         loops.append(_clocked(lambda: bare(path)))
-        files.make_folder(output_folder.parts_folder(store))
+        begin_run(store, _RUN)
         ours.append(_clocked(lambda: [work(task) for task in tasks]))
         files.remove(store)
     runs = {}
     for workers in (1, args.workers):
         finish = FinishStore(
-            store, "train", (path,), specs, False, "", tuple(t.fingerprint for t in tasks), 0, {}
+            folder=store,
+            corpus="train",
+            sources=(files.name(path),) * len(tasks),
+            data_keys=specs,
+            has_tags=False,
+            fingerprint="",
+            splits=tuple(task.fingerprint for task in tasks),
+            max_rejected=0,
+            vocab_files={},
+            run=_RUN,
         )
-        files.make_folder(output_folder.parts_folder(store))
+        begin_run(store, _RUN)
         line = RunTasks(tasks, common.Timed(work, f"{folder}/notes"), finish, store)
         job = Job(what, line, 1 << 40, len(tasks), output_folder.progress_folder(store))
         with contextlib.redirect_stderr(io.StringIO()):

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks import common
-from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
+from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
 from seqmill.transforms.storage import files
@@ -88,7 +89,7 @@ class LengthsOnly(Store):
 
     def __init__(self, lengths: Mapping[str, np.ndarray]):
         keys = {key: common.INTS[key] for key in lengths}
-        self.manifest = common.store_manifest(keys, [], len(next(iter(lengths.values()))))
+        self.manifest = common.store_manifest(keys, [], len(next(iter(lengths.values()))), {})
         self.lengths = dict(lengths)  # type: ignore[misc]
         self.tag_sizes = np.full(len(lengths["data"]), 24)  # type: ignore[misc]
 
@@ -116,9 +117,11 @@ def _growth(num_seqs: int, rounds: int, folder: str) -> list[Sequence[object]]:
 
 
 def _prebatch(store: Store, options: EpochOptions, folder: str) -> None:
-    (layout,) = lay_out(store, select_sequences(store, options), options)
+    selection = select_sequences(store, options)
+    (layout,) = lay_out(store, selection, options)
     write_plan(folder, layout.plan)
-    work = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key)
+    run = begin(folder, planned_manifest(store, selection, options, [layout.entry]), layout.segments)
+    work = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run)
     for segment in layout.segments:
         work(segment)
         files.remove(f"{folder}/{segment.file}")

@@ -20,18 +20,18 @@ from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
+from seqmill.transforms.storage.checked_files import damaged
+from seqmill.transforms.storage.current_run import begin_run
+from seqmill.transforms.storage.errors import RejectedSequence, UsageError
 from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store import count_labels
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
-from seqmill.transforms.store.ingest import IngestSplits, IngestTask, read_receipt, split_encoders
-from seqmill.transforms.store.sequence_store import (
-    StoreManifest,
-    read_index,
-    read_manifest,
-)
+from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
+from seqmill.transforms.store.sequence_store import StoreManifest, read_manifest
+from seqmill.transforms.store.sources import common_folder, relative_to
 
 _CODE_VERSION = 2  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000
@@ -40,12 +40,13 @@ _MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
 _PROBED_SEQS = 100
 
 
-def ingest(config: Config, beam_flags: Sequence[str]) -> None:
+def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> None:
     """Makes the store of every corpus up to date.
 
     Args:
         config: The configuration.
         beam_flags: Beam's own flags.
+        fresh: Hash again what earlier runs have written, and redo what does not match.
 
     Raises:
         SeqmillError: Input is missing or bad, or the output holds another corpus.
@@ -62,12 +63,12 @@ def ingest(config: Config, beam_flags: Sequence[str]) -> None:
         _check_not_foreign(config, name, splits[name])
     counted = tuple(key for key in keys if key.has_counted_vocab)
     if counted:
-        _count_vocabs(config, counted, splits[TRAIN], beam_flags)
+        _count_vocabs(config, counted, splits[TRAIN], beam_flags, fresh)
     for key in keys:
         if key.tokenizer:
             _list_tokenizer_labels(counted_vocab_path(vocab_folder(config), key.name), key.tokenizer)
     for name in config.corpus:
-        _ingest_corpus(config, name, keys, splits[name], beam_flags)
+        _ingest_corpus(config, name, keys, splits[name], beam_flags, fresh)
 
 
 def vocab_files(config: Config) -> dict[str, str]:
@@ -81,7 +82,12 @@ def vocab_files(config: Config) -> dict[str, str]:
 
 
 def _ingest_corpus(
-    config: Config, name: str, keys: tuple[DataKey, ...], splits: list[Split], beam_flags: Sequence[str]
+    config: Config,
+    name: str,
+    keys: tuple[DataKey, ...],
+    splits: list[Split],
+    beam_flags: Sequence[str],
+    fresh: bool,
 ) -> None:
     folder = store_folder(config, name)
     options = corpus_defaults(config, name)
@@ -92,49 +98,58 @@ def _ingest_corpus(
     root = options["audio_root"]
     decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"], _beside(splits, root))
     tasks = _tasks(splits, decisive)
-    whole = fingerprint([task.fingerprint for task in tasks], options["max_rejected"])
+    folder_of_all = common_folder(split.source for split in splits)
+    sources = tuple(relative_to(folder_of_all, split.source) for split in splits)
+    whole = fingerprint([task.fingerprint for task in tasks], sources, options["max_rejected"])
     files.remove(output_folder.progress_folder(folder))
-    if _is_complete(folder, whole):
+    if _is_complete(folder, whole, fresh):
         console.say(f"ingest {name}: up to date")
         return
     files.remove(output_folder.manifest_path(folder))
     files.remove_temporaries(folder)
     files.make_folder(output_folder.parts_folder(folder))
-    open_tasks = [task for task in tasks if not _is_done(folder, task)]
+    begin_run(folder, whole)
+    open_tasks = [task for task in tasks if not is_done(folder, task, fresh)]
     if len(open_tasks) < len(tasks):
         console.say(f"ingest {name}: {len(tasks) - len(open_tasks)} of {len(tasks)} parts are there already")
     finish = FinishStore(
         folder=folder,
         corpus=name,
-        sources=tuple(dict.fromkeys(split.source for split in splits)),
+        sources=sources,
         data_keys=specs,
         has_tags=options["seq_tag"] is not None,
         fingerprint=whole,
         splits=tuple(task.fingerprint for task in tasks),
         max_rejected=options["max_rejected"],
         vocab_files=vocab_paths,
+        run=whole,
     )
-    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, root)
+    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, whole, root)
     _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
     _report(read_manifest(folder))
 
 
 def _count_vocabs(
-    config: Config, keys: tuple[DataKey, ...], splits: list[Split], beam_flags: Sequence[str]
+    config: Config,
+    keys: tuple[DataKey, ...],
+    splits: list[Split],
+    beam_flags: Sequence[str],
+    fresh: bool,
 ) -> None:
     folder = vocab_folder(config)
     tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
     whole = fingerprint([task.fingerprint for task in tasks])
-    complete = all(files.exists(counted_vocab_path(folder, key.name)) for key in keys)
     files.remove(output_folder.progress_folder(folder))
-    if complete and count_labels.counted_fingerprint(folder) == whole:
+    if count_labels.counted_fingerprint(folder, fresh) == whole:
         return
     files.remove(output_folder.vocab_summary_path(folder))
     files.remove_temporaries(folder)
     files.make_folder(output_folder.parts_folder(folder))
+    begin_run(folder, whole)
     open_tasks = [task for task in tasks if not count_labels.is_counted(folder, task)]
-    finish = WriteVocabs(folder, keys, whole, len(tasks))
-    _run("count labels", RunTasks(open_tasks, CountLabels(folder, keys), finish, folder), (), beam_flags)
+    finish = WriteVocabs(folder, keys, whole, tuple(task.fingerprint for task in tasks))
+    work = CountLabels(folder, keys, whole)
+    _run("count labels", RunTasks(open_tasks, work, finish, folder), (), beam_flags)
 
 
 def _list_tokenizer_labels(path: str, tokenizer: str) -> None:
@@ -231,39 +246,35 @@ def _probe_shape(key: DataKey, splits: list[Split]) -> tuple[int, ...]:
     return ()
 
 
-def _is_done(folder: str, task: IngestTask) -> bool:
-    receipt = read_receipt(folder, task.index)
-    return receipt is not None and receipt.fingerprint == task.fingerprint
+def _is_complete(folder: str, whole: str, fresh: bool) -> bool:
+    """Whether a store is as it should be; says what of it is not."""
+    manifest = _written(folder)
+    if manifest is None or manifest.fingerprint != whole:
+        return False
+    wrong = damaged(folder, manifest.checksums, fresh)
+    for path in wrong:
+        console.say(f"{path}: missing, or not what was written; it is made again")
+    return not wrong
 
 
-def _is_complete(folder: str, whole: str) -> bool:
+def _written(folder: str) -> StoreManifest | None:
+    """The manifest of the store that is there, if it can be used."""
     if not files.exists(output_folder.manifest_path(folder)):
-        return False
-    manifest = read_manifest(folder)
-    if manifest.fingerprint != whole:
-        return False
-    vocabs = [spec.vocab for spec in manifest.data_keys.values() if spec.vocab is not None]
-    return (
-        all(files.exists(files.join(folder, vocab)) for vocab in vocabs)
-        and all(files.is_whole(files.join(folder, entry.file), entry.bytes) for entry in manifest.files)
-        and _is_readable(output_folder.lengths_path(folder))
-    )
-
-
-def _is_readable(index: str) -> bool:
+        return None
     try:
-        read_index(index)
-    except SeqmillError:
-        return False
-    return True
+        return read_manifest(folder)
+    except UnusableManifestError as error:
+        console.say(f"{error}; it is made again")
+        return None
 
 
 def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:
     """Refuses to replace the store of a corpus that shares no source with this one."""
     folder = store_folder(config, name)
-    if not files.exists(output_folder.manifest_path(folder)):
+    written = _written(folder)
+    if written is None:
         return
-    there = read_manifest(folder).sources
+    there = written.sources
     if not {files.name(path) for path in there} & {files.name(split.source) for split in splits}:
         raise UsageError(
             f"output {config.output} holds another corpus: {folder} was made from {there[0]}, not from "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -17,7 +18,6 @@ from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import (
-    EpochLayout,
     corpus_fingerprint,
     lay_out,
     planned_manifest,
@@ -25,24 +25,35 @@ from seqmill.transforms.batches.layout import (
 )
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.planned import write_planned
+from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.segment import Segment, read_receipt
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.shuffle import ShuffleShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import (
+    Checksum,
+    Known,
+    checksum,
+    damaged,
+    hash_all,
+    is_intact,
+    known_here,
+)
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
 
 
-def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
+def preprocess(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> None:
     """Brings stores and epochs of every corpus up to date.
 
     Args:
         config: The configuration.
         beam_flags: Beam's own flags.
+        fresh: Hash again everything that earlier runs have written, and redo what does not match.
 
     Raises:
         SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
@@ -52,9 +63,9 @@ def preprocess(config: Config, beam_flags: Sequence[str]) -> None:
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    ingest(config, beam_flags)
+    ingest(config, beam_flags, fresh)
     for name in config.corpus:
-        _preprocess_corpus(config, name, beam_flags)
+        _preprocess_corpus(config, name, beam_flags, fresh)
 
 
 def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
@@ -81,13 +92,13 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
     return reports
 
 
-def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> None:
+def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
     store, options = Store(store_folder(config, name)), epoch_options(config, name)
     folder = epochs_folder(config, name)
-    was = manifest.read(folder) if files.exists(output_folder.manifest_path(folder)) else None
+    was = _written(folder)
     files.remove(output_folder.progress_folder(folder))
     same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
-    if was is not None and same and _all_there(folder, was) and _few_rejected(config, name, was):
+    if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
         return
     selection = select_sequences(store, options)
@@ -96,7 +107,8 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
     oversized = 0
     console.say(f"plan {name}: epochs 1 to {options.num_epochs} of {len(selection.rows):,} sequences")
     for layout in lay_out(store, selection, options):
-        _write_plan_if_new(folder, layout, was)
+        if not is_intact(output_folder.plan_path(folder, layout.plan.epoch), layout.plan_file, fresh):
+            write_plan(folder, layout.plan)
         epochs.append(layout.entry)
         segments += layout.segments
         oversized = max(oversized, layout.plan.oversized)
@@ -105,9 +117,12 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str]) -> 
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
     files.remove(output_folder.manifest_path(folder))
     files.remove_temporaries(folder)
-    _write_rejected(config, name, store, selection, planned)
-    write_planned(folder, planned, segments)
-    _write_shards(config, name, store, options, segments, beam_flags)
+    others = _write_rejected(config, name, store, selection, planned)
+    run = begin(folder, replace(planned, others=others), segments)
+    todo = [segment for segment in segments if read_receipt(folder, segment, fresh) is None]
+    if len(todo) < len(segments):
+        console.say(f"preprocess {name}: {len(segments) - len(todo)} of {len(segments)} shards are there")
+    _write_shards(config, name, store, options, todo, run, beam_flags)
     _say_what_was_written(folder)
 
 
@@ -117,45 +132,60 @@ def _write_shards(
     store: Store,
     options: EpochOptions,
     segments: list[Segment],
+    run: str,
     beam_flags: Sequence[str],
 ) -> None:
     folder = epochs_folder(config, name)
-    open_segments = [segment for segment in segments if read_receipt(folder, segment) is None]
-    if len(open_segments) < len(segments):
-        console.say(
-            f"preprocess {name}: {len(segments) - len(open_segments)} of {len(segments)} shards are there"
-        )
-    num_bytes = sum(segment.bytes for segment in open_segments)
+    num_bytes = sum(segment.bytes for segment in segments)
     _check_space(folder, num_bytes)
     work = WriteShards(
-        folder, store.folder, store.manifest.fingerprint, dict(options.chunking), options.length_key
+        folder,
+        store.folder,
+        store.manifest.fingerprint,
+        dict(options.chunking),
+        options.length_key,
+        run,
+        _compare_store(store) if segments else None,
     )
     vocabs = {
         key: files.join(store.folder, spec.vocab)
         for key, spec in store.manifest.data_keys.items()
         if spec.vocab is not None
     }
-    finish = FinishEpochs(folder, vocabs)
-    transform = RunTasks(open_segments, work, finish, folder)
+    finish = FinishEpochs(folder, vocabs, run)
+    transform = RunTasks(segments, work, finish, folder)
     if config.exchange == "shuffle":
-        transform = ShuffleShards(open_segments, work, finish, store.num_blocks)
+        transform = ShuffleShards(segments, work, finish, store.num_blocks)
     progress_folder = output_folder.progress_folder(folder)
     beam_runner.run(Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags)
 
 
-def _write_plan_if_new(folder: str, layout: EpochLayout, was: Manifest | None) -> None:
-    """Writes the plan that workers map, unless the epoch is complete as it is."""
-    if was is None or any(read_receipt(folder, segment) is None for segment in layout.segments):
-        files.make_folder(output_folder.parts_folder(folder))
-        write_plan(folder, layout.plan)
+def _written(folder: str) -> Manifest | None:
+    """The manifest of the epochs that are there, if it can be used."""
+    if not files.exists(output_folder.manifest_path(folder)):
+        return None
+    try:
+        return manifest.read(folder)
+    except UnusableManifestError as error:
+        console.say(f"{error}; it is made again")
+        return None
 
 
-def _all_there(folder: str, was: Manifest) -> bool:
-    vocabs = [spec.vocab for spec in was.data_keys.values() if spec.vocab is not None]
-    shards = [shard for epoch in was.epochs for shard in epoch.shards]
-    return all(files.exists(files.inside(folder, vocab)) for vocab in vocabs) and all(
-        files.is_whole(files.inside(folder, shard.file), shard.bytes) for shard in shards
-    )
+def _is_whole(folder: str, was: Manifest, fresh: bool) -> bool:
+    """Whether every file of the epochs is what was written; says which is not."""
+    wrong = damaged(folder, was.checksums, fresh)
+    for path in wrong:
+        console.say(f"{path}: missing, or not what was written; it is made again")
+    return not wrong
+
+
+def _compare_store(store: Store) -> Known | None:
+    """Compares a local store's files with their hashes; workers of this machine need not do it again."""
+    if not files.is_local(store.folder):
+        return None
+    paths = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
+    hash_all(paths)
+    return known_here(paths)
 
 
 def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
@@ -163,24 +193,32 @@ def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
     return sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
 
 
-def _write_rejected(config: Config, name: str, store: Store, selection: Selection, planned: Manifest) -> None:
-    """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects."""
+def _write_rejected(
+    config: Config, name: str, store: Store, selection: Selection, planned: Manifest
+) -> dict[str, Checksum]:
+    """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects.
+
+    Returns:
+        What was written, by name.
+    """
     path = output_folder.rejected_path(epochs_folder(config, name), output_folder.PLAN)
     files.remove(path)
-    if len(selection.disagreeing):
-        with files.write_atomically(path) as file:
-            for row in selection.disagreeing.tolist():
-                lengths = {key: int(column[row]) for key, column in store.lengths.items()}
-                source, position = store.place(row)
-                reject = {
-                    "source": source,
-                    "position": position,
-                    "seq_tag": store.tag(row).decode(errors="replace"),
-                    "reason": CHUNKS_DISAGREE,
-                    "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
-                }
-                file.write(orjson.dumps(reject) + b"\n")
-        check_rejected(name, planned.counts, corpus_defaults(config, name)["max_rejected"], path)
+    if not len(selection.disagreeing):
+        return {}
+    with files.write_atomically(path) as file:
+        for row in selection.disagreeing.tolist():
+            lengths = {key: int(column[row]) for key, column in store.lengths.items()}
+            source, position = store.place(row)
+            reject = {
+                "source": source,
+                "position": position,
+                "seq_tag": store.tag(row).decode(errors="replace"),
+                "reason": CHUNKS_DISAGREE,
+                "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
+            }
+            file.write(orjson.dumps(reject) + b"\n")
+    check_rejected(name, planned.counts, corpus_defaults(config, name)["max_rejected"], path)
+    return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
 
 
 def _check_space(folder: str, needed: int) -> None:

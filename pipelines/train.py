@@ -10,6 +10,9 @@ from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.layout import describe
 from seqmill.transforms.storage.errors import UsageError
 
+# What may differ between the written epochs and the configuration: it changes no batch.
+_MAY_DIFFER = ("distinct_epochs", "num_shards", "shard_size")
+
 
 def train(config: Config) -> int:
     """Trains on what preprocess wrote; returns the exit code.
@@ -41,7 +44,7 @@ def _check_preprocessed(config: Config, name: str) -> None:
     folder = epochs_folder(config, name)
     written = manifest.read(folder).options
     for option, value in describe(epoch_options(config, name)).items():
-        if option != "distinct_epochs" and value != written.get(option):
+        if option not in _MAY_DIFFER and value != written.get(option):
             raise UsageError(
                 f"corpus.{name}: {option} is {value!r}, but the epochs in {folder} were written with "
                 f"{written.get(option)!r}; run `seqmill preprocess` or `seqmill run`"

@@ -46,7 +46,7 @@ def output(tmp_path):
         epochs = tuple(_write_epoch(folder, epoch) for epoch in range(1, num_epochs + 1))
         write_vocab(str(folder / "vocab/classes.txt"), Vocab(("<pad>", "<unk>", "good", "day")))
         counts = Counts(2, 2, {}, {}, {})
-        manifest.write(str(folder), Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs))
+        manifest.write(str(folder), Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, {}))
     return tmp_path
 
 

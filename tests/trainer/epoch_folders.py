@@ -42,6 +42,7 @@ def write_corpus(
             data_keys=specs,
             counts=counts,
             epochs=stored,
+            others={},
         ),
     )
     return str(folder)

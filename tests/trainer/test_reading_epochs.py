@@ -14,6 +14,7 @@ from seqmill.trainer import epochs
 from seqmill.trainer.buffers import BufferPool
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.manifest_file import seal
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def edit_manifest(folder, change):
     path = Path(folder, "manifest.json")
     content = orjson.loads(path.read_bytes())
     change(content)
-    path.write_bytes(orjson.dumps(content))
+    path.write_bytes(orjson.dumps(seal(content)))
 
 
 def shard_file(folder):

@@ -11,6 +11,8 @@ from seqmill.transforms.batches.manifest import Shard
 from seqmill.transforms.batches.planned import read_planned
 from seqmill.transforms.batches.segment import read_receipt, receipt_path
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import checksum
+from seqmill.transforms.storage.current_run import check_run
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -21,13 +23,16 @@ class FinishEpochs:
     Attributes:
         folder: The corpus' folder of epochs.
         vocab_files: Per data key with a vocabulary the file to copy.
+        run: The run that the folder must still belong to.
     """
 
     folder: str
     vocab_files: Mapping[str, str]
+    run: str
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all segments have been written. Raises SeqmillError where one is not as planned."""
+        check_run(self.folder, self.run)
         planned = read_planned(self.folder)
         shards: defaultdict[int, list[Shard]] = defaultdict(list)
         for segment in planned.segments:
@@ -40,10 +45,16 @@ class FinishEpochs:
             {receipt_path(self.folder, segment) for segment in planned.segments},
         )
         content = planned.manifest
+        others = dict(content.others)
+        for segment in planned.segments:
+            others[output_folder.plan_name(segment.epoch)] = segment.plan
         for key, path in self.vocab_files.items():
-            files.copy(path, files.join(self.folder, str(content.data_keys[key].vocab)))
+            name = str(content.data_keys[key].vocab)
+            files.copy(path, files.join(self.folder, name))
+            others[name] = checksum(files.join(self.folder, name))
+        check_run(self.folder, self.run)
         epochs = tuple(replace(epoch, shards=tuple(shards[epoch.epoch])) for epoch in content.epochs)
-        manifest.write(self.folder, replace(content, epochs=epochs))
+        manifest.write(self.folder, replace(content, epochs=epochs, others=others))
 
     def _remove_others(self, mine: set[str], receipts: set[str]) -> None:
         """Removes what runs with other options have left."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
-from seqmill.transforms.batches.record import record_sizes
+from seqmill.transforms.batches.plan_file import plan_checksum
+from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments
 from seqmill.transforms.planning.plan import (
     CHUNKS_DISAGREE,
@@ -19,7 +20,8 @@ from seqmill.transforms.planning.plan import (
     plan_epoch,
     select,
 )
-from seqmill.transforms.storage import files
+from seqmill.transforms.records.tfrecord import FRAME_BYTES
+from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.store.counts import Counts
@@ -32,11 +34,13 @@ class EpochLayout:
 
     Attributes:
         plan: The plan.
+        plan_file: Size and hash of the file that holds it.
         batch_bytes: Size of every batch's record, [batches].
         segments: One per shard; their ``index`` counts over all epochs.
     """
 
     plan: EpochPlan
+    plan_file: Checksum
     batch_bytes: np.ndarray
     segments: tuple[Segment, ...]
 
@@ -79,20 +83,22 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
                 f"{options.partition_epoch}, but only {len(selection.rows):,} sequences"
             )
         batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
-        segments = tuple(cut_segments(plan, batch_bytes, options, content, index))
+        _check_record_sizes(store, epoch, batch_bytes)
+        plan_file = plan_checksum(plan)
+        segments = tuple(cut_segments(plan, plan_file, batch_bytes, options, content, index))
         index += len(segments)
-        yield EpochLayout(plan, batch_bytes, segments)
+        yield EpochLayout(plan, plan_file, batch_bytes, segments)
 
 
 def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
     """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
-    return fingerprint(_content(store), describe(options), options.num_shards, options.shard_size)
+    return fingerprint(_content(store), describe(options))
 
 
 def planned_manifest(
     store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch]
 ) -> Manifest:
-    """The manifest that a run will write, but for the shards."""
+    """The manifest that a run will write, but for the shards and the other files."""
     ingested = store.manifest.counts
     rejected = dict(ingested.rejected)
     if len(selection.disagreeing):
@@ -105,6 +111,7 @@ def planned_manifest(
         data_keys=store.manifest.data_keys,
         counts=Counts(ingested.read, len(selection.rows), selection.dropped, rejected, ingested.converted),
         epochs=tuple(layouts),
+        others={},
     )
 
 
@@ -124,11 +131,24 @@ def describe(options: EpochOptions) -> dict[str, Any]:
         "distinct_epochs": options.num_epochs,
         "seed": options.seed,
         "fixed_random_seed": options.fixed_random_seed,
+        "num_shards": options.num_shards,
+        "shard_size": options.shard_size,
     }
+
+
+def _check_record_sizes(store: Store, epoch: int, batch_bytes: np.ndarray) -> None:
+    largest = int(batch_bytes.argmax())
+    if batch_bytes[largest] - FRAME_BYTES > LARGEST_RECORD:
+        raise SeqmillError(
+            f"corpus {store.manifest.corpus}: batch {largest} of epoch {epoch} would be a record of "
+            f"{int(batch_bytes[largest]) - FRAME_BYTES:,} bytes, and nobody can parse one of more than "
+            f"{LARGEST_RECORD:,}: lower batch_size or max_seqs, or, where it is a single sequence, set "
+            "max_seq_length or chunking"
+        )
 
 
 def _content(store: Store) -> str:
     """A fingerprint of what the store holds, whatever it was made from."""
     manifest = store.manifest
-    parts = [(file.xxh128, files.name(file.source), file.first_position) for file in manifest.files]
+    parts = [(file.xxh128, file.source, file.first_position) for file in manifest.files]
     return fingerprint(parts, asdict(manifest.counts), manifest.data_keys)

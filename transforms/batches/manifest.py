@@ -10,10 +10,11 @@ from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.manifest_file import read_checked
+from seqmill.transforms.storage.checked_files import Checksum
+from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 from seqmill.transforms.store.counts import Counts
 
-FORMAT = "seqmill.batches/1"
+FORMAT = "seqmill.batches/2"
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
 
@@ -26,6 +27,11 @@ class Shard:
     num_batches: int
     bytes: int
     xxh128: str
+
+    @property
+    def checksum(self) -> Checksum:
+        """Size and hash of the file."""
+        return Checksum(self.bytes, self.xxh128)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -53,7 +59,17 @@ class Epoch:
 
 @dataclass(frozen=True, config=_STRICT)
 class Manifest:
-    """``manifest.json`` of ``epochs/<corpus>/``; ``docs/formats.md`` tells its fields.
+    """``manifest.json`` of ``epochs/<corpus>/``.
+
+    Attributes:
+        format: ``FORMAT``.
+        fingerprint: Of everything that decides the files' bytes.
+        corpus: Its name.
+        options: As they were resolved.
+        data_keys: What the arrays are like.
+        counts: What became of the sequences.
+        epochs: The stored epochs, from 1.
+        others: The other files that belong to it by name: plans, vocabularies, rejects.
 
     >>> import seqmill
     >>> manifest = seqmill.read_manifest("work/epochs/train")
@@ -68,6 +84,13 @@ class Manifest:
     data_keys: Mapping[str, ArraySpec]
     counts: Counts
     epochs: tuple[Epoch, ...]
+    others: Mapping[str, Checksum]
+
+    @property
+    def checksums(self) -> dict[str, Checksum]:
+        """Every file that belongs to the corpus, by its name in the folder."""
+        shards = {shard.file: shard.checksum for epoch in self.epochs for shard in epoch.shards}
+        return {**shards, **self.others}
 
 
 _ADAPTER = TypeAdapter(Manifest)
@@ -75,7 +98,7 @@ _ADAPTER = TypeAdapter(Manifest)
 
 def write(folder: str, manifest: Manifest) -> None:
     """Writes the manifest of a corpus folder."""
-    files.write_json(output_folder.manifest_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
+    write_sealed(output_folder.manifest_path(folder), _ADAPTER, manifest)
 
 
 def read(folder: str) -> Manifest:
@@ -91,10 +114,9 @@ def read(folder: str) -> Manifest:
     [3, 3]
     """
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
-    manifest: Manifest = read_checked(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
-    for epoch in manifest.epochs:
-        for shard in epoch.shards:
-            files.inside(folder, shard.file)
+    manifest: Manifest = read_sealed(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
+    for name in manifest.checksums:
+        files.inside(folder, name)
     for spec in manifest.data_keys.values():
         if spec.vocab is not None:
             files.inside(folder, spec.vocab)

@@ -12,6 +12,7 @@ from seqmill.transforms.batches.gather import Gatherer, SequenceSource
 from seqmill.transforms.batches.plan_file import PlannedBatches
 from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts
 from seqmill.transforms.records.tags import Tags
+from seqmill.transforms.storage.errors import SeqmillError
 
 _WINDOW_BYTES = 16_000_000  # small batches are gathered several at once
 
@@ -58,12 +59,18 @@ def padded_batches(
         planned: The batches.
         chunking: How data keys are chunked.
         length_key: The data key that ``chunk_start`` refers to.
+
+    Raises:
+        SeqmillError: The plan names sequences or chunks that the source does not have.
     """
     gatherer = Gatherer(source)
+    if rows.min() < 0 or rows.max() >= source.block_starts[-1]:
+        raise SeqmillError("the plan names sequences that the store does not have")
     whole = {key: column[rows] for key, column in source.lengths.items()}
     starts = {key: chunk_starts(key, column, planned.chunk, chunking) for key, column in whole.items()}
     lengths = {key: chunk_lengths(key, column, planned.chunk, chunking) for key, column in whole.items()}
     edges = planned.batch_starts
+    _check_chunks(whole, starts, lengths)
     longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
     for first, last in _windows(_padded_bytes(source, edges, longest)):
         entries = slice(int(edges[first]), int(edges[last]))
@@ -86,6 +93,15 @@ def padded_batches(
             )
             for number, (start, end) in enumerate(bounds)
         ]
+
+
+def _check_chunks(
+    whole: Mapping[str, np.ndarray], starts: Mapping[str, np.ndarray], lengths: Mapping[str, np.ndarray]
+) -> None:
+    for key, column in whole.items():
+        ends = starts[key] + lengths[key]
+        if starts[key].min() < 0 or lengths[key].min() < 1 or (ends > column).any():
+            raise SeqmillError(f"the plan names chunks of {key} that its sequences do not have")
 
 
 def _padded_bytes(source: SequenceSource, edges: np.ndarray, longest: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +13,10 @@ import pyarrow as pa
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.planning.plan import EpochPlan
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, map_checked
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.store.arrow_file import ArrowFile
 
 
 @dataclass(frozen=True)
@@ -31,25 +38,54 @@ class PlannedBatches:
 
 def write_plan(folder: str, plan: EpochPlan) -> None:
     """Writes the plan of an epoch into a corpus folder."""
-    offsets = pa.array(plan.batch_starts.astype(np.int64))
-    columns = {"seq_index": pa.LargeListArray.from_arrays(offsets, pa.array(plan.seq_index))}
-    if plan.chunk is not None:
-        columns["chunk"] = pa.LargeListArray.from_arrays(offsets, pa.array(plan.chunk.astype(np.int32)))
-    batch = pa.RecordBatch.from_pydict(columns)
-    path = output_folder.plan_path(folder, plan.epoch)
-    with files.write_atomically(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
-        writer.write_batch(batch)
+    with files.write_atomically(output_folder.plan_path(folder, plan.epoch)) as file:
+        _write(plan, file)
+
+
+def plan_checksum(plan: EpochPlan) -> Checksum:
+    """Size and hash of the file that ``write_plan`` writes."""
+    with Path(os.devnull).open("wb") as nowhere:
+        sink = HashingFile(nowhere)
+        _write(plan, pa.PythonFile(sink, "w"))
+    return Checksum(sink.size, sink.xxh128)
 
 
 def read_plan(folder: str, segment: Segment) -> PlannedBatches:
-    """The batches of a segment from its epoch's plan in a corpus folder, without reading the others."""
-    mapped = files.map_bytes(output_folder.plan_path(folder, segment.epoch))
-    batch = pa.ipc.open_file(pa.py_buffer(mapped)).get_batch(0)
-    offsets = batch["seq_index"].offsets.to_numpy()[segment.first_batch : segment.last_batch + 1]
-    start, end = int(offsets[0]), int(offsets[-1])
-    seq_index = batch["seq_index"].values.to_numpy()[start:end]
+    """The batches of a segment from its epoch's plan in a corpus folder.
+
+    Raises:
+        SeqmillError: The plan is not the one that the segment was cut from, or is no plan.
+    """
+    path = output_folder.plan_path(folder, segment.epoch)
+    file = ArrowFile(path, map_checked(path, segment.plan))
+    batch = file.batch(0)
+    if batch.schema not in (_SCHEMA, _SCHEMA.append(_CHUNK)):
+        raise SeqmillError(f"{path}: not the plan of an epoch")
+    seq_index = batch["seq_index"].values.to_numpy()
+    offsets = file.offsets(batch["seq_index"], len(seq_index))[segment.first_batch : segment.last_batch + 1]
+    if len(offsets) != segment.num_batches + 1 or (np.diff(offsets) < 1).any():
+        raise SeqmillError(f"{path}: no batches {segment.first_batch} to {segment.last_batch}")
+    entries = slice(int(offsets[0]), int(offsets[-1]))
+    chunk = np.zeros(entries.stop - entries.start, np.int64)
     if "chunk" in batch.schema.names:
-        chunk = batch["chunk"].values.to_numpy()[start:end].astype(np.int64)
-    else:
-        chunk = np.zeros(end - start, np.int64)
-    return PlannedBatches(segment.first_batch, seq_index, chunk, offsets - start)
+        chunks = batch["chunk"].values.to_numpy()
+        if not batch["chunk"].offsets.equals(batch["seq_index"].offsets):
+            raise SeqmillError(f"{path}: chunks and sequences differ in number")
+        chunk = chunks[entries].astype(np.int64)
+    return PlannedBatches(segment.first_batch, seq_index[entries], chunk, offsets - offsets[0])
+
+
+def _write(plan: EpochPlan, sink: Any) -> None:
+    offsets = pa.array(plan.batch_starts.astype(np.int64))
+    schema, values = _SCHEMA, [pa.array(plan.seq_index.astype(np.int64, copy=False))]
+    if plan.chunk is not None:
+        schema = _SCHEMA.append(_CHUNK)
+        values.append(pa.array(plan.chunk.astype(np.int32)))
+    columns = [pa.LargeListArray.from_arrays(offsets, column) for column in values]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(batch)
+
+
+_SCHEMA = pa.schema([pa.field("seq_index", pa.large_list(pa.int64()))])
+_CHUNK = pa.field("chunk", pa.large_list(pa.int32()))

@@ -9,10 +9,11 @@ from pydantic import TypeAdapter
 
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.segment import Segment
-from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.manifest_file import read_checked
+from seqmill.transforms.storage import output_folder
+from seqmill.transforms.storage.current_run import begin_run
+from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 
-FORMAT = "seqmill.planned/1"
+FORMAT = "seqmill.planned/2"
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,20 @@ class Planned:
 _ADAPTER = TypeAdapter(Planned)
 
 
-def write_planned(folder: str, manifest: Manifest, segments: Iterable[Segment]) -> None:
-    """Leaves the planned manifest and all segments in a corpus folder, for ``FinishEpochs``."""
+def begin(folder: str, manifest: Manifest, segments: Iterable[Segment]) -> str:
+    """Leaves the planned manifest and all segments in a corpus folder, and makes them its current run.
+
+    Returns:
+        The run, for ``WriteShards`` and ``FinishEpochs``.
+    """
     planned = Planned(FORMAT, manifest, tuple(segments))
-    files.write_json(output_folder.planned_path(folder), _ADAPTER.dump_python(planned, mode="json"))
+    run = write_sealed(output_folder.planned_path(folder), _ADAPTER, planned)
+    begin_run(folder, run)
+    return run
 
 
 def read_planned(folder: str) -> Planned:
-    """What ``write_planned`` left. Raises SeqmillError."""
-    planned: Planned = read_checked(
-        output_folder.planned_path(folder), _ADAPTER, FORMAT, "no run was planned here"
-    )
+    """What ``begin`` left. Raises SeqmillError."""
+    path = output_folder.planned_path(folder)
+    planned: Planned = read_sealed(path, _ADAPTER, FORMAT, "no run was planned here")
     return planned

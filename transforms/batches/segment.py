@@ -14,10 +14,22 @@ from pydantic import TypeAdapter
 from seqmill.transforms.batches.manifest import Shard
 from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, shard_edges
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, is_intact
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 
-_SHARD = TypeAdapter(Shard)
+_FORMAT = "seqmill.written/2"
+
+
+@dataclass(frozen=True)
+class _Receipt:
+    format: str
+    fingerprint: str
+    shard: Shard
+
+
+_RECEIPT = TypeAdapter(_Receipt)
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Segment:
         first_batch: Its first batch, counted over the epoch.
         last_batch: The batch behind its last.
         bytes: The size that its file will have.
+        plan: Size and hash of the file that holds the epoch's plan.
         fingerprint: Of everything that decides the file's bytes.
     """
 
@@ -42,6 +55,7 @@ class Segment:
     first_batch: int
     last_batch: int
     bytes: int
+    plan: Checksum
     fingerprint: str
 
     @property
@@ -56,12 +70,18 @@ class Segment:
 
 
 def cut_segments(
-    plan: EpochPlan, batch_bytes: np.ndarray, options: EpochOptions, content: str, index: int
+    plan: EpochPlan,
+    plan_file: Checksum,
+    batch_bytes: np.ndarray,
+    options: EpochOptions,
+    content: str,
+    index: int,
 ) -> Iterator[Segment]:
     """The segments of an epoch.
 
     Args:
         plan: The epoch.
+        plan_file: Size and hash of the plan's file.
         batch_bytes: Size of every batch's record, [batches].
         options: How many shards, and how sequences are chunked.
         content: Fingerprint of what the store holds.
@@ -83,6 +103,7 @@ def cut_segments(
             first_batch=first,
             last_batch=last,
             bytes=int(batch_bytes[first:last].sum()),
+            plan=plan_file,
             fingerprint=fingerprint(content, rules, options.length_key, first, digest.hexdigest()),
         )
 
@@ -95,16 +116,24 @@ def receipt_path(folder: str, segment: Segment) -> str:
 def write_receipt(folder: str, segment: Segment, xxh128: str) -> None:
     """Says that a segment's file is written, and its hash."""
     shard = Shard(segment.file, segment.num_batches, segment.bytes, xxh128)
-    receipt = {"fingerprint": segment.fingerprint, "shard": _SHARD.dump_python(shard, mode="json")}
-    files.write_json(receipt_path(folder, segment), receipt)
+    receipt = _Receipt(_FORMAT, segment.fingerprint, shard)
+    write_sealed(receipt_path(folder, segment), _RECEIPT, receipt)
 
 
-def read_receipt(folder: str, segment: Segment) -> Shard | None:
-    """The shard of a segment, if it was written as the segment asks and is still there in that size."""
-    with suppress(FileNotFoundError, ValueError, KeyError, SeqmillError):
-        receipt = files.read_json(receipt_path(folder, segment))
-        shard = _SHARD.validate_python(receipt["shard"])
-        same = receipt["fingerprint"] == segment.fingerprint and shard.file == segment.file
-        if same and files.is_whole(files.join(folder, shard.file), shard.bytes):
+def read_receipt(folder: str, segment: Segment, fresh: bool = False) -> Shard | None:
+    """The shard of a segment, if it was written as the segment asks and is intact.
+
+    Args:
+        folder: The corpus folder.
+        segment: The segment.
+        fresh: Hash the file even where this version of it is known.
+    """
+    with suppress(SeqmillError):
+        receipt: _Receipt = read_sealed(
+            receipt_path(folder, segment), _RECEIPT, _FORMAT, "the segment is not written"
+        )
+        shard = receipt.shard
+        same = receipt.fingerprint == segment.fingerprint and shard.file == segment.file
+        if same and is_intact(files.inside(folder, shard.file), shard.checksum, fresh):
             return shard
     return None

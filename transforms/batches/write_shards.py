@@ -12,10 +12,12 @@ from seqmill.transforms.batches import record
 from seqmill.transforms.batches.gather import SequenceSource
 from seqmill.transforms.batches.padded_batch import padded_batches
 from seqmill.transforms.batches.plan_file import PlannedBatches, read_plan
-from seqmill.transforms.batches.segment import Segment, receipt_path, write_receipt
+from seqmill.transforms.batches.segment import Segment, read_receipt, write_receipt
 from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Known, learn
+from seqmill.transforms.storage.current_run import check_run
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.progress import Reporter
@@ -34,6 +36,8 @@ class WriteShards:
         store_fingerprint: Of the store that the plan was made from.
         chunking: How data keys are chunked.
         length_key: The data key that ``chunk_start`` refers to.
+        run: The run that the folder must still belong to (``planned.begin``).
+        known: Files of the store that the driver has compared already.
     """
 
     folder: str
@@ -41,9 +45,14 @@ class WriteShards:
     store_fingerprint: str
     chunking: Chunking
     length_key: str
+    run: str
+    known: Known | None = None
 
     def __call__(self, segment: Segment) -> None:
-        """Writes the segment's shard and, last, its receipt."""
+        """Writes the segment's shard and, last, its receipt; does nothing where another attempt has."""
+        if read_receipt(self.folder, segment) is not None:
+            return
+        learn(self.known)
         store = open_store(self.store_folder, self.store_fingerprint)
         planned = read_plan(self.folder, segment)
         self.write(segment, planned, store, planned.seq_index)
@@ -60,8 +69,6 @@ class WriteShards:
             rows: Row in ``source`` of every entry of the batches, [n].
         """
         reporter = Reporter(output_folder.progress_folder(self.folder))
-        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
-        files.remove(receipt_path(self.folder, segment))
         with files.write_atomically(files.join(self.folder, segment.file)) as file:
             sink = HashingFile(file)
             buffered = io.BufferedWriter(sink, _WRITE_BYTES)
@@ -71,9 +78,12 @@ class WriteShards:
                     tfrecord.write_record(buffered, pieces)
                 reporter.add(buffered.tell() - before, sum(len(batch.seq_tags) for batch in batches))
             buffered.flush()
+            if sink.size != segment.bytes:
+                raise RuntimeError(
+                    f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned"
+                )
+            check_run(self.folder, self.run)
         reporter.flush()
-        if sink.size != segment.bytes:
-            raise RuntimeError(f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned")
         write_receipt(self.folder, segment, sink.xxh128)
 
 

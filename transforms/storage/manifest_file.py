@@ -1,17 +1,52 @@
-"""Reading JSON files of ours, which people and other programs may have changed: every mistake is named."""
+"""JSON files of ours, which people and other programs may have changed: each holds its own hash.
+
+``xxh128``, the last field, is the xxh3_128 of all other fields as JSON with sorted keys and no spaces.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
+import xxhash
 from pydantic import TypeAdapter, ValidationError
 
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
+HASH_FIELD = "xxh128"
 
-def read_checked(path: str, adapter: TypeAdapter[Any], expected_format: str, hint: str) -> Any:
-    """The manifest in a JSON file, as ``adapter`` makes it.
+
+class UnusableManifestError(SeqmillError):
+    """A JSON file of ours is there, but damaged, changed, or of another version of seqmill."""
+
+
+def seal(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file with its own hash."""
+    rest = {name: value for name, value in content.items() if name != HASH_FIELD}
+    digest = xxhash.xxh3_128_hexdigest(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS))
+    return {**rest, HASH_FIELD: digest}
+
+
+def write_sealed(path: str, adapter: TypeAdapter[Any], value: Any) -> str:
+    """Writes a value as JSON with its own hash, whole or not at all.
+
+    Args:
+        path: The file.
+        adapter: The value's type, which makes an object with a field ``format``.
+        value: The value.
+
+    Returns:
+        The hash.
+    """
+    content = seal(adapter.dump_python(value, mode="json"))
+    files.write_json(path, content)
+    digest: str = content[HASH_FIELD]
+    return digest
+
+
+def read_sealed(path: str, adapter: TypeAdapter[Any], expected_format: str, hint: str) -> Any:
+    """The value in a JSON file of ours, as ``adapter`` makes it.
 
     Args:
         path: The file.
@@ -20,23 +55,36 @@ def read_checked(path: str, adapter: TypeAdapter[Any], expected_format: str, hin
         hint: What a folder without the file is, for the message.
 
     Raises:
-        SeqmillError: There is no such file, it is of another format, or not valid.
+        SeqmillError: There is no such file.
+        UnusableManifestError: It is of another format, not what was written, or not valid.
     """
-    try:
-        content = files.read_json(path)
-    except FileNotFoundError:
-        raise SeqmillError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
-    check_format(content, path, expected_format)
+    content = read_sealed_json(path, expected_format, hint)
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SeqmillError(f"{path}: {where}: {first['msg']}") from None
+        raise UnusableManifestError(f"{path}: {where}: {first['msg']}") from None
+
+
+def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, Any]:
+    """The fields of a JSON file of ours but for its hash; raises as ``read_sealed``."""
+    try:
+        content = orjson.loads(files.read_bytes(path))
+    except FileNotFoundError:
+        raise SeqmillError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
+    except orjson.JSONDecodeError as error:
+        raise UnusableManifestError(f"{path}: not valid JSON ({error})") from None
+    check_format(content, path, expected_format)
+    if seal(content)[HASH_FIELD] != content.pop(HASH_FIELD, None):
+        raise UnusableManifestError(f"{path}: its content does not fit its {HASH_FIELD}: it was changed")
+    return content
 
 
 def check_format(content: Any, path: str, expected_format: str) -> None:
-    """Raises SeqmillError where the content of a JSON file is not of the format that it must have."""
+    """Raises UnusableManifestError where the content of a JSON file is of another format."""
     found = content.get("format") if isinstance(content, dict) else None
     if found != expected_format:
-        raise SeqmillError(f"{path}: format is {found!r}, expected {expected_format!r}")
+        raise UnusableManifestError(
+            f"{path}: format is {found!r}, expected {expected_format!r}: another version of seqmill wrote it"
+        )

@@ -17,6 +17,7 @@ import re
 from seqmill.transforms.storage import files
 
 MANIFEST_NAME = "manifest.json"
+LENGTHS_NAME = "lengths.arrow"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
 _EPOCH_NAME = re.compile(r"epoch-\d{4,}")
@@ -59,7 +60,7 @@ def manifest_path(folder: str) -> str:
 
 def lengths_path(folder: str) -> str:
     """The length index of a store."""
-    return files.join(folder, "lengths.arrow")
+    return files.join(folder, LENGTHS_NAME)
 
 
 def store_file_name(split: int) -> str:
@@ -87,9 +88,14 @@ def vocab_summary_path(folder: str) -> str:
     return files.join(folder, "vocab.json")
 
 
-def rejected_path(folder: str, step: str) -> str:
+def rejected_name(step: str) -> str:
     """The sequences that a step (``INGEST`` or ``PLAN``) could not use, one JSON object a line."""
-    return files.join(folder, "rejected", f"{step}.jsonl")
+    return f"rejected/{step}.jsonl"
+
+
+def rejected_path(folder: str, step: str) -> str:
+    """``rejected_name`` in a corpus folder."""
+    return files.join(folder, rejected_name(step))
 
 
 def plan_folder(folder: str) -> str:
@@ -97,9 +103,14 @@ def plan_folder(folder: str) -> str:
     return files.join(folder, "plan")
 
 
-def plan_path(folder: str, epoch: int) -> str:
+def plan_name(epoch: int) -> str:
     """A planned epoch."""
-    return files.join(plan_folder(folder), f"{epoch_name(epoch)}.arrow")
+    return f"plan/{epoch_name(epoch)}.arrow"
+
+
+def plan_path(folder: str, epoch: int) -> str:
+    """``plan_name`` in a corpus folder."""
+    return files.join(folder, plan_name(epoch))
 
 
 def epoch_name(epoch: int) -> str:
@@ -146,6 +157,11 @@ def is_segment_receipt_name(name: str) -> bool:
 def planned_path(folder: str) -> str:
     """What a run of preprocess is about to write."""
     return files.join(parts_folder(folder), "planned.json")
+
+
+def run_path(folder: str) -> str:
+    """Which run the folder belongs to."""
+    return files.join(parts_folder(folder), "run.json")
 
 
 def progress_folder(folder: str) -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import build_vocab, count_labels, write_vocab
 from seqmill.transforms.readers import get_field, open_split
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.checked_files import Checksum, checksum, is_intact
+from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.manifest_file import read_sealed_json, seal
 from seqmill.transforms.storage.output_folder import counted_vocab_path, split_part_path
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
+
+_PART_FORMAT = "seqmill.counts/2"
+_SUMMARY_FORMAT = "seqmill.vocab/2"
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,17 @@ class CountLabels:
     Attributes:
         folder: The folder of vocabularies.
         keys: The data keys whose labels are counted.
+        run: The run that the folder must still belong to (``begin_run``).
     """
 
     folder: str
     keys: tuple[DataKey, ...]
+    run: str
 
     def __call__(self, task: IngestTask) -> None:
         """Counts one split; records that cannot be read or counted are left to ingest to reject."""
+        if is_counted(self.folder, task):
+            return
         reporter = Reporter(output_folder.progress_folder(self.folder))
         counters: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
         for num_records, (_, record) in enumerate(open_split(task.split, [key.field for key in self.keys])):
@@ -40,9 +50,9 @@ class CountLabels:
                         count_labels(key, get_field(record, key.field), counters[key.name])
             if num_records % 1000 == 999:
                 reporter.add(num_seqs=1000)
-        files.write_json(
-            _part_path(self.folder, task.index), {"fingerprint": task.fingerprint, "counts": counters}
-        )
+        check_run(self.folder, self.run)
+        content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
+        files.write_json(_part_path(self.folder, task.index), seal(content))
         reporter.add(task.work)
         reporter.flush()
 
@@ -54,38 +64,54 @@ class WriteVocabs:
     Attributes:
         folder: The folder of vocabularies.
         keys: The data keys whose labels are counted.
-        fingerprint: Of all splits and keys.
-        num_splits: How many splits were counted, those that a rerun kept included.
+        fingerprint: Of all splits and keys; also the run that the folder must still belong to.
+        splits: Fingerprint of every split, those that a rerun kept included.
     """
 
     folder: str
     keys: tuple[DataKey, ...]
     fingerprint: str
-    num_splits: int
+    splits: tuple[str, ...]
 
     def __call__(self, num_tasks: int) -> None:
         """Writes the vocabularies; called when all tasks have succeeded."""
+        check_run(self.folder, self.fingerprint)
         sums: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
-        for index in range(self.num_splits):
-            for key, counts in files.read_json(_part_path(self.folder, index))["counts"].items():
+        for index, fingerprint in enumerate(self.splits):
+            content = _read(_part_path(self.folder, index), _PART_FORMAT)
+            if content.get("fingerprint") != fingerprint:
+                raise SeqmillError(f"{self.folder}: the labels of split {index} are not counted; run again")
+            for key, counts in content["counts"].items():
                 sums[key].update(counts)
+        written = {}
         for key in self.keys:
-            write_vocab(counted_vocab_path(self.folder, key.name), build_vocab(sums[key.name], key))
-        files.write_json(output_folder.vocab_summary_path(self.folder), {"fingerprint": self.fingerprint})
+            path = counted_vocab_path(self.folder, key.name)
+            write_vocab(path, build_vocab(sums[key.name], key))
+            written[key.name] = asdict(checksum(path))
+        content = {"format": _SUMMARY_FORMAT, "fingerprint": self.fingerprint, "vocabs": written}
+        files.write_json(output_folder.vocab_summary_path(self.folder), seal(content))
 
 
 def is_counted(folder: str, task: IngestTask) -> bool:
     """Whether an earlier run has counted this split as it is now."""
-    return _read(_part_path(folder, task.index)).get("fingerprint") == task.fingerprint
+    return _read(_part_path(folder, task.index), _PART_FORMAT).get("fingerprint") == task.fingerprint
 
 
-def counted_fingerprint(folder: str) -> str | None:
-    """The fingerprint of the vocabularies in a folder, if they are complete."""
-    return _read(output_folder.vocab_summary_path(folder)).get("fingerprint")
+def counted_fingerprint(folder: str, fresh: bool = False) -> str | None:
+    """The fingerprint of the vocabularies in a folder, if they are intact; ``fresh`` as for ``is_intact``."""
+    summary = _read(output_folder.vocab_summary_path(folder), _SUMMARY_FORMAT)
+    for key, expected in summary.get("vocabs", {}).items():
+        if not is_intact(counted_vocab_path(folder, key), Checksum(**expected), fresh):
+            return None
+    return summary.get("fingerprint")
 
 
-def _read(path: str) -> dict[str, Any]:
-    return files.read_json(path) if files.exists(path) else {}
+def _read(path: str, expected_format: str) -> dict[str, Any]:
+    """What was written as a whole; nothing where it is not there or not what was written."""
+    try:
+        return read_sealed_json(path, expected_format, "nothing is counted")
+    except SeqmillError:
+        return {}
 
 
 def _part_path(folder: str, index: int) -> str:

@@ -6,24 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
+from seqmill.transforms.storage.current_run import check_run
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.output_folder import split_part_path, store_file_name
+from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.counts import Counts
-from seqmill.transforms.store.ingest import read_receipt
-from seqmill.transforms.store.sequence_store import (
-    FORMAT,
-    StoreFile,
-    StoreManifest,
-    index_schema,
-    read_index,
-    write_index,
-    write_manifest,
-)
+from seqmill.transforms.store.length_index import index_schema, read_index, write_index
+from seqmill.transforms.store.sequence_store import FORMAT, StoreFile, StoreManifest, write_manifest
+from seqmill.transforms.store.split_receipt import SplitReceipt, lengths_part, read_receipt, rejects_part
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,14 @@ class FinishStore:
     Attributes:
         folder: The store's folder.
         corpus: Name of the corpus.
-        sources: The files it was read from.
+        sources: The file that each split was read from, relative to the folder that holds them all.
         data_keys: What its arrays are like.
         has_tags: Whether tags were given.
         fingerprint: Of all splits.
         splits: Fingerprint of every split in corpus order.
         max_rejected: Largest share of rejected sequences.
         vocab_files: Per data key with a vocabulary the file to copy.
+        run: The run that the folder must still belong to.
     """
 
     folder: str
@@ -51,6 +49,7 @@ class FinishStore:
     splits: tuple[str, ...]
     max_rejected: float
     vocab_files: Mapping[str, str]
+    run: str
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -58,60 +57,74 @@ class FinishStore:
         Raises:
             SeqmillError: Too many sequences were rejected, none is left, or a part is missing.
         """
-        entries = self._receipts()
+        check_run(self.folder, self.run)
+        receipts = self._receipts()
+        entries = [receipt.file for receipt in receipts]
         counts = _sum_counts(entries)
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
+        others: dict[str, Checksum] = {}
         if counts.rejected:
             with files.write_atomically(rejected_path) as file:
-                for line in self._rejects(entries):
-                    file.write(line)
+                sink = HashingFile(file)
+                for line in self._rejects(receipts):
+                    sink.write(line)
+            others[output_folder.rejected_name(output_folder.INGEST)] = Checksum(sink.size, sink.xxh128)
         check_rejected(self.corpus, counts, self.max_rejected, rejected_path)
-        write_index(output_folder.lengths_path(self.folder), self._index(len(entries)))
+        index = self._index(receipts)
+        others[output_folder.LENGTHS_NAME] = write_index(output_folder.lengths_path(self.folder), index)
         self._remove_others(entries)
         for key, path in self.vocab_files.items():
-            files.copy(path, files.join(self.folder, str(self.data_keys[key].vocab)))
+            name = str(self.data_keys[key].vocab)
+            files.copy(path, files.join(self.folder, name))
+            others[name] = checksum(files.join(self.folder, name))
+        check_run(self.folder, self.run)
         write_manifest(
             self.folder,
             StoreManifest(
                 format=FORMAT,
                 fingerprint=self.fingerprint,
                 corpus=self.corpus,
-                sources=self.sources,
+                sources=tuple(dict.fromkeys(self.sources)),
                 data_keys=self.data_keys,
                 has_tags=self.has_tags,
                 counts=counts,
                 files=tuple(entries),
+                others=others,
             ),
         )
 
-    def _receipts(self) -> list[StoreFile]:
-        entries: list[StoreFile] = []
-        for index, fingerprint in enumerate(self.splits):
-            entry = read_receipt(self.folder, index)
-            if entry is None or entry.fingerprint != fingerprint:
-                raise SeqmillError(
-                    f"{self.folder}: {store_file_name(index)} is missing after ingest; run again"
-                )
-            if entries and entries[-1].source == entry.source:
-                before = entries[-1]
-                entry = replace(entry, first_position=before.first_position + before.num_positions)
-            entries.append(entry)
-        return entries
+    def _receipts(self) -> list[SplitReceipt]:
+        """Of all splits, with their sources; ``first_position`` counted over the whole source."""
+        receipts: list[SplitReceipt] = []
+        for index, (fingerprint, source) in enumerate(zip(self.splits, self.sources, strict=True)):
+            receipt = read_receipt(self.folder, index)
+            if receipt is None or receipt.file.fingerprint != fingerprint:
+                name = store_file_name(index)
+                raise SeqmillError(f"{self.folder}: {name} is missing after ingest; run again")
+            first = 1
+            if receipts and receipts[-1].file.source == source:
+                first = receipts[-1].file.first_position + receipts[-1].file.num_positions
+            file = replace(receipt.file, source=source, first_position=first)
+            receipts.append(replace(receipt, file=file))
+        return receipts
 
-    def _rejects(self, entries: list[StoreFile]) -> Iterator[bytes]:
-        for index, entry in enumerate(entries):
-            for line in files.read_bytes(split_part_path(self.folder, index, "rejected.jsonl")).splitlines():
+    def _rejects(self, receipts: list[SplitReceipt]) -> Iterator[bytes]:
+        for index, receipt in enumerate(receipts):
+            content = map_checked(rejects_part(self.folder, index), receipt.rejects).tobytes()
+            for line in content.splitlines():
                 reject = orjson.loads(line)
-                position = entry.first_position + reject.pop("position")
-                yield orjson.dumps({"source": entry.source, "position": position, **reject}) + b"\n"
+                position = receipt.file.first_position + reject.pop("position")
+                yield orjson.dumps({"source": receipt.file.source, "position": position, **reject}) + b"\n"
 
-    def _index(self, num_files: int) -> pa.Table:
+    def _index(self, receipts: list[SplitReceipt]) -> pa.Table:
         schema = index_schema(self.data_keys, self.has_tags)
         parts = [
-            read_index(split_part_path(self.folder, index, "lengths.arrow")) for index in range(num_files)
+            read_index(lengths_part(self.folder, index), receipt.lengths, schema, receipt.file.num_seqs)
+            for index, receipt in enumerate(receipts)
         ]
-        return pa.concat_tables([schema.empty_table(), *parts])
+        columns = [np.concatenate([part[name] for part in parts]) for name in schema.names]
+        return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
 
     def _remove_others(self, entries: list[StoreFile]) -> None:
         """Removes what runs with other splits have left."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from pydantic import TypeAdapter
 
 from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -21,15 +20,26 @@ from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
-from seqmill.transforms.storage.output_folder import split_part_path, store_file_name
+from seqmill.transforms.storage.checked_files import Checksum
+from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.storage.progress import Reporter
-from seqmill.transforms.store.sequence_store import StoreFile, write_index
+from seqmill.transforms.store.length_index import write_index
+from seqmill.transforms.store.sequence_store import StoreFile
+from seqmill.transforms.store.split_receipt import (
+    FORMAT,
+    SplitReceipt,
+    lengths_part,
+    read_receipt,
+    rejects_part,
+    write_receipt,
+)
 from seqmill.transforms.store.store_writer import StoreWriter
 
 _BLOCK_BYTES = 128_000  # larger blocks of Python objects fall out of the processor's cache
 _BLOCK_SEQS = 1024
-_STORE_FILE = TypeAdapter(StoreFile)
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class IngestSplits:
         data_keys: What their arrays are like.
         seq_tag: Field that holds a sequence's tag; None for default tags.
         vocab_files: Per data key with a vocabulary its file.
+        run: The run that the folder must still belong to (``begin_run``).
         audio_root: Folder that relative audio paths start from; None for that of the file that names them.
     """
 
@@ -67,27 +78,33 @@ class IngestSplits:
     data_keys: Mapping[str, ArraySpec]
     seq_tag: str | None
     vocab_files: Mapping[str, str]
+    run: str
     audio_root: str | None = None
 
     def __call__(self, task: IngestTask) -> None:
-        """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt."""
+        """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt.
+
+        Does nothing where another attempt has done it.
+        """
+        if is_done(self.folder, task):
+            return
         encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys, self.audio_root)
         collector = _Collector(encoders, has_tags=self.seq_tag is not None)
         name = store_file_name(task.index)
-        # The receipt of an earlier version must not vouch for this one if the task is interrupted.
-        files.remove(split_part_path(self.folder, task.index, "receipt.json"))
         with files.write_atomically(files.join(self.folder, name)) as file:
             writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
             reader = self._fill(writer, collector, task)
             writer.close()
-        write_index(split_part_path(self.folder, task.index, "lengths.arrow"), writer.index)
+            check_run(self.folder, self.run)
+        lengths = write_index(lengths_part(self.folder, task.index), writer.index)
         rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
-        with files.write_atomically(split_part_path(self.folder, task.index, "rejected.jsonl")) as file:
-            file.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
-        receipt = StoreFile(
+        with files.write_atomically(rejects_part(self.folder, task.index)) as file:
+            sink = HashingFile(file)
+            sink.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
+        entry = StoreFile(
             file=name,
             fingerprint=task.fingerprint,
-            source=task.split.source,
+            source=files.name(task.split.source),  # its folders are the last step's to say
             first_position=1,
             num_positions=reader.num_positions,
             batch_rows=tuple(writer.batch_rows),
@@ -96,10 +113,9 @@ class IngestSplits:
             rejected=Counter(reject["reason"] for reject in collector.rejects),
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
         )
-        files.write_json(
-            split_part_path(self.folder, task.index, "receipt.json"),
-            _STORE_FILE.dump_python(receipt, mode="json"),
-        )
+        check_run(self.folder, self.run)
+        receipt = SplitReceipt(FORMAT, entry, lengths, Checksum(sink.size, sink.xxh128))
+        write_receipt(self.folder, task.index, receipt)
 
     def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
         reporter = Reporter(output_folder.progress_folder(self.folder))
@@ -120,13 +136,10 @@ class IngestSplits:
         return {key: read_vocab(path) for key, path in self.vocab_files.items()}
 
 
-def read_receipt(folder: str, index: int) -> StoreFile | None:
-    """The receipt of split ``index``, if its task was done and its file is still there in that size."""
-    with suppress(FileNotFoundError, ValueError, SeqmillError):
-        receipt = _STORE_FILE.validate_python(files.read_json(split_part_path(folder, index, "receipt.json")))
-        if files.size(files.join(folder, receipt.file)) == receipt.bytes:
-            return receipt
-    return None
+def is_done(folder: str, task: IngestTask, fresh: bool = False) -> bool:
+    """Whether a task has been done as it is now, and its files are intact; ``fresh`` as for ``is_intact``."""
+    receipt = read_receipt(folder, task.index, fresh)
+    return receipt is not None and receipt.file.fingerprint == task.fingerprint
 
 
 def split_encoders(

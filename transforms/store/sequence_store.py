@@ -12,10 +12,10 @@ the source that the file was made from, so that a file's bytes never depend on w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,11 +25,14 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, map_checked
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.manifest_file import read_checked
+from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
+from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.length_index import index_schema, read_index
 
-FORMAT = "seqmill.store/1"
+FORMAT = "seqmill.store/2"
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -41,7 +44,7 @@ class StoreFile:
     Attributes:
         file: Its name.
         fingerprint: Tells whether a rerun would make the same file.
-        source: The file it was made from, as it stands in default tags and rejects.
+        source: The file it was made from, relative to the folder that holds all of the corpus' sources.
         first_position: Number of the split's first line or record in the source, from 1.
         num_positions: Lines or records of the split.
         batch_rows: Rows of each record batch.
@@ -65,10 +68,31 @@ class StoreFile:
         """Rows of the file."""
         return sum(self.batch_rows)
 
+    @property
+    def checksum(self) -> Checksum:
+        """Size and hash of the file."""
+        return Checksum(self.bytes, self.xxh128)
+
+    def __post_init__(self) -> None:
+        if min(self.batch_rows, default=1) < 1 or self.first_position < 1 or self.num_positions < 0:
+            raise ValueError(f"{self.file}: impossible numbers of rows or positions")
+
 
 @dataclass(frozen=True, config=_STRICT)
 class StoreManifest:
-    """``manifest.json`` of ``store/<corpus>/``."""
+    """``manifest.json`` of ``store/<corpus>/``.
+
+    Attributes:
+        format: ``FORMAT``.
+        fingerprint: Of everything that decides the store's bytes.
+        corpus: Its name.
+        sources: The files it was made from, relative to the folder that holds them all.
+        data_keys: What the arrays are like.
+        has_tags: Whether tags are stored; else they follow from sources and positions.
+        counts: What became of the records.
+        files: The Arrow files in corpus order.
+        others: The other files that belong to it by name: length index, vocabularies, rejects.
+    """
 
     format: str
     fingerprint: str
@@ -78,6 +102,12 @@ class StoreManifest:
     has_tags: bool
     counts: Counts
     files: tuple[StoreFile, ...]
+    others: Mapping[str, Checksum]
+
+    @property
+    def checksums(self) -> dict[str, Checksum]:
+        """Every file that belongs to the store, by its name in the folder."""
+        return {**{file.file: file.checksum for file in self.files}, **self.others}
 
 
 _ADAPTER = TypeAdapter(StoreManifest)
@@ -85,15 +115,18 @@ _ADAPTER = TypeAdapter(StoreManifest)
 
 def write_manifest(folder: str, manifest: StoreManifest) -> None:
     """Writes ``manifest.json`` into ``folder``."""
-    files.write_json(output_folder.manifest_path(folder), _ADAPTER.dump_python(manifest, mode="json"))
+    write_sealed(output_folder.manifest_path(folder), _ADAPTER, manifest)
 
 
 def read_manifest(folder: str) -> StoreManifest:
     """The manifest of a store folder. Raises SeqmillError where there is none or it is not valid."""
     hint = "incomplete, or no sequence store (run `seqmill ingest`)"
-    manifest: StoreManifest = read_checked(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
-    for entry in manifest.files:
-        files.inside(folder, entry.file)
+    path = output_folder.manifest_path(folder)
+    manifest: StoreManifest = read_sealed(path, _ADAPTER, FORMAT, hint)
+    for name in manifest.checksums:
+        files.inside(folder, name)
+    if sum(file.num_seqs for file in manifest.files) != manifest.counts.kept:
+        raise UnusableManifestError(f"{path}: the files do not hold as many sequences as were kept")
     return manifest
 
 
@@ -159,7 +192,7 @@ class Store:
         ]
         self._places = [(i, j) for i, j, _ in rows]
         self.block_starts = np.cumsum([0, *(n for _, _, n in rows)])
-        self._files: dict[int, Any] = {}
+        self._files: dict[int, ArrowFile] = {}
         self._blocks: dict[int, Block] = {}
 
     @property
@@ -178,25 +211,30 @@ class Store:
         return len(self._places)
 
     @cached_property
-    def _index(self) -> pa.Table:
-        return read_index(output_folder.lengths_path(self.folder))
+    def _index(self) -> dict[str, np.ndarray]:
+        name = output_folder.LENGTHS_NAME
+        expected = self.manifest.others.get(name)
+        if expected is None:
+            raise UnusableManifestError(f"{self.folder}: the manifest does not name {name}")
+        schema = index_schema(self.data_keys, self.manifest.has_tags)
+        return read_index(files.join(self.folder, name), expected, schema, self.num_seqs)
 
     @cached_property
     def lengths(self) -> dict[str, np.ndarray]:
         """Per data key the length of every sequence, int32 [N]."""
-        return {key: self._index[f"lengths/{key}"].to_numpy() for key in self.manifest.data_keys}
+        return {key: self._index[f"lengths/{key}"] for key in self.manifest.data_keys}
 
     @cached_property
     def tag_sizes(self) -> np.ndarray:
         """Bytes of every sequence's tag, int64 [N]."""
         if self.manifest.has_tags:
-            return self._index["tag_size"].to_numpy().astype(np.int64)
-        positions = self._index["position"].to_numpy().astype(np.int64)
+            return self._index["tag_size"].astype(np.int64)
+        positions = self._index["position"].astype(np.int64)
         rows = [file.num_seqs for file in self.manifest.files]
         positions += np.repeat(
             np.array([file.first_position for file in self.manifest.files], np.int64), rows
         )
-        prefixes = [len(_tag_prefix(file)) for file in self.manifest.files]
+        prefixes = [len(self._tag_prefix(file)) for file in self.manifest.files]
         digits = np.ones(len(positions), np.int64)
         for power in range(1, len(str(positions.max(initial=1)))):
             digits += positions >= 10**power
@@ -219,7 +257,7 @@ class Store:
         entry = self.manifest.files[int(np.searchsorted(ends, row, "right"))]
         if self.manifest.has_tags:
             return entry.source, None
-        return entry.source, entry.first_position + int(self._index["position"][row].as_py())
+        return entry.source, entry.first_position + int(self._index["position"][row])
 
     def sequence(self, key: str, row: int) -> np.ndarray:
         """One sequence's array in a data key, [T, *feature_shape]."""
@@ -233,60 +271,69 @@ class Store:
     def record_batch(self, number: int) -> pa.RecordBatch:
         """Record batch ``number`` as Arrow has it, mapped."""
         file_number, batch_number = self._places[number]
-        if file_number not in self._files:
-            self._files[file_number] = self._open_file(self.manifest.files[file_number])
-        return self._files[file_number].get_batch(batch_number)
+        return self._file(file_number).batch(batch_number)
 
     def _open_block(self, number: int) -> Block:
-        entry = self.manifest.files[self._places[number][0]]
-        batch = self.record_batch(number)
-        keys = {key: key_block(batch[key], spec) for key, spec in self.manifest.data_keys.items()}
+        """A record batch whose offsets are those that the length index asks for."""
+        file_number, batch_number = self._places[number]
+        entry, file = self.manifest.files[file_number], self._file(file_number)
+        batch = file.batch(batch_number)
+        rows = slice(self.block_starts[number], self.block_starts[number + 1])
+        keys = {}
+        for key, spec in self.manifest.data_keys.items():
+            keys[key] = key_block(batch[key], spec)
+            offsets = file.offsets(batch[key], len(keys[key].elements) // spec.frame_size)
+            self._expect_index(entry, key, np.diff(offsets), self.lengths[key][rows])
         if self.manifest.has_tags:
             tags = stored_tags(batch)
+            assert tags.stored is not None
+            offsets = file.offsets(batch["seq_tag"], len(tags.stored.text))
+            self._expect_index(entry, "seq_tag", np.diff(offsets), self._index["tag_size"][rows])
         else:
-            numbers = batch["position"].to_numpy() + entry.first_position
-            tags = TagColumn(_tag_prefix(entry), numbers)
+            numbers = batch["position"].to_numpy()
+            self._expect_index(entry, "position", numbers, self._index["position"][rows])
+            tags = TagColumn(self._tag_prefix(entry), numbers.astype(np.int64) + entry.first_position)
         return Block(keys, tags)
 
-    def _open_file(self, entry: StoreFile) -> Any:
-        path = files.join(self.folder, entry.file)
-        try:
-            mapped = files.map_bytes(path)
-            if len(mapped) != entry.bytes:
-                raise SeqmillError(f"{path}: {len(mapped)} bytes, but the manifest says {entry.bytes}")
-            return pa.ipc.open_file(pa.py_buffer(mapped))
-        except FileNotFoundError:
-            raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
-        except pa.ArrowInvalid as error:
-            raise SeqmillError(f"{path}: not an Arrow file ({error})") from None
+    def _expect_index(self, entry: StoreFile, what: str, found: np.ndarray, expected: np.ndarray) -> None:
+        if not np.array_equal(found, expected):
+            path = files.join(self.folder, entry.file)
+            raise SeqmillError(f"{path}: {what} is not what the length index says")
+
+    def _file(self, number: int) -> ArrowFile:
+        if number not in self._files:
+            entry = self.manifest.files[number]
+            path = files.join(self.folder, entry.file)
+            schema = store_schema(self.data_keys, self.manifest.has_tags)
+            content = map_checked(path, entry.checksum)
+            self._files[number] = ArrowFile(path, content, schema, entry.batch_rows)
+        return self._files[number]
+
+    def _tag_prefix(self, entry: StoreFile) -> bytes:
+        """Of default tags: the source's name, with its folders where another source is called the same."""
+        name = files.name(entry.source)
+        if self._source_names[name] > 1:
+            name = entry.source
+        return f"{name}:".encode()
+
+    @cached_property
+    def _source_names(self) -> Counter[str]:
+        return Counter(map(files.name, self.manifest.sources))
 
 
-def index_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schema:
-    """Columns of the length index."""
-    fields = [pa.field(f"lengths/{key}", pa.int32(), nullable=False) for key in data_keys]
-    fields.append(pa.field("tag_size" if has_tags else "position", pa.int32(), nullable=False))
-    return pa.schema(fields)
+def store_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schema:
+    """Columns of a store file."""
+    fields = [pa.field(key, list_type(spec), nullable=False) for key, spec in data_keys.items()]
+    tag = pa.field("seq_tag", pa.string(), False) if has_tags else pa.field("position", pa.int32(), False)
+    return pa.schema([*fields, tag])
 
 
-def read_index(path: str) -> pa.Table:
-    """A length index, or a part of one, mapped; a single chunk per column. Raises SeqmillError."""
-    try:
-        return pa.ipc.open_file(pa.py_buffer(files.map_bytes(path))).read_all()
-    except FileNotFoundError:
-        raise SeqmillError(f"{path}: the store's length index is not there") from None
-    except pa.ArrowInvalid as error:
-        raise SeqmillError(f"{path}: not an Arrow file ({error})") from None
-
-
-def write_index(path: str, table: pa.Table) -> None:
-    """Writes a length index in one record batch, so that its columns are contiguous when mapped."""
-    with files.write_atomically(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        for batch in table.combine_chunks().to_batches():
-            writer.write_batch(batch)
-
-
-def _tag_prefix(entry: StoreFile) -> bytes:
-    return f"{files.name(entry.source)}:".encode()
+def list_type(spec: ArraySpec) -> pa.DataType:
+    """Type of a column of sequences."""
+    value: pa.DataType = pa.field("item", pa.from_numpy_dtype(np.dtype(spec.dtype)), nullable=False)
+    if spec.feature_shape:
+        value = pa.field("item", pa.list_(value, spec.frame_size), nullable=False)
+    return pa.list_(value)
 
 
 def stored_tags(batch: pa.RecordBatch) -> TagColumn:
@@ -296,7 +343,7 @@ def stored_tags(batch: pa.RecordBatch) -> TagColumn:
     return TagColumn(stored=Tags(np.frombuffer(text, np.uint8), ends))
 
 
-def key_block(column: Any, spec: ArraySpec) -> KeyBlock:
+def key_block(column: pa.Array, spec: ArraySpec) -> KeyBlock:
     """A column of sequences of a record batch, without copying."""
     values = column.values
     if spec.feature_shape:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.hashing_file import HashingFile
-from seqmill.transforms.store.sequence_store import index_schema
+from seqmill.transforms.store.length_index import index_schema
+from seqmill.transforms.store.sequence_store import list_type, store_schema
 
 RECORD_BATCH_BYTES = 32_000_000
 
@@ -85,24 +86,10 @@ class StoreWriter:
         self._pending, self._pending_bytes = [], 0
 
 
-def store_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schema:
-    """Columns of a store file."""
-    fields = [pa.field(key, _list_type(spec), nullable=False) for key, spec in data_keys.items()]
-    tag = pa.field("seq_tag", pa.string(), False) if has_tags else pa.field("position", pa.int32(), False)
-    return pa.schema([*fields, tag])
-
-
-def _list_type(spec: ArraySpec) -> pa.DataType:
-    value: pa.DataType = pa.field("item", pa.from_numpy_dtype(np.dtype(spec.dtype)), nullable=False)
-    if spec.feature_shape:
-        value = pa.field("item", pa.list_(value, spec.frame_size), nullable=False)
-    return pa.list_(value)
-
-
 def _list_array(values: np.ndarray, lengths: np.ndarray, spec: ArraySpec) -> pa.Array:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    kind = _list_type(spec)
+    kind = list_type(spec)
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
     if spec.feature_shape:
         flat = pa.FixedSizeListArray.from_arrays(flat, type=kind.value_type)

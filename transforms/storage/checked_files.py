@@ -1,0 +1,162 @@
+"""Files of ours are compared with their recorded hash before their bytes are used, once per file version.
+
+A file version is told by what the file system knows of it (device, inode, size, times of change). What this
+process has hashed it does not hash again; ``known_here`` hands that knowledge to other processes of the same
+machine, for the run that has begun.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+
+# Two changes within a tick of the file system's clock look like one: what is younger is not remembered.
+_SETTLED_NS = 100_000_000
+
+_Version = tuple[int, int, int, int, int]
+
+_known: dict[_Version, str] = {}
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """What a manifest says of a file.
+
+    Attributes:
+        bytes: Its size.
+        xxh128: xxh3_128 of its bytes, 32 hex digits.
+    """
+
+    bytes: int
+    xxh128: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Hashes of file versions that a process of ``machine`` has compared."""
+
+    machine: str
+    hashes: Mapping[_Version, str]
+
+
+def map_checked(path: str, expected: Checksum) -> np.ndarray:
+    """A file as a read-only uint8 array, compared with what is recorded of it.
+
+    Raises:
+        SeqmillError: It is not there, or not what it was when it was recorded.
+    """
+    content, found = _map(path)
+    if found != expected:
+        raise SeqmillError(f"{path}: {_difference(found, expected)}")
+    return content
+
+
+def checksum(path: str) -> Checksum:
+    """Size and hash of a file. Raises SeqmillError where it is not there."""
+    return _map(path)[1]
+
+
+def is_intact(path: str, expected: Checksum, fresh: bool = False) -> bool:
+    """Whether a file is what was recorded of it.
+
+    Args:
+        path: The file; of a remote one only the size is compared, unless ``fresh``.
+        expected: What was recorded.
+        fresh: Hash it even where this version of it is known.
+    """
+    if not files.is_whole(path, expected.bytes):
+        return False
+    if not files.is_local(path) and not fresh:
+        return True
+    if fresh:
+        forget(path)
+    with suppress(SeqmillError):
+        return _map(path)[1] == expected
+    return False
+
+
+def damaged(folder: str, expected: Mapping[str, Checksum], fresh: bool = False) -> list[str]:
+    """Paths of the files that are missing or not what was recorded, by name in ``folder``."""
+    paths = {files.inside(folder, name): checksum for name, checksum in expected.items()}
+    return [path for path, checksum in paths.items() if not is_intact(path, checksum, fresh)]
+
+
+def hash_all(expected: Mapping[str, Checksum]) -> None:
+    """Compares files in parallel, so that ``map_checked`` finds them known.
+
+    Raises:
+        SeqmillError: Names the first that is not what was recorded.
+    """
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for _ in pool.map(map_checked, expected.keys(), expected.values()):
+            pass
+
+
+def known_here(paths: Iterable[str]) -> Known:
+    """What this process knows of some files."""
+    versions = [version for path in paths if (version := _version(path)) in _known and version]
+    return Known(_machine(), {version: _known[version] for version in versions})
+
+
+def learn(known: Known | None) -> None:
+    """Takes over what a process of this machine knows; that of another machine means nothing here."""
+    if known is not None and known.machine == _machine():
+        _known.update(known.hashes)
+
+
+def forget(path: str) -> None:
+    """Lets the next comparison hash the file again."""
+    with suppress(FileNotFoundError):
+        if version := _version(path):
+            _known.pop(version, None)
+
+
+def _map(path: str) -> tuple[np.ndarray, Checksum]:
+    """A file's bytes, and their size and hash."""
+    try:
+        before = _version(path)
+        content = files.map_bytes(path)
+        after = _version(path)
+    except FileNotFoundError:
+        raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
+    # What was replaced meanwhile is neither known nor learnt.
+    version = before if before == after else None
+    digest = None if version is None else _known.get(version)
+    if digest is None:
+        digest = xxhash.xxh3_128_hexdigest(content.data)
+        if version is not None and time.time_ns() - max(version[3:]) > _SETTLED_NS:
+            _known[version] = digest
+    return content, Checksum(len(content), digest)
+
+
+def _difference(found: Checksum, expected: Checksum) -> str:
+    if found.bytes != expected.bytes:
+        return f"{found.bytes:,} bytes, but the manifest says {expected.bytes:,}"
+    return f"its xxh128 is {found.xxh128}, not the manifest's {expected.xxh128}: the content has changed"
+
+
+def _version(path: str) -> _Version | None:
+    """None where only the bytes themselves tell versions apart."""
+    if not files.is_local(path):
+        return None
+    status = Path(path).stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@cache
+def _machine() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}"

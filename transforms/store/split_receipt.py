@@ -1,0 +1,67 @@
+"""What a finished ingest task leaves: receipts of its files, by which a rerun and the last step know them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import Checksum, is_intact
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
+from seqmill.transforms.storage.output_folder import split_part_path
+from seqmill.transforms.store.sequence_store import StoreFile
+
+FORMAT = "seqmill.ingested/2"
+
+
+@dataclass(frozen=True)
+class SplitReceipt:
+    """What became of a split.
+
+    Attributes:
+        format: ``FORMAT``.
+        file: Its Arrow file.
+        lengths: Its part of the length index.
+        rejects: Its part of the rejected sequences.
+    """
+
+    format: str
+    file: StoreFile
+    lengths: Checksum
+    rejects: Checksum
+
+
+_ADAPTER = TypeAdapter(SplitReceipt)
+
+
+def write_receipt(folder: str, index: int, receipt: SplitReceipt) -> None:
+    """Leaves the receipt of split ``index`` in a store's folder; its files must be there."""
+    write_sealed(split_part_path(folder, index, "receipt.json"), _ADAPTER, receipt)
+
+
+def read_receipt(folder: str, index: int, fresh: bool = False) -> SplitReceipt | None:
+    """The receipt of split ``index``, if its files are what it says; ``fresh`` as for ``is_intact``."""
+    with suppress(SeqmillError):
+        path = split_part_path(folder, index, "receipt.json")
+        receipt: SplitReceipt = read_sealed(path, _ADAPTER, FORMAT, "the task is not done")
+        expected = {
+            files.inside(folder, receipt.file.file): receipt.file.checksum,
+            lengths_part(folder, index): receipt.lengths,
+            rejects_part(folder, index): receipt.rejects,
+        }
+        if all(is_intact(path, checksum, fresh) for path, checksum in expected.items()):
+            return receipt
+    return None
+
+
+def lengths_part(folder: str, index: int) -> str:
+    """Path of the part of the length index of split ``index``."""
+    return split_part_path(folder, index, "lengths.arrow")
+
+
+def rejects_part(folder: str, index: int) -> str:
+    """Path of the rejected sequences of split ``index``."""
+    return split_part_path(folder, index, "rejected.jsonl")
