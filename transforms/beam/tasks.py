@@ -7,6 +7,7 @@ in the same way and no runner retries them.
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import apache_beam as beam
 
 from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.errors import SeqmillError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,8 @@ def _write_failure(folder: str, message: str) -> None:
 def _describe(error: OSError, folder: str) -> str:
     """One line: which file, and what the system says of it."""
     path = str(error.filename or folder)
-    doing = "cannot write" if path.startswith(folder) else "cannot read"
+    is_written = error.errno in _NO_SPACE or path.startswith(folder)
+    doing = "cannot write" if is_written else "cannot read"
     return f"{path}: {doing}: {error.strerror or error}"
 
 

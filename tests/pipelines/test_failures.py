@@ -1,0 +1,48 @@
+"""What one line says of a failure that came out of a runner."""
+
+import pytest
+
+from seqmill.pipelines.failures import deepest_cause, runner_failure
+
+TRACE = """Traceback (most recent call last):
+  File "a.py", line 1, in f
+    raise OSError(5, "Input/output error")
+OSError: [Errno 5] Input/output error
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "b.py", line 1, in g
+    raise RuntimeError("the reader failed")
+RuntimeError: the reader failed [while running 'Work']
+"""
+
+
+def chained():
+    try:
+        try:
+            raise KeyError("x")
+        except KeyError as error:
+            raise ValueError("y") from error
+    except ValueError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("a\n  b"), "ValueError: a b"),
+        (MemoryError(), "MemoryError"),
+        (chained(), "KeyError: 'x'"),
+        (RuntimeError(TRACE), "OSError: [Errno 5] Input/output error"),
+        (RuntimeError("oh [while running 'Work-ptransform-3']"), "RuntimeError: oh"),
+        (RuntimeError("x" * 10_000), "RuntimeError: " + "x" * 486 + "…"),
+    ],
+)
+def test_the_deepest_cause_in_one_line(error, cause):
+    assert deepest_cause(error) == cause
+
+
+def test_an_error_of_ours_that_a_runner_has_wrapped_needs_no_trace():
+    text = "Traceback (most recent call last):\n  …\nseqmill.transforms.storage.errors.SeqmillError: mend it"
+    assert str(runner_failure("ingest", RuntimeError(f"{text} [while running 'Finish']\n"))) == "mend it"
