@@ -8,6 +8,7 @@ ROOMS = {
     "pipelines": "Commands, as functions",
     "transforms.batches": "Written epochs",
     "transforms.store": "The sequence store",
+    "transforms.features": "Vocabularies",
     "transforms.planning": "Planning, with NumPy alone",
     "trainer": "Training, with TensorFlow and Keras",
     "transforms.storage": "Errors",

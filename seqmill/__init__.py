@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from seqmill.transforms.batches.manifest import read as read_manifest  # noqa: F401
     from seqmill.transforms.batches.padded_batch import PaddedBatch as PaddedBatch
     from seqmill.transforms.batches.read_batches import read_epoch as read_epoch
+    from seqmill.transforms.features.vocab import Vocab as Vocab
+    from seqmill.transforms.features.vocab import read_vocab as read_vocab
     from seqmill.transforms.planning.batch import BatchLimits as BatchLimits
     from seqmill.transforms.planning.batch import cut_batches as cut_batches
     from seqmill.transforms.planning.chunk import KeyChunking as KeyChunking
@@ -66,6 +68,7 @@ _HOMES = {
     "StopOnNonfiniteTrainScore": "trainer.callbacks.stop_on_nonfinite_train_score",
     "Store": "transforms.store.sequence_store",
     "UsageError": "transforms.storage.errors",
+    "Vocab": "transforms.features.vocab",
     "cut_batches": "transforms.planning.batch",
     "dataset": "trainer.epochs",
     "epoch_order": "transforms.planning.order",
@@ -79,6 +82,7 @@ _HOMES = {
     "preprocess": "pipelines.preprocess",
     "read_epoch": "transforms.batches.read_batches",
     "read_manifest": "transforms.batches.manifest:read",
+    "read_vocab": "transforms.features.vocab",
     "select": "transforms.planning.plan",
     "train": "trainer.loop",
     "verify": "pipelines.verify",

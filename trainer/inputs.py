@@ -57,7 +57,9 @@ def _input_names(model: keras.Model, corpus: Corpus, target: str) -> Any:
             f"The model's inputs:\n{wanted}\nThe columns of a batch:\n{found}\n"
             "Name the model's inputs after columns, or define batch_to_xy(batch) in the model file."
         )
-    return keras.tree.map_structure(lambda tensor: tensor.name, structure)
+    # A list of inputs becomes a tuple: tf.data takes no lists.
+    given = tuple(structure) if isinstance(structure, list) else structure
+    return keras.tree.map_structure(lambda tensor: tensor.name, given)
 
 
 def _functional_inputs(model: keras.Model) -> Any:

@@ -29,7 +29,11 @@ _UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
 
 @dataclass(frozen=True)
 class Vocab:
-    """Labels; a label's id is its position."""
+    """Labels; a label's id is its position.
+
+    >>> Vocab(("<pad>", "<unk>", "yes")).index["yes"]
+    2
+    """
 
     labels: tuple[str, ...]
 
@@ -47,6 +51,10 @@ def read_vocab(path: str) -> Vocab:
 
     Raises:
         SeqmillError: It is missing, empty or not UTF-8, or a label is empty, there twice or badly escaped.
+
+    >>> import seqmill
+    >>> seqmill.read_vocab("work/epochs/train/vocab/data.txt").labels[:4]
+    ('<pad>', '<unk>', 'e', 'a')
     """
     try:
         data = files.read_bytes(path)

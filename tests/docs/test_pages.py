@@ -1,0 +1,89 @@
+"""Every page renders as it is meant to, its links lead somewhere, and its code is what the program takes."""
+
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from seqmill.pipelines.config import load_config
+from seqmill.pipelines.options import Config, CorpusOptions, KeyOptions
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@pages
+def test_every_row_belongs_to_a_table(page):
+    for token in MARKDOWN.parse(page.read_text()):
+        if token.type == "inline" and not token.hidden:
+            lines = token.content.splitlines()
+            stray = [line for line in lines if line.startswith("|") or line.count(" | ") > 1]
+            assert not stray, f"{page.name}: {stray[0]}: outside of its table"
+
+
+@pages
+def test_every_row_has_as_many_cells_as_its_head(page):
+    # Cells too many vanish without a word, cells too few are empty.
+    lines = page.read_text().splitlines()
+    for token in MARKDOWN.parse(page.read_text()):
+        if token.type == "table_open":
+            rows = [row for row in lines[slice(*token.map)] if row.strip()]
+            numbers = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
+            assert len(numbers) == 1, f"{page.name}: the table under {rows[0]!r} has uneven rows"
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for token in MARKDOWN.parse(page.read_text()):
+        for child in token.children or []:
+            if child.type != "link_open":
+                continue
+            target, _, anchor = str(child.attrs["href"]).partition("#")
+            assert "://" not in target, f"{page.name}: {target}"
+            path = (page.parent / target) if target else page
+            assert path.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in _anchors(path), f"{page.name}: {target}#{anchor}"
+
+
+@pages
+def test_code_is_what_the_program_takes(page, tmp_path):
+    for token in MARKDOWN.parse(page.read_text()):
+        if token.type == "fence" and token.info == "python":
+            compile(token.content, page.name, "exec")
+        elif token.type == "fence" and token.info == "toml":
+            if "[corpus." in token.content:
+                (tmp_path / "config.toml").write_text(token.content)
+                load_config(str(tmp_path / "config.toml"), {})
+            else:
+                tomllib.loads(token.content)
+
+
+def test_every_page_is_named_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    missing = [page.name for page in ROOT.glob("docs/*.md") if f"docs/{page.name}" not in readme]
+    assert not missing
+
+
+@pytest.mark.parametrize("model", [Config, CorpusOptions, KeyOptions])
+def test_every_option_has_a_row(model):
+    tokens = MARKDOWN.parse((ROOT / "docs" / "configuration.md").read_text())
+    named = set()
+    for row, _, cell in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if row.type == "tr_open":
+            named |= {child.content for child in cell.children or [] if child.type == "code_inline"}
+    missing = model.model_fields.keys() - named - {"data", "corpus"}
+    assert not missing, f"docs/configuration.md says nothing of {', '.join(sorted(missing))}"
+
+
+def _anchors(path):
+    """What a heading is linked by: lower case, without punctuation, dashes for spaces."""
+    tokens = MARKDOWN.parse(path.read_text())
+    headings = [after for token, after in pairwise(tokens) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", token.content.lower()).replace(" ", "-") for token in headings}
