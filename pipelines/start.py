@@ -15,6 +15,7 @@ def command() -> None:
     from seqmill.pipelines import interrupts
 
     _forget_current_folder()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # failures of Beam's connections come as exceptions
     try:
         from seqmill.pipelines.main import main
 

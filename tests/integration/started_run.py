@@ -44,6 +44,7 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         self.seen: set[psutil.Process] = set()
@@ -66,6 +67,11 @@ class Run:
             assert time.monotonic() < deadline, alive
             time.sleep(0.01)
         return said
+
+
+def _heed_ctrl_c() -> None:
+    """Also where these tests run in a shell's background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -65,6 +65,13 @@ def run_out_of_memory(task):
     raise MemoryError
 
 
+@pytest.fixture(autouse=True)
+def traces(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("traces")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
 def run(folder, work, flags=IN_WORKERS, num_tasks=4):
     transform = RunTasks([Task(index) for index in range(num_tasks)], work, Finish(str(folder)), str(folder))
     beam_runner.run(Job("test", transform, 1, 1, output_folder.progress_folder(str(folder))), flags)
@@ -128,14 +135,14 @@ def test_a_worker_that_cannot_start_ends_the_run(tmp_path, monkeypatch, script, 
 @pytest.mark.parametrize(
     "flags", [IN_WORKERS, ["--direct_running_mode=in_memory"]], ids=["workers", "memory"]
 )
-def test_a_bug_is_one_line_and_a_file_with_the_trace(tmp_path, flags, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "traces"))
-    (tmp_path / "traces").mkdir()
+def test_a_bug_is_one_line_and_a_file_with_the_trace(tmp_path, flags, traces):
     with pytest.raises(SeqmillError) as raised:
         run(tmp_path, have_a_bug, flags)
     message = str(raised.value)
     assert message.startswith("test: KeyError: 0; the trace is in "), message
-    trace = Path(message.rpartition(" ")[2]).read_text()
+    path = Path(message.rpartition(" ")[2])
+    assert list(traces.iterdir()) == [path]
+    trace = path.read_text()
     assert "in have_a_bug" in trace
     assert "ValueError: no such\nplace" in trace
 

@@ -1,0 +1,58 @@
+/* Makes system calls fail: SEQMILL_FAULT=CALL:ERRNO:PART fails CALL on files whose path holds PART. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int fails(const char *call, const char *path) {
+  const char *fault = getenv("SEQMILL_FAULT");
+  size_t length = strlen(call);
+  if (!fault || strncmp(fault, call, length) || fault[length] != ':') return 0;
+  const char *part = strchr(fault + length + 1, ':');
+  if (!part || !strstr(path, part + 1)) return 0;
+  errno = atoi(fault + length + 1);
+  return 1;
+}
+
+static int fails_on(const char *call, int fd) {
+  char link[64], path[PATH_MAX];
+  if (!getenv("SEQMILL_FAULT")) return 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  return fails(call, path);
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+ssize_t write(int fd, const void *from, size_t size) {
+  return fails_on("write", fd) ? -1 : REAL(write)(fd, from, size);
+}
+ssize_t read(int fd, void *into, size_t size) { return fails_on("read", fd) ? -1 : REAL(read)(fd, into, size); }
+ssize_t pread(int fd, void *into, size_t size, off_t at) {
+  return fails_on("read", fd) ? -1 : REAL(pread)(fd, into, size, at);
+}
+ssize_t pread64(int fd, void *into, size_t size, off64_t at) {
+  return fails_on("read", fd) ? -1 : REAL(pread64)(fd, into, size, at);
+}
+int fsync(int fd) { return fails_on("fsync", fd) ? -1 : REAL(fsync)(fd); }
+int rename(const char *from, const char *to) { return fails("rename", to) ? -1 : REAL(rename)(from, to); }
+
+#define OPEN(name)                                                                     \
+  int name(const char *path, int flags, ...) {                                         \
+    va_list more;                                                                      \
+    va_start(more, flags);                                                             \
+    mode_t mode = va_arg(more, mode_t);                                                \
+    va_end(more);                                                                      \
+    return fails("open", path) ? -1 : REAL(name)(path, flags, mode);                   \
+  }
+OPEN(open)
+OPEN(open64)

@@ -1,0 +1,74 @@
+"""Disks that are full or broken: one clear line, nothing half-written, and a rerun finishes the work."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from seqmill_runs import tree, write_config, write_jsonl
+
+HERE = Path(__file__).parent
+
+# The call that fails, how, on which files, and what the line names.
+FAULTS = {
+    "disk full at the store": ("write", errno.ENOSPC, ".tmp-sequences", "sequences-0000"),
+    "disk full at a shard": ("write", errno.ENOSPC, ".tmp-batches", "epoch-0001/batches-0000"),
+    "disk broken at a shard": ("write", errno.EIO, ".tmp-batches", "epoch-0001/batches-0000"),
+    "fsync fails": ("fsync", errno.EIO, ".tmp-sequences", "sequences-0000"),
+    "fsync of the manifest fails": ("fsync", errno.EIO, ".tmp-manifest", "manifest.json"),
+    "rename fails": ("rename", errno.EIO, "batches-0000", "batches-0000"),
+    "input cannot be opened": ("open", errno.EMFILE, "part-1.jsonl", "part-1.jsonl"),
+    "input cannot be read": ("read", errno.EIO, "part-1.jsonl", "part-1.jsonl"),
+    "too many open files at a shard": ("open", errno.EMFILE, ".tmp-batches", "batches-0000"),
+    "progress cannot be written": ("write", errno.ENOSPC, "/progress/", ""),
+    "progress folder cannot be listed": ("open", errno.EACCES, "/progress", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    compiler = shutil.which("cc")
+    if sys.platform != "linux" or compiler is None:
+        pytest.skip("needs a C compiler on Linux")
+    library = tmp_path_factory.mktemp("shim") / "faults.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, HERE / "faults.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.slow
+def test_faults_are_one_line_and_a_rerun_finishes_the_work(tmp_path, shim, seqmill):
+    records = [{"x": list(range(n % 50 + 1)), "y": "abc"} for n in range(200)]
+    names = [write_jsonl(tmp_path / f"part-{number}.jsonl", records).name for number in range(3)]
+    corpora = {"train": {"format": "jsonl", "files": names}}
+    config = write_config(tmp_path, {"x": {"type": "ints"}, "y": {"type": "chars"}}, corpora, num_shards=2)
+    seqmill.succeeds("preprocess", config)
+    expected = tree(tmp_path / "out")
+    outputs = [tmp_path / f"out-{number}" for number in range(len(FAULTS))]
+    commands = [["preprocess", str(config), f"--output={output}"] for output in outputs]
+    faults = [f"{call}:{code}:{part}" for call, code, part, _ in FAULTS.values()]
+    ended = subprocess.run(
+        [sys.executable, HERE / "faulty_runs.py", json.dumps([commands, faults])],
+        env={**os.environ, "LD_PRELOAD": str(shim), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    runs = json.loads(ended.stdout)
+    for (what, (_, error, _, name)), output, (code, said) in zip(FAULTS.items(), outputs, runs, strict=True):
+        if name:
+            last = said.splitlines()[-1]
+            assert code == 1, (what, said)
+            assert name in last, (what, said)
+            assert os.strerror(error) in last, (what, said)
+            assert "Traceback" not in said
+            assert not [path for path in output.rglob("*") if path.name.startswith((".tmp-", "progress"))], (
+                what
+            )
+            seqmill.succeeds("preprocess", config, f"--output={output}")
+        else:
+            assert code == 0, (what, said)
+        assert tree(output) == expected, what
