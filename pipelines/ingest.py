@@ -140,8 +140,11 @@ def _count_vocabs(
     tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
     whole = fingerprint([task.fingerprint for task in tasks])
     files.remove(output_folder.progress_folder(folder))
-    if count_labels.counted_fingerprint(folder, fresh) == whole:
+    counted = count_labels.counted_fingerprint(folder, fresh)
+    if counted == whole:
         return
+    if counted is None and files.exists(output_folder.vocab_summary_path(folder)):
+        console.say(f"{folder}: missing labels, or not what was written; they are made again")
     files.remove(output_folder.vocab_summary_path(folder))
     files.remove_temporaries(folder)
     files.make_folder(output_folder.parts_folder(folder))

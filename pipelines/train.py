@@ -7,7 +7,7 @@ from seqmill.pipelines.options import TRAIN, Config
 from seqmill.trainer.command import cleanup_command, train_command
 from seqmill.trainer.options import TrainOptions, cleanup_policy
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.layout import describe
+from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.storage.errors import UsageError
 
 # What may differ between the written epochs and the configuration: it changes no batch.

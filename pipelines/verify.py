@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import xxhash
 
 from seqmill.pipelines.console import say
 from seqmill.pipelines.corpus_folders import corpus_folders
+from seqmill.pipelines.verify_against_store import compare_with_store
 from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.described_options import undescribe
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.vocab import read_vocab
-from seqmill.transforms.planning.chunk import Chunking, KeyChunking, chunk_lengths, num_chunks, parse_chunking
-from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.planning.drop import drop
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
@@ -26,76 +26,69 @@ from seqmill.transforms.store.sequence_store import Store
 def verify(path: str) -> None:
     """Checks every corpus in an output folder, or one corpus' folder of epochs.
 
-    Hashes, record CRCs, shapes, padding, every limit, the counts, and that every sequence (every chunk)
-    occurs exactly once a pass; where the store is still beside the epochs, also its hashes, and that
-    nothing is missing.
+    The manifest's own hash and those of all files; record CRCs, shapes, padding, every limit, the counts, and
+    that every sequence (every chunk) occurs exactly once a pass. Where the store is beside the epochs, its
+    files too; the plan is made again, and every record is compared with what it gives: values, lengths, tags.
+    The closing line says what was compared.
 
     Raises:
         SeqmillError: Names the first thing that is wrong.
-
-    >>> import seqmill
-    >>> seqmill.verify("work")
     """
     for folder in corpus_folders(path):
         content = manifest.read(folder)
         corpus = _Corpus(folder, content)
-        if corpus.store is not None:
-            for entry in corpus.store.manifest.files:
-                _verify_hash(files.inside(corpus.store.folder, entry.file), entry.xxh128)
-        step = corpus.partition_epoch
+        _verify_files(folder, content.checksums)
+        step = corpus.options.partition_epoch
         for first in range(0, len(content.epochs), step):
             _verify_pass(
                 corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs)
             )
         _verify_vocabs(corpus)
+        store_folder = output_folder.store_beside(folder, content.corpus)
+        beside = files.exists(output_folder.manifest_path(store_folder))
+        if beside:
+            store = Store(store_folder)
+            _verify_files(store_folder, store.manifest.checksums)
+            compare_with_store(folder, content, corpus.options, store)
         num_shards = sum(len(epoch.shards) for epoch in content.epochs)
-        beside = "" if corpus.store is None else ", compared with the store"
-        say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}{beside}")
+        say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}; {_what(beside)}")
+
+
+def _what(beside: bool) -> str:
+    own = "hashes of all files, limits, padding and counts, every sequence once a pass"
+    if beside:
+        return f"{own}; the plan made again, and all values, lengths and tags compared with the store"
+    return f"{own}; values, lengths, tags and the plan not compared: no store beside the epochs"
+
+
+def _verify_files(folder: str, checksums: Mapping[str, Checksum]) -> None:
+    hash_all({files.inside(folder, name): expected for name, expected in checksums.items()}, fresh=True)
 
 
 class _Corpus:
-    """A written corpus, its limits, and its store where that is beside it."""
+    """A written corpus and its options."""
 
     def __init__(self, folder: str, content: Manifest):
         self.folder = folder
         self.content = content
         try:
-            self._read_options(content.options)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SeqmillError(
-                f"{folder}: {output_folder.MANIFEST_NAME}: unusable options ({error!r})"
-            ) from None
-        if not content.epochs or [epoch.epoch for epoch in content.epochs] != [
-            *range(1, self.num_epochs + 1)
-        ]:
+            self.options = undescribe(content.options)
+            self._check_keys()
+        except ValueError as error:
+            raise SeqmillError(f"{folder}: manifest.json: unusable options ({error})") from None
+        expected = [*range(1, self.options.num_epochs + 1)]
+        if not content.epochs or [epoch.epoch for epoch in content.epochs] != expected:
             found = ", ".join(str(epoch.epoch) for epoch in content.epochs) or "none"
-            raise SeqmillError(f"{folder}: manifest.json: epochs {found}, expected 1 to {self.num_epochs}")
-        store_folder = output_folder.store_beside(folder, content.corpus)
-        self.store = Store(store_folder) if files.exists(output_folder.manifest_path(store_folder)) else None
+            raise SeqmillError(
+                f"{folder}: manifest.json: epochs {found}, expected 1 to {self.options.num_epochs}"
+            )
 
-    def _read_options(self, options: Mapping[str, Any]) -> None:
-        self.num_epochs = int(options["distinct_epochs"])
-        self.partition_epoch = int(options["partition_epoch"])
-        self.batch_size: Mapping[str, int] = dict(options["batch_size"])
-        self.max_seqs: int | None = options["max_seqs"]
-        self.length_limits = LengthLimits(dict(options["max_seq_length"]), dict(options["min_seq_length"]))
-        self.length_key: str = options["length_key"]
-        self.chunking: Chunking = {
-            key: KeyChunking(*parse_chunking(text), options["min_chunk_size"].get(key, 0))
-            for key, text in options["chunking"].items()
-        }
-        named = {self.length_key, *self.batch_size, *self.chunking, *self.length_limits.longest}
-        if unknown := sorted((named | self.length_limits.shortest.keys()) - self.content.data_keys.keys()):
+    def _check_keys(self) -> None:
+        options = self.options
+        named = {options.length_key, *options.batch_limits.batch_size, *options.chunking}
+        named |= options.length_limits.longest.keys() | options.length_limits.shortest.keys()
+        if unknown := sorted(named - self.content.data_keys.keys()):
             raise ValueError(f"no data key {unknown[0]}")
-        if self.partition_epoch < 1:
-            raise ValueError(f"partition_epoch = {self.partition_epoch}")
-
-    def kept_rows(self) -> np.ndarray | None:
-        """Rows of the store that take part in every pass; None without a store."""
-        if self.store is None:
-            return None
-        kept, _ = drop(self.store.lengths, self.length_limits)
-        return np.flatnonzero(kept & (num_chunks(self.store.lengths, self.chunking) > 0))
 
 
 @dataclass
@@ -126,25 +119,23 @@ def _verify_pass(corpus: _Corpus, epochs: tuple[Epoch, ...], whole: bool) -> Non
     lengths = {key: column[order] for key, column in lengths.items()}
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
     chunk = np.arange(len(index)) - np.repeat(firsts, np.diff(firsts, append=len(index)))
-    _verify_once(corpus, where, index, start, chunk, lengths[corpus.length_key])
+    _verify_once(corpus, where, index, start, chunk, lengths[corpus.options.length_key])
     rows = index[firsts]
     if whole and len(rows) != corpus.content.counts.kept:
         raise SeqmillError(f"{where}: {len(rows):,} sequences, but {corpus.content.counts.kept:,} were kept")
-    if not corpus.chunking:
+    if not corpus.options.chunking:
         _verify_length_limits(corpus, where, lengths, index)
-    if corpus.store is not None:
-        _compare_with_store(corpus, corpus.store, where, index, chunk, lengths, whole)
 
 
 def _verify_once(
     corpus: _Corpus, where: str, index: np.ndarray, start: np.ndarray, chunk: np.ndarray, length: np.ndarray
 ) -> None:
     """Every chunk once, and the chunks of a sequence without a gap."""
-    if not corpus.chunking:
+    if not corpus.options.chunking:
         if (chunk > 0).any():
             raise SeqmillError(f"{where}: sequence {index[chunk > 0][0]} occurs more than once")
         return
-    rule = corpus.chunking.get(corpus.length_key)
+    rule = corpus.options.chunking.get(corpus.options.length_key)
     step = rule.step if rule else 0
     # A length key of one frame, or one that is not chunked, is repeated whole in every chunk.
     lone = (length <= 1) | (step == 0)
@@ -161,44 +152,9 @@ def _verify_once(
 def _verify_length_limits(
     corpus: _Corpus, where: str, lengths: Mapping[str, np.ndarray], index: np.ndarray
 ) -> None:
-    allowed, dropped = drop(lengths, corpus.length_limits)
+    allowed, dropped = drop(lengths, corpus.options.length_limits)
     if dropped:
         raise SeqmillError(f"{where}: sequence {index[~allowed][0]} breaks {next(iter(dropped))}")
-
-
-def _compare_with_store(
-    corpus: _Corpus,
-    store: Store,
-    where: str,
-    index: np.ndarray,
-    chunk: np.ndarray,
-    lengths: Mapping[str, np.ndarray],
-    whole: bool,
-) -> None:
-    kept = corpus.kept_rows()
-    assert kept is not None
-    _expect(f"{corpus.folder}: sequences read", corpus.content.counts.read, store.manifest.counts.read)
-    if len(index) and index[-1] >= store.num_seqs:
-        raise SeqmillError(f"{where}: sequence {index[-1]}, but the store has {store.num_seqs:,}")
-    counts = num_chunks(store.lengths, corpus.chunking)
-    rows, here = np.unique(index, return_counts=True)
-    extra, missing = np.setdiff1d(rows, kept), np.setdiff1d(kept, rows)
-    if len(extra):
-        raise SeqmillError(f"{where}: sequence {extra[0]} should have been dropped")
-    if whole and len(missing):
-        raise SeqmillError(f"{where}: sequence {missing[0]} is missing")
-    wrong = here != counts[rows]
-    if wrong.any():
-        row = rows[wrong][0]
-        raise SeqmillError(f"{where}: sequence {row} has {here[wrong][0]} chunks, expected {counts[row]}")
-    for key, column in lengths.items():
-        expected = chunk_lengths(key, store.lengths[key][index], chunk, corpus.chunking)
-        if (column != expected).any():
-            entry = np.flatnonzero(column != expected)[0]
-            raise SeqmillError(
-                f"{where}: sequence {index[entry]} has {column[entry]} frames of {key}, "
-                f"expected {expected[entry]}"
-            )
 
 
 def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
@@ -236,28 +192,21 @@ def _verify_vocabs(corpus: _Corpus) -> None:
             _expect(f"{path}: labels", len(read_vocab(path)), spec.num_labels)
 
 
-def _verify_hash(path: str, xxh128: str) -> None:
-    try:
-        digest = xxhash.xxh3_128(files.map_bytes(path).data).hexdigest()
-    except FileNotFoundError:
-        raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
-    _expect(f"{path}: xxh128", digest, xxh128)
-
-
 def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) -> None:
     num_seqs = len(batch.seq_index)
     _expect(f"{where}: batch_index", batch.batch_index, number)
     _expect(f"{where}: seq_tag", len(batch.seq_tags), num_seqs)
     _expect(f"{where}: chunk_start", len(batch.chunk_start), num_seqs)
-    if corpus.max_seqs is not None and num_seqs > corpus.max_seqs:
-        raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {corpus.max_seqs}")
+    limits = corpus.options.batch_limits
+    if limits.max_seqs is not None and num_seqs > limits.max_seqs:
+        raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {limits.max_seqs}")
     for key, array in batch.arrays.items():
         lengths = batch.lengths[key]
         _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)
         longest = int(lengths.max()) if len(lengths) else 0
         expected = (num_seqs, longest, *corpus.content.data_keys[key].feature_shape)
         _expect(f"{where}: shape of {key}", array.shape, expected)
-        limit = corpus.batch_size.get(key)
+        limit = limits.batch_size.get(key)
         if limit is not None and num_seqs > 1 and num_seqs * longest > limit:
             raise SeqmillError(f"{where}: {num_seqs} x {longest} frames of {key}, over batch_size = {limit}")
         if array[np.arange(longest) >= lengths[:, None]].any():

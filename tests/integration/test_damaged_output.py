@@ -77,9 +77,10 @@ def seal(output: Path, shard: str = SHARD) -> None:
 def test_undamaged_output_is_right(output, seqmill):
     for path in (output, output / "epochs", output / "epochs/train"):
         ended = seqmill.succeeds("verify", path)
-        assert "epochs/train: right: epochs 4, shards 8, compared with the store" in ended.err
+        assert "epochs/train: right: epochs 4, shards 8; hashes of all files" in ended.err
+        assert "all values, lengths and tags compared with the store" in ended.err
     shutil.rmtree(output / "store")
-    assert "compared" not in seqmill.succeeds("verify", output).err
+    assert "not compared: no store beside" in seqmill.succeeds("verify", output).err
 
 
 def expect_wrong(seqmill, output: Path, *places: str) -> None:
@@ -159,7 +160,7 @@ EDITS = {
             read=m["counts"]["read"] + 1,
             dropped={"max_seq_length:x": m["counts"]["dropped"]["max_seq_length:x"] + 1},
         ),
-        "sequences read: found 41, expected 40",
+        "counts: read: found 41, expected 40",
     ),
     "one epoch less": (lambda m: m["epochs"].pop(), "epochs 1, 2, 3, expected 1 to 4"),
     "no epochs": (lambda m: m["epochs"].clear(), "epochs none, expected 1 to 4"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
+from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
 from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
@@ -113,27 +113,6 @@ def planned_manifest(
         epochs=tuple(layouts),
         others={},
     )
-
-
-def describe(options: EpochOptions) -> dict[str, Any]:
-    """Options as a manifest holds them, by their names in a configuration."""
-    chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
-    return {
-        "batch_size": dict(options.batch_limits.batch_size),
-        "max_seqs": options.batch_limits.max_seqs,
-        "max_seq_length": dict(options.length_limits.longest),
-        "min_seq_length": dict(options.length_limits.shortest),
-        "seq_ordering": str(options.ordering),
-        "length_key": options.length_key,
-        "chunking": chunking,
-        "min_chunk_size": {key: rule.min_size for key, rule in options.chunking.items()},
-        "partition_epoch": options.partition_epoch,
-        "distinct_epochs": options.num_epochs,
-        "seed": options.seed,
-        "fixed_random_seed": options.fixed_random_seed,
-        "num_shards": options.num_shards,
-        "shard_size": options.shard_size,
-    }
 
 
 def _check_record_sizes(store: Store, epoch: int, batch_bytes: np.ndarray) -> None:

@@ -36,6 +36,15 @@ class PlannedBatches:
     batch_starts: np.ndarray
 
 
+def planned_batches(plan: EpochPlan, segment: Segment) -> PlannedBatches:
+    """The batches of a segment, from the plan itself."""
+    batch_starts = plan.batch_starts[segment.first_batch : segment.last_batch + 1]
+    entries = slice(int(batch_starts[0]), int(batch_starts[-1]))
+    seq_index = plan.seq_index[entries]
+    chunk = np.zeros(len(seq_index), np.int64) if plan.chunk is None else plan.chunk[entries]
+    return PlannedBatches(segment.first_batch, seq_index, chunk, batch_starts - batch_starts[0])
+
+
 def write_plan(folder: str, plan: EpochPlan) -> None:
     """Writes the plan of an epoch into a corpus folder."""
     with files.write_atomically(output_folder.plan_path(folder, plan.epoch)) as file:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import xxhash
 
 from seqmill.transforms.batches.manifest import Shard
+from seqmill.transforms.batches.record import LARGEST_RECORD
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -28,18 +29,15 @@ class ShardFile:
 
     def __init__(self, folder: str, shard: Shard, check: bool = True):
         self.path = check_size(folder, shard)
-        self._content = files.map_bytes(self.path)
+        self._content = map_checked(self.path, shard.checksum) if check else files.map_bytes(self.path)
         if len(self._content) != shard.bytes:
             raise _other_size(self.path, len(self._content), shard)
-        if check and (found := xxhash.xxh3_128_hexdigest(self._content.data)) != shard.xxh128:
-            raise SeqmillError(
-                f"{self.path}: its xxh128 is {found}, not the manifest's {shard.xxh128}: "
-                "the content has changed"
-            )
         try:
             self._positions = tfrecord.positions(self._content)
         except tfrecord.BrokenRecordError as error:
             raise SeqmillError(f"{self.path}: {error}") from None
+        if np.diff(self._positions).max(initial=0) - tfrecord.FRAME_BYTES > LARGEST_RECORD:
+            raise SeqmillError(f"{self.path}: holds a record of 2 GiB or more")
         if len(self) != shard.num_batches:
             raise SeqmillError(
                 f"{self.path}: batches: found {len(self)}, the manifest says {shard.num_batches}"

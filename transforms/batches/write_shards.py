@@ -16,7 +16,7 @@ from seqmill.transforms.batches.segment import Segment, read_receipt, write_rece
 from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import Known, learn
+from seqmill.transforms.storage.checked_files import Known, file_version, learn
 from seqmill.transforms.storage.current_run import check_run
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
@@ -87,9 +87,13 @@ class WriteShards:
         write_receipt(self.folder, segment, sink.xxh128)
 
 
-@lru_cache(maxsize=2)
 def open_store(folder: str, fingerprint: str) -> Store:
     """The store in a folder, opened once per process. Raises SeqmillError where it is another by now."""
+    return _open_store(folder, fingerprint, file_version(output_folder.manifest_path(folder)))
+
+
+@lru_cache(maxsize=2)
+def _open_store(folder: str, fingerprint: str, manifest_version: object) -> Store:
     store = Store(folder)
     if store.manifest.fingerprint != fingerprint:
         raise SeqmillError(f"{folder}: the store changed while its epochs were written; run again")

@@ -94,12 +94,18 @@ def damaged(folder: str, expected: Mapping[str, Checksum], fresh: bool = False) 
     return [path for path, checksum in paths.items() if not is_intact(path, checksum, fresh)]
 
 
-def hash_all(expected: Mapping[str, Checksum]) -> None:
+def hash_all(expected: Mapping[str, Checksum], fresh: bool = False) -> None:
     """Compares files in parallel, so that ``map_checked`` finds them known.
+
+    Args:
+        expected: What is recorded, by path.
+        fresh: Hash also files of which this version is known.
 
     Raises:
         SeqmillError: Names the first that is not what was recorded.
     """
+    for path in expected if fresh else ():
+        forget(path)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for _ in pool.map(map_checked, expected.keys(), expected.values()):
             pass
@@ -107,7 +113,7 @@ def hash_all(expected: Mapping[str, Checksum]) -> None:
 
 def known_here(paths: Iterable[str]) -> Known:
     """What this process knows of some files."""
-    versions = [version for path in paths if (version := _version(path)) in _known and version]
+    versions = [version for path in paths if (version := file_version(path)) in _known and version]
     return Known(_machine(), {version: _known[version] for version in versions})
 
 
@@ -117,19 +123,29 @@ def learn(known: Known | None) -> None:
         _known.update(known.hashes)
 
 
+def file_version(path: str) -> _Version | None:
+    """What tells versions of a file apart; None where only the bytes do, or there is none."""
+    if not files.is_local(path):
+        return None
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def forget(path: str) -> None:
     """Lets the next comparison hash the file again."""
-    with suppress(FileNotFoundError):
-        if version := _version(path):
-            _known.pop(version, None)
+    if version := file_version(path):
+        _known.pop(version, None)
 
 
 def _map(path: str) -> tuple[np.ndarray, Checksum]:
     """A file's bytes, and their size and hash."""
     try:
-        before = _version(path)
+        before = file_version(path)
         content = files.map_bytes(path)
-        after = _version(path)
+        after = file_version(path)
     except FileNotFoundError:
         raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
     # What was replaced meanwhile is neither known nor learnt.
@@ -146,14 +162,6 @@ def _difference(found: Checksum, expected: Checksum) -> str:
     if found.bytes != expected.bytes:
         return f"{found.bytes:,} bytes, but the manifest says {expected.bytes:,}"
     return f"its xxh128 is {found.xxh128}, not the manifest's {expected.xxh128}: the content has changed"
-
-
-def _version(path: str) -> _Version | None:
-    """None where only the bytes themselves tell versions apart."""
-    if not files.is_local(path):
-        return None
-    status = Path(path).stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @cache

@@ -1,0 +1,102 @@
+"""Comparing written epochs with the store that they were made from: what a run would write, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from seqmill.transforms.batches import record
+from seqmill.transforms.batches.layout import (
+    EpochLayout,
+    corpus_fingerprint,
+    lay_out,
+    planned_manifest,
+    select_sequences,
+)
+from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.padded_batch import padded_batches
+from seqmill.transforms.batches.plan_file import planned_batches
+from seqmill.transforms.batches.segment import Segment
+from seqmill.transforms.batches.shard_file import ShardFile
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.storage import output_folder
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.store.sequence_store import Store
+
+
+def compare_with_store(folder: str, content: Manifest, options: EpochOptions, store: Store) -> None:
+    """Plans every epoch again and compares every record with what the plan and the store give.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        content: Its manifest.
+        options: Its options.
+        store: The store; its files have been compared with their hashes.
+
+    Raises:
+        SeqmillError: Names the first thing that differs.
+    """
+    if content.fingerprint != corpus_fingerprint(store, options):
+        raise SeqmillError(f"{folder}: its fingerprint is not that of its options and of {store.folder}")
+    for number in range(store.num_blocks):
+        store.block(number)  # compares lengths and tags with the length index
+    selection = select_sequences(store, options)
+    planned = planned_manifest(store, selection, options, [])
+    _expect(f"{folder}: data_keys", asdict(content)["data_keys"], asdict(planned)["data_keys"])
+    for spec in content.data_keys.values():
+        if spec.vocab is not None:
+            there, expected = content.others.get(spec.vocab), store.manifest.others.get(spec.vocab)
+            _expect(f"{folder}: {spec.vocab}", there, expected)
+    for field, expected in asdict(planned.counts).items():
+        _expect(f"{folder}: counts: {field}", asdict(content.counts)[field], expected)
+    for layout, epoch in zip(lay_out(store, selection, options), content.epochs, strict=True):
+        _compare_epoch(folder, content, options, store, layout, epoch)
+
+
+def _compare_epoch(
+    folder: str, content: Manifest, options: EpochOptions, store: Store, layout: EpochLayout, epoch: Epoch
+) -> None:
+    where = f"{folder}: epoch {epoch.epoch}"
+    for field, expected in asdict(layout.entry).items():
+        if field != "shards":
+            _expect(f"{where}: {field}", asdict(epoch)[field], expected)
+    name = output_folder.plan_name(epoch.epoch)
+    _expect(f"{where}: {name}", content.others.get(name), layout.plan_file)
+    _expect(f"{where}: shards", len(epoch.shards), len(layout.segments))
+    for segment, shard in zip(layout.segments, epoch.shards, strict=True):
+        expected = (segment.file, segment.num_batches, segment.bytes)
+        _expect(f"{where}: shard {segment.shard}", (shard.file, shard.num_batches, shard.bytes), expected)
+        _compare_shard(ShardFile(folder, shard), segment, layout, options, store)
+
+
+def _compare_shard(
+    shard: ShardFile, segment: Segment, layout: EpochLayout, options: EpochOptions, store: Store
+) -> None:
+    planned = planned_batches(layout.plan, segment)
+    made = padded_batches(store, planned.seq_index, planned, options.chunking, options.length_key)
+    number = 0
+    for batches in made:
+        for batch, pieces in zip(batches, record.encode_all(batches), strict=True):
+            if not _same(shard.record(number), pieces):
+                raise SeqmillError(
+                    f"{shard.path}: batch {batch.batch_index} is not what the store gives for it "
+                    f"(sequences {batch.seq_tags[0].decode(errors='replace')} to "
+                    f"{batch.seq_tags[-1].decode(errors='replace')})"
+                )
+            number += 1
+
+
+def _same(found: np.ndarray, pieces: list[bytes | np.ndarray]) -> bool:
+    position = 0
+    for piece in pieces:
+        expected = np.frombuffer(piece, np.uint8)
+        if not np.array_equal(found[position : position + len(expected)], expected):
+            return False
+        position += len(expected)
+    return position == len(found)
+
+
+def _expect(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise SeqmillError(f"{what}: found {found}, expected {expected}")
