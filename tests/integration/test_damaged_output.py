@@ -8,6 +8,8 @@ import pytest
 import xxhash
 from seqmill_runs import Seqmill, tree, write_config, write_jsonl
 
+from seqmill.transforms.storage import manifest_file
+
 DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}}
 SHARD = "epochs/train/epoch-0001/batches-00000-of-00002.tfrecord"
 OTHER = "epochs/train/epoch-0001/batches-00001-of-00002.tfrecord"
@@ -58,7 +60,7 @@ def flip_byte(path: Path, position: int) -> None:
 def edit_manifest(output: Path, edit, name: str = MANIFEST) -> None:
     content = json.loads((output / name).read_text())
     edit(content)
-    (output / name).write_text(json.dumps(content))
+    (output / name).write_text(json.dumps(manifest_file.seal(content)))
 
 
 def seal(output: Path, shard: str = SHARD) -> None:

@@ -1,15 +1,18 @@
 """A run killed at any moment leaves nothing that looks complete, and the next one finishes its work."""
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from seqmill_runs import tree, write_config, write_jsonl
+from seqmill_runs import mtimes, tree, write_config, write_jsonl
+from started_run import Run, wait_for
 
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.storage import files
@@ -37,72 +40,79 @@ def corpus(tmp_path_factory):
         num_epochs=4,
         num_shards=3,
     )
-    ended = subprocess.run(_command(config, folder / "whole"), capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    whole = Run(config, output=folder / "whole", mode=None)
+    said = whole.process.communicate()[1]
+    assert whole.process.returncode == 0, said
     return config, tree(folder / "whole")
 
 
-def _command(config: Path, output: Path, *flags: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "seqmill.pipelines.main",
-        "preprocess",
-        str(config),
-        f"--output={output}",
-        *flags,
-    ]
-
-
 MOMENTS = {
-    "labels are counted": ("vocab/parts/00002-counts.json", ()),
-    "a store file was begun": ("store/train/.tmp-sequences-00001*", ()),
-    "the store has just been finished": ("store/train/manifest.json", ()),
-    "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", ()),
-    "half the epochs are there": ("epochs/train/parts/epoch-0003-00000.json", ()),
-    "the last shard is there": ("epochs/train/parts/epoch-0004-00002.json", ()),
-    "worker processes ingest": (
-        "store/train/parts/0000*-receipt.json",
-        ("--direct_running_mode=multi_processing",),
-    ),
-    "worker processes write": ("epochs/train/epoch-0001/.tmp-*", ("--direct_running_mode=multi_processing",)),
+    "labels are counted": ("vocab/parts/00002-counts.json", None),
+    "a store file was begun": ("store/train/.tmp-sequences-00001*", None),
+    "the store has just been finished": ("store/train/manifest.json", None),
+    "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", None),
+    "half the epochs are there": ("epochs/train/parts/epoch-0003-00000.json", None),
+    "the last shard is there": ("epochs/train/parts/epoch-0004-00002.json", None),
+    "worker processes ingest": ("store/train/parts/0000*-receipt.json", "multi_processing"),
+    "worker processes write": ("epochs/train/epoch-0001/.tmp-*", "multi_processing"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "flags"), MOMENTS.values(), ids=MOMENTS)
-def test_killed_run_is_finished_by_the_next(tmp_path, seqmill, corpus, moment, flags):
+@pytest.mark.parametrize(("moment", "mode"), MOMENTS.values(), ids=MOMENTS)
+def test_killed_run_is_finished_by_the_next(tmp_path, seqmill, corpus, moment, mode):
     config, expected = corpus
     output = tmp_path / "out"
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(_command(config, output, *flags), stderr=log, start_new_session=True)
+    run = Run(config, output=output, mode=mode)
     try:
-        deadline = time.monotonic() + 300
-        while not list(output.glob(moment)):
-            assert process.poll() is None, "the run ended before the moment was seen"
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        wait_for(run, lambda: list(output.glob(moment)))
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    _wait_for_workers(process.pid)
+        run.process.kill()
+    _assert_nobody_writes_any_more(run)
     _assert_not_passed_off_as_complete(output)
     seqmill.succeeds("preprocess", config, f"--output={output}", "--direct_running_mode=in_memory")
     assert tree(output) == expected
     seqmill.succeeds("verify", output)
 
 
-def _wait_for_workers(group: int) -> None:
-    """Workers of the local runner must end by themselves when their driver is gone."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(group, signal.SIGKILL)
-    pytest.fail("worker processes are still there 60 s after their driver was killed")
+@pytest.mark.long
+def test_killed_again_and_again_it_still_writes_the_same(tmp_path, corpus):
+    """``SEQMILL_KILLS`` kills of the driver, a worker or all of them at once, at random moments."""
+    config, expected = corpus
+    output = tmp_path / "out"
+    rng = np.random.default_rng(0)
+    kills: Counter[str] = Counter()
+    while kills.total() < int(os.environ.get("SEQMILL_KILLS", "100")):
+        run = Run(config, output=output)
+        with suppress(psutil.TimeoutExpired):
+            run.process.wait(rng.uniform(0.2, 5))
+        workers = run.workers()
+        victim = rng.choice(["driver", "group", *(["a worker"] if workers else [])])
+        if run.process.poll() is None:
+            kills[str(victim)] += 1
+            if victim == "driver":
+                run.process.kill()
+            elif victim == "group":
+                os.killpg(run.process.pid, signal.SIGKILL)
+            else:
+                rng.choice(workers).kill()
+        _assert_nobody_writes_any_more(run)
+        _assert_not_passed_off_as_complete(output)
+        if run.process.returncode == 0:
+            assert tree(output) == expected
+            shutil.rmtree(output)
+    last = Run(config, output=output)
+    last.ends(within=120)
+    assert tree(output) == expected
+    print(dict(kills))
+
+
+def _assert_nobody_writes_any_more(run: Run) -> None:
+    """Workers end with their driver, and then nothing changes."""
+    run.ends()
+    before = mtimes(run.output)
+    time.sleep(0.1)
+    assert mtimes(run.output) == before
 
 
 def _assert_not_passed_off_as_complete(output: Path) -> None:
@@ -136,6 +146,7 @@ def test_a_change_that_was_interrupted_and_taken_back_leaves_nothing_of_it(
         write_json(path, value)
 
     write_jsonl(path, [{"x": [i + 1, i]} for i in range(50)])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("seqmill.transforms.storage.files.write_json", fail_before_receipts)
     seqmill("preprocess", config).names("RuntimeError: killed; the trace is in ")
     monkeypatch.undo()

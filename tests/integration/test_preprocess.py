@@ -319,6 +319,7 @@ def test_more_epochs_keep_those_that_are_there_and_fewer_remove_the_rest(tmp_pat
     assert touched - {name for name in touched if "/vocab/" in name} == {
         "epochs/train/manifest.json",
         "epochs/train/parts/planned.json",
+        "epochs/train/parts/run.json",
     }
     seqmill.succeeds("preprocess", three_files)
     assert tree(tmp_path / "out") == first

@@ -1,0 +1,92 @@
+"""The real command with worker processes, as a process to be disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+SHORTLY = 10  # seconds; generous, as machines are shared
+
+
+class Run:
+    """A command with two worker processes, in a process group of its own."""
+
+    def __init__(
+        self,
+        config: Path,
+        *,
+        output: Path | None = None,
+        mode: str | None = "multi_processing",
+        interpreter: str = sys.executable,
+    ):
+        self.output = output or config.parent / "out"
+        flags = [f"--direct_running_mode={mode}", "--direct_num_workers=2"] if mode else []
+        self.process = psutil.Popen(
+            [
+                interpreter,
+                "-m",
+                "seqmill.pipelines.main",
+                "preprocess",
+                str(config),
+                f"--output={self.output}",
+                *flags,
+            ],
+            cwd=config.parent,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=_heed_ctrl_c,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self.seen: set[psutil.Process] = set()
+
+    def workers(self) -> list[psutil.Process]:
+        """Worker processes that are there now."""
+        children = self.process.children(recursive=True) if self.process.is_running() else []
+        self.seen.update(children)
+        return children
+
+    def ends(self, within: float = SHORTLY) -> str:
+        """What the command says; it and its workers must end within some seconds."""
+        try:
+            said = self.process.communicate(timeout=within)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            pytest.fail("the command did not end")
+        deadline = time.monotonic() + 1
+        while alive := [worker for worker in self.seen if _is_alive(worker)]:
+            assert time.monotonic() < deadline, alive
+            time.sleep(0.01)
+        return said
+
+
+def _heed_ctrl_c() -> None:
+    """Also where these tests run in a shell's background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE  # orphans are for init to collect
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for(run: Run, condition: Callable[[], Any]) -> Any:
+    """What a condition gives once it holds; the command must still run by then."""
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert run.process.poll() is None, run.process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    run.workers()
+    return found

@@ -1,0 +1,105 @@
+"""Ctrl-C, SIGTERM and dead workers end the real command: soon, with one line, with all that it started."""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from seqmill_runs import write_config, write_jsonl
+from started_run import Run, wait_for
+
+MOMENTS = {
+    "modules load": lambda run: time.sleep(0.15),
+    "workers start": lambda run: wait_for(run, run.workers),
+    "workers write": lambda run: wait_for(run, lambda: list(run.output.glob("store/train/.tmp-*"))),
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A corpus that two workers are busy with for a while."""
+    records = [{"x": list(range(300)), "y": "ab c" * 20}] * 3000
+    names = [write_jsonl(tmp_path / f"part-{number}.jsonl", records).name for number in range(8)]
+    corpora = {"train": {"format": "jsonl", "files": names}}
+    return write_config(tmp_path, {"x": {"type": "ints"}, "y": {"type": "bytes"}}, corpora, batch_size=9000)
+
+
+def says_only_one_line(said: str) -> str:
+    """The last line; before it, a run says only what it does."""
+    *before, last = said.strip().splitlines()
+    assert last.startswith("seqmill: "), said
+    assert all(line.startswith(("count labels", "ingest ", "preprocess ", "plan ")) for line in before), said
+    return last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_the_first_ctrl_c_ends_everything_and_a_second_is_harmless(config, moment):
+    run = Run(config)
+    moment(run)
+    for _ in range(2):
+        os.killpg(run.process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    assert "interrupted; what is done is kept" in says_only_one_line(run.ends())
+    assert run.process.returncode == 130
+    assert not list(run.output.rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_work_in_memory(config):
+    run = Run(config, mode="in_memory")
+    MOMENTS["workers write"](run)
+    run.process.send_signal(signal.SIGINT)
+    assert "interrupted" in says_only_one_line(run.ends())
+    assert run.process.returncode == 130
+    assert not list(run.output.rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_sigterm_ends_everything(config):
+    run = Run(config)
+    MOMENTS["workers start"](run)
+    run.process.terminate()
+    assert "interrupted" in says_only_one_line(run.ends())
+    assert run.process.returncode == 143
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["workers start", "workers write"])
+def test_a_killed_worker_ends_the_run(config, moment):
+    run = Run(config)
+    MOMENTS[moment](run)
+    run.workers()[-1].kill()
+    last = says_only_one_line(run.ends())
+    assert "a worker process was killed by signal 9" in last
+    assert "run the same command again" in last
+    assert run.process.returncode == 1
+    assert not list(run.output.rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_workers_find_us_beside_files_of_our_names_with_an_interpreter_whose_path_has_a_space(config):
+    for name in ("random.py", "transforms.py", "trainer.py", "tempfile.py"):
+        (config.parent / name).write_text("raise SystemExit('a file of the user')\n")
+    home = config.parent / "a home"
+    home.mkdir()
+    prefix = Path(sys.prefix)
+    (home / "bin").mkdir()
+    (home / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+    if (prefix / "pyvenv.cfg").exists():
+        shutil.copy(prefix / "pyvenv.cfg", home)
+        (home / "lib").symlink_to(prefix / "lib")
+    run = Run(config, interpreter=str(home / "bin" / "python"))
+    worker = wait_for(run, run.workers)[0]
+    MOMENTS["workers write"](run)
+    assert worker.cmdline()[0] == str(home / "bin" / "python")
+    listening = [c for c in run.process.net_connections() if c.status == psutil.CONN_LISTEN]
+    addresses = {connection.laddr.ip.removeprefix("::ffff:") for connection in listening}
+    assert addresses == {"127.0.0.1"}
+    said = run.process.communicate(timeout=120)[1]
+    assert run.process.returncode == 0, said
+    assert not list(run.output.rglob("progress*"))
