@@ -33,6 +33,9 @@ def verify(path: str) -> None:
 
     Raises:
         SeqmillError: Names the first thing that is wrong.
+
+    >>> import seqmill
+    >>> seqmill.verify("work")
     """
     for folder in corpus_folders(path):
         content = manifest.read(folder)
