@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 from seqmill.pipelines import beam_runner, console
@@ -13,27 +14,32 @@ from seqmill.pipelines.config import corpus_defaults
 from seqmill.pipelines.corpora import data_keys, input_files, store_folder, vocab_folder
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
+from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
 from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
+from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.current_run import begin_run
-from seqmill.transforms.storage.errors import RejectedSequence, UsageError
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store import count_labels
+from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
 from seqmill.transforms.store.sequence_store import StoreManifest, read_manifest
 from seqmill.transforms.store.sources import common_folder, relative_to
+from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
-_CODE_VERSION = 2  # raised when the same input would give other bytes
 _SPLIT_BYTES = 16_000_000
 _SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
 _MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
@@ -61,14 +67,16 @@ def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> No
     splits = {name: _split(config, name, inputs[name], keys) for name in config.corpus}
     for name in config.corpus:
         _check_not_foreign(config, name, splits[name])
+    hashes = ContentHashes()
+    hashes.of_all(path for parts in splits.values() for split in parts for _, path in split.files)
     counted = tuple(key for key in keys if key.has_counted_vocab)
     if counted:
-        _count_vocabs(config, counted, splits[TRAIN], beam_flags, fresh)
+        _count_vocabs(config, counted, splits[TRAIN], hashes, beam_flags, fresh)
     for key in keys:
         if key.tokenizer:
             _list_tokenizer_labels(counted_vocab_path(vocab_folder(config), key.name), key.tokenizer)
     for name in config.corpus:
-        _ingest_corpus(config, name, keys, splits[name], beam_flags, fresh)
+        _ingest_corpus(config, name, keys, splits[name], hashes, beam_flags, fresh)
 
 
 def vocab_files(config: Config) -> dict[str, str]:
@@ -86,6 +94,7 @@ def _ingest_corpus(
     name: str,
     keys: tuple[DataKey, ...],
     splits: list[Split],
+    hashes: ContentHashes,
     beam_flags: Sequence[str],
     fresh: bool,
 ) -> None:
@@ -96,8 +105,9 @@ def _ingest_corpus(
     specs = _array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
     root = options["audio_root"]
-    decisive = (_CODE_VERSION, _decisive(keys), specs, labels, options["seq_tag"], _beside(splits, root))
-    tasks = _tasks(splits, decisive)
+    arrays = [_decisive(key, hashes) for key in keys]
+    decisive = (STORE_VERSION, arrays, specs, labels, options["seq_tag"], _beside(splits, root))
+    tasks = _tasks(splits, hashes, decisive)
     folder_of_all = common_folder(split.source for split in splits)
     sources = tuple(relative_to(folder_of_all, split.source) for split in splits)
     whole = fingerprint([task.fingerprint for task in tasks], sources, options["max_rejected"])
@@ -125,7 +135,8 @@ def _ingest_corpus(
         run=whole,
     )
     work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, whole, root)
-    _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
+    with _from_unchanged(hashes, folder, output_folder.manifest_path(folder)):
+        _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
     _report(read_manifest(folder))
 
 
@@ -133,11 +144,12 @@ def _count_vocabs(
     config: Config,
     keys: tuple[DataKey, ...],
     splits: list[Split],
+    hashes: ContentHashes,
     beam_flags: Sequence[str],
     fresh: bool,
 ) -> None:
     folder = vocab_folder(config)
-    tasks = _tasks(splits, (_CODE_VERSION, _decisive(keys)))
+    tasks = _tasks(splits, hashes, (COUNTING_VERSION, [_decisive(key, hashes) for key in keys]))
     whole = fingerprint([task.fingerprint for task in tasks])
     files.remove(output_folder.progress_folder(folder))
     counted = count_labels.counted_fingerprint(folder, fresh)
@@ -152,7 +164,8 @@ def _count_vocabs(
     open_tasks = [task for task in tasks if not count_labels.is_counted(folder, task)]
     finish = WriteVocabs(folder, keys, whole, tuple(task.fingerprint for task in tasks))
     work = CountLabels(folder, keys, whole)
-    _run("count labels", RunTasks(open_tasks, work, finish, folder), (), beam_flags)
+    with _from_unchanged(hashes, folder, output_folder.vocab_summary_path(folder)):
+        _run("count labels", RunTasks(open_tasks, work, finish, folder), (), beam_flags)
 
 
 def _list_tokenizer_labels(path: str, tokenizer: str) -> None:
@@ -181,33 +194,47 @@ def _split(
     return split_corpus(corpus_format, inputs, target)
 
 
-def _tasks(splits: list[Split], decisive: object) -> list[IngestTask]:
+def _tasks(splits: list[Split], hashes: ContentHashes, decisive: object) -> list[IngestTask]:
     """A task per split, with a fingerprint of its input and of what else decides its bytes."""
-    signatures = {path: files.signature(path) for split in splits for _, path in split.files}
+    paths = list(dict.fromkeys(path for split in splits for _, path in split.files))
+    contents = {path: hashes.of(path) for path in paths}
+    sizes = {path: files.size(path) for path in paths}
     tasks = []
     for index, split in enumerate(splits):
-        inputs = [(key, files.name(path), signatures[path]) for key, path in split.files]
+        inputs = [(key, files.name(path), contents[path]) for key, path in split.files]
         ends = [
-            signatures[path][0] if end is None or split.format == "parquet" else end
+            sizes[path] if end is None or split.format == "parquet" else end
             for (_, path), end in zip(split.files, split.ends, strict=True)
         ]
         starts = split.starts if split.format != "parquet" else [0] * len(ends)
         work = max(1, sum(ends) - sum(starts))
-        content = (index, split.format, inputs, split.starts, split.ends, split.columns)
+        reader = (split.format, READER_VERSIONS[split.format])
+        content = (index, reader, inputs, split.starts, split.ends, split.columns)
         tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
     return tasks
 
 
-def _decisive(keys: Sequence[DataKey]) -> list[object]:
-    """What of the data keys decides the stored arrays: contents of files rather than their paths."""
-    return [
-        (
-            {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer")},
-            files.signature(key.tokenizer) if key.tokenizer else None,
-            key.vocab is not None,
-        )
-        for key in keys
-    ]
+def _decisive(key: DataKey, hashes: ContentHashes) -> object:
+    """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
+    return (
+        {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer")},
+        hashes.of(key.tokenizer) if key.tokenizer else None,
+        key.vocab is not None,
+        ENCODER_VERSIONS[key.type],
+        library_versions(key.type),
+    )
+
+
+@contextmanager
+def _from_unchanged(hashes: ContentHashes, folder: str, published: str) -> Iterator[None]:
+    """Takes back what the block writes into ``folder`` where the input changed while it was read."""
+    yield
+    try:
+        hashes.check_unchanged()
+    except SeqmillError:
+        files.remove(published)
+        files.remove(output_folder.parts_folder(folder))
+        raise
 
 
 def _beside(splits: list[Split], folder: str | None) -> str | None:

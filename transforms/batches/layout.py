@@ -10,6 +10,7 @@ import numpy as np
 from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
 from seqmill.transforms.batches.plan_file import plan_checksum
+from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments
 from seqmill.transforms.planning.plan import (
@@ -20,6 +21,7 @@ from seqmill.transforms.planning.plan import (
     plan_epoch,
     select,
 )
+from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
@@ -92,7 +94,7 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
 
 def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
     """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
-    return fingerprint(_content(store), describe(options))
+    return fingerprint(PLANNING_VERSION, _content(store), describe(options))
 
 
 def planned_manifest(
@@ -127,7 +129,7 @@ def _check_record_sizes(store: Store, epoch: int, batch_bytes: np.ndarray) -> No
 
 
 def _content(store: Store) -> str:
-    """A fingerprint of what the store holds, whatever it was made from."""
+    """A fingerprint of what the store holds, whatever it was made from, and of how it is written."""
     manifest = store.manifest
     parts = [(file.xxh128, file.source, file.first_position) for file in manifest.files]
-    return fingerprint(parts, asdict(manifest.counts), manifest.data_keys)
+    return fingerprint(RECORD_VERSION, parts, asdict(manifest.counts), manifest.data_keys)

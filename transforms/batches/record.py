@@ -24,6 +24,7 @@ from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.records.wire import BrokenMessageError, varint_sizes
 
+CODE_VERSION = 1  # raised when the same batch would give other bytes
 LARGEST_RECORD = (1 << 31) - 1  # nobody's protobuf parses more
 
 

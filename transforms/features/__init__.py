@@ -14,7 +14,18 @@ from seqmill.transforms.features.text_bytes import TextBytes
 from seqmill.transforms.features.vocab import Vocab
 
 MAX_RECORD_SIZE = 256_000_000
-__all__ = ["MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
+# Per type of data key a number that is raised when the same value would give another array.
+CODE_VERSIONS = {
+    "ints": 1,
+    "floats": 1,
+    "bytes": 1,
+    "chars": 1,
+    "words": 1,
+    "subwords": 1,
+    "audio": 2,
+    "log_mel": 2,
+}
+__all__ = ["CODE_VERSIONS", "MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
 
 
 def make_encoder(

@@ -15,6 +15,7 @@ from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.planning.drop import LengthLimits, drop
 from seqmill.transforms.planning.order import Ordering, epoch_order
 
+CODE_VERSION = 1  # raised when the same lengths would be planned otherwise
 CHUNKS_DISAGREE = "numbers of chunks differ"
 
 

@@ -1,7 +1,7 @@
 """Readers of raw corpora: what a corpus is split into, and the records of one split."""
 
 from seqmill.transforms.readers.fields import get_field
-from seqmill.transforms.readers.formats import FORMATS, open_split, split_corpus
+from seqmill.transforms.readers.formats import CODE_VERSIONS, FORMATS, open_split, split_corpus
 from seqmill.transforms.readers.split import Reader, Split
 
-__all__ = ["FORMATS", "Reader", "Split", "get_field", "open_split", "split_corpus"]
+__all__ = ["CODE_VERSIONS", "FORMATS", "Reader", "Split", "get_field", "open_split", "split_corpus"]

@@ -13,6 +13,8 @@ from seqmill.transforms.readers.text import TextReader, split_text
 from seqmill.transforms.storage.errors import UsageError
 
 FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
+# Per format a number that is raised when the same file would give other records.
+CODE_VERSIONS = {"jsonl": 1, "text": 1, "csv": 1, "tsv": 1, "parquet": 1, "tfrecord": 1}
 
 
 def split_corpus(

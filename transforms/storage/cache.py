@@ -1,6 +1,6 @@
 """A cache of remote files on this machine, bounded in size, shared by its processes.
 
-``SEQMILL_CACHE`` names the folder, ``SEQMILL_CACHE_BYTES`` the bound (default 20 GB).
+It is in the user's ``private_folder``; ``SEQMILL_CACHE_BYTES`` is the bound (default 20 GB).
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import contextlib
 import hashlib
 import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from seqmill.transforms.storage.private_folder import private_folder
 
 DEFAULT_BYTES = 20_000_000_000
 
@@ -24,8 +25,7 @@ def fetch(fs: Any, path: str, signature: list[Any]) -> str:
         path: The file's path on it.
         signature: Tells versions of the file apart.
     """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private_folder("remote")
     key = hashlib.blake2b(repr((fs.unstrip_protocol(path), signature)).encode(), digest_size=16).hexdigest()
     cached = folder / key
     if cached.exists():
@@ -39,13 +39,6 @@ def fetch(fs: Any, path: str, signature: list[Any]) -> str:
     finally:
         temporary.unlink(missing_ok=True)
     return str(cached)
-
-
-def cache_folder() -> Path:
-    """Where this machine's copies are."""
-    return Path(
-        os.environ.get("SEQMILL_CACHE") or Path(tempfile.gettempdir()) / f"seqmill-cache-{os.getuid()}"
-    )
 
 
 def make_room(folder: Path, needed: int) -> None:

@@ -7,7 +7,6 @@ name in the same folder, fsync and rename locally; one commit at the end on obje
 from __future__ import annotations
 
 import glob as local_glob
-import mmap
 import os
 import secrets
 import shutil
@@ -20,11 +19,22 @@ from urllib.parse import urlsplit
 import fsspec
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from seqmill.transforms.storage import cache
 from seqmill.transforms.storage.errors import SeqmillError
 
 TEMPORARY_PREFIX = ".tmp-"
+# Per kind of object store what of its listing identifies content or an object's version.
+_CONTENT_TAGS = {
+    "s3": ("ETag",),
+    "s3a": ("ETag",),
+    "gs": ("md5Hash", "generation"),
+    "gcs": ("md5Hash", "generation"),
+    "abfs": ("etag",),
+    "abfss": ("etag",),
+    "az": ("etag",),
+}
 
 
 def is_local(path: str) -> bool:
@@ -60,13 +70,43 @@ def inside(folder: str, relative: str) -> str:
 
 
 def expand(pattern: str) -> list[str]:
-    """Paths that match a pattern, sorted; the path itself where it holds no wildcard and exists."""
-    if is_local(pattern):
-        matches = local_glob.glob(pattern, recursive=True) if has_wildcard(pattern) else [pattern]
-        return sorted(match for match in matches if Path(match).is_file())
-    fs, path = _filesystem(pattern)
-    matches = fs.glob(path) if has_wildcard(path) else ([path] if fs.isfile(path) else [])
-    return sorted(fs.unstrip_protocol(match) for match in matches)
+    """Files that match a pattern, sorted; the very path alone where a file stands at it.
+
+    Args:
+        pattern: A path in which ``*``, ``?``, ``[…]`` and ``**`` stand for others. Files and folders that
+            exist under the very name given are meant as they stand.
+
+    Raises:
+        SeqmillError: No file can be opened under such a URL here, a folder cannot be read, or a name is not
+            UTF-8.
+    """
+    try:
+        if is_file(pattern):
+            matches = [pattern]
+        elif not has_wildcard(pattern):
+            matches = []
+        elif is_local(pattern):
+            matches = local_glob.glob(_with_literal_folders(pattern), recursive=True)
+            matches = [match for match in matches if Path(match).is_file()]
+        else:
+            fs, path = _filesystem(_with_literal_folders(pattern))
+            matches = [fs.unstrip_protocol(match) for match in fs.glob(path)]
+    except OSError as error:
+        raise SeqmillError(
+            f"{error.filename or pattern}: cannot be read ({error.strerror or error})"
+        ) from None
+    for match in matches:
+        check_encodable(match)
+    return sorted(matches)
+
+
+def check_encodable(path: str) -> None:
+    """Refuses a path that is not UTF-8, as tags and manifests are. Raises SeqmillError."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise SeqmillError(f"{shown}: its name is not UTF-8; rename it") from None
 
 
 def exists(path: str) -> bool:
@@ -75,6 +115,14 @@ def exists(path: str) -> bool:
         return Path(path).exists()
     fs, stripped = _filesystem(path)
     return bool(fs.exists(stripped))
+
+
+def is_file(path: str) -> bool:
+    """Whether a regular file stands at ``path``."""
+    if is_local(path):
+        return Path(path).is_file()
+    fs, stripped = _filesystem(path)
+    return bool(fs.isfile(stripped))
 
 
 def is_folder(path: str) -> bool:
@@ -101,15 +149,14 @@ def is_whole(path: str, num_bytes: int) -> bool:
         return False
 
 
-def signature(path: str) -> list[Any]:
-    """What tells a changed input file from an unchanged one: size and modification time or etag."""
-    if is_local(path):
-        status = Path(path).stat()
-        return [status.st_size, status.st_mtime_ns]
+def content_tag(path: str) -> str | None:
+    """What an object store says of a remote file's content, where no other content can have the same tag."""
     fs, stripped = _filesystem(path)
+    names = _CONTENT_TAGS.get(urlsplit(path).scheme)
+    if names is None:
+        return None
     info = fs.info(stripped)
-    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5", "mtime", "created") if key in info), "")
-    return [int(info["size"]), stamp]
+    return next((f"{name}:{info[name]}:{info['size']}" for name in names if info.get(name)), None)
 
 
 def list_names(folder: str) -> list[str]:
@@ -221,16 +268,35 @@ def map_bytes(path: str) -> np.ndarray:
     """A file as a read-only uint8 array: memory-mapped; a remote one from this machine's cache."""
     if not is_local(path):
         fs, stripped = _filesystem(path)
-        path = cache.fetch(fs, stripped, signature(path))
-    with Path(path).open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            return np.empty(0, np.uint8)
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        path = cache.fetch(fs, stripped, _remote_version(fs, stripped))
+    if Path(path).stat().st_size == 0:
+        return np.empty(0, np.uint8)
+    # Arrow lets go of the file and keeps what is mapped; Python's mmap holds a descriptor for each.
+    with pa.memory_map(path) as file:
+        return np.frombuffer(file.read_buffer(), np.uint8)
 
 
 def has_wildcard(path: str) -> bool:
     """Whether ``expand`` takes a path as a pattern."""
     return any(character in path for character in "*?[")
+
+
+def _with_literal_folders(pattern: str) -> str:
+    """A pattern in which the folders that exist under the very name given are no patterns."""
+    parts = pattern.split("/")
+    for index, part in enumerate(parts[:-1]):
+        if has_wildcard(part):
+            if not is_folder("/".join(pattern.split("/")[: index + 1])):
+                break
+            parts[index] = local_glob.escape(part)
+    return "/".join(parts)
+
+
+def _remote_version(fs: Any, path: str) -> list[Any]:
+    """What tells versions of a remote file apart, as far as its file system says."""
+    info = fs.info(path)
+    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5", "mtime", "created") if key in info), "")
+    return [int(info["size"]), stamp]
 
 
 def _filesystem(path: str) -> tuple[Any, str]:

@@ -19,6 +19,7 @@ from seqmill.transforms.storage.output_folder import counted_vocab_path, split_p
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
 
+CODE_VERSION = 1  # raised when the same labels would be counted or listed otherwise
 _PART_FORMAT = "seqmill.counts/2"
 _SUMMARY_FORMAT = "seqmill.vocab/2"
 

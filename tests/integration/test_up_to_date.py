@@ -1,0 +1,80 @@
+"""What is taken as up to date: by content, of everything that decides the bytes."""
+
+import os
+
+import pytest
+from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
+
+from seqmill.transforms.features.vocab import decode_labels, read_vocab
+
+CHARS = {"x": {"type": "chars"}}
+
+
+def texts(folder):
+    labels = read_vocab(str(folder / "out/vocab/x.txt")).labels
+    return [
+        decode_labels(labels, ids, "chars") for _, _, ids in sequences(read_epochs(folder / "out")[0], "x")
+    ]
+
+
+def same_times(*paths):
+    for path in paths:
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+@pytest.fixture
+def first_run(tmp_path, seqmill):
+    """A corpus that has been preprocessed: its configuration and its input."""
+    source = write_jsonl(tmp_path / "a.jsonl", [{"x": "abc"}])
+    same_times(source)
+    config = write_config(tmp_path, CHARS, {"train": {"format": "jsonl", "files": ["a.jsonl"]}})
+    seqmill.succeeds("preprocess", config)
+    return config, source
+
+
+def test_touched_input_is_up_to_date(first_run, seqmill):
+    config, source = first_run
+    os.utime(source)
+    source.write_bytes(source.read_bytes())
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+
+
+def test_other_content_of_the_same_size_and_time_is_noticed(first_run, seqmill):
+    config, source = first_run
+    other = write_jsonl(source.parent / "b.jsonl", [{"x": "xyz"}])
+    same_times(other)
+    other.replace(source)
+    seqmill.succeeds("preprocess", config)
+    assert texts(source.parent) == ["xyz"]
+    folder = source.parent / "v2"
+    folder.mkdir()
+    same_times(write_jsonl(folder / "a.jsonl", [{"x": "uvw"}]))
+    config.write_text(config.read_text().replace('"a.jsonl"', '"v2/a.jsonl"'))
+    seqmill.succeeds("preprocess", config)
+    assert texts(source.parent) == ["uvw"]
+
+
+def test_an_edited_counted_vocabulary_is_made_again(first_run, seqmill):
+    config, source = first_run
+    vocab = source.parent / "out/vocab/x.txt"
+    content = vocab.read_bytes()
+    vocab.write_bytes(content.replace(b"a\nb\n", b"b\na\n"))
+    assert vocab.read_bytes() != content
+    seqmill.succeeds("preprocess", config)
+    assert vocab.read_bytes() == content
+    assert texts(source.parent) == ["abc"]
+
+
+def test_names_that_hold_wildcards_are_meant_as_they_stand(tmp_path, seqmill):
+    folder = tmp_path / "exp[1]"
+    for name, text in (
+        ("exp[1]/data[1].jsonl", "ab"),
+        ("exp[1]/data1.jsonl", "x"),
+        ("exp1/data1.jsonl", "y"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        write_jsonl(path, [{"x": text}])
+    config = write_config(folder, CHARS, {"train": {"format": "jsonl", "files": ["data[1].jsonl"]}})
+    seqmill.succeeds("preprocess", config)
+    assert texts(folder) == ["ab"]

@@ -1,0 +1,169 @@
+"""Hashes of what inputs hold, so that a changed file is noticed whatever its size and times say.
+
+A file is read once: its hash is remembered on this machine under path, device, inode, size and times of
+change, the last of which (ctime) no program can set. Remembered hashes can only save a read. They lie in a
+file of this user's alone, of bounded size, which is not used where its own hash does not fit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.private_folder import private_folder
+
+_READ_BYTES = 1 << 20
+# Two changes within a tick of the file system's clock look like one: what is younger is not remembered.
+_SETTLED_NS = 2_000_000_000
+MOST_REMEMBERED = 1_000_000  # 32 bytes each
+_ATTEMPTS = 3
+_THREADS = 8
+_ROW = np.dtype([("version", "<u8", 2), ("digest", "<u8", 2)])
+_HASH_BYTES = 16
+
+_Version = tuple[int, ...]
+
+
+class ContentHashes:
+    """Hashes of files, each version of a file read at most once while it is remembered.
+
+    Args:
+        memory: File to remember hashes in; by default one in this user's cache folder. Where there can be
+            none every file is read.
+    """
+
+    def __init__(self, memory: Path | None = None):
+        self._memory = memory or _default_memory()
+        self._rows = _load(self._memory)
+        self._order = np.argsort(self._rows["version"][:, 0], kind="stable")
+        self._sorted = self._rows["version"][:, 0][self._order]
+        self._used: dict[bytes, bytes] = {}
+        self._seen: dict[str, tuple[_Version, str]] = {}
+
+    def of(self, path: str) -> str:
+        """What tells the content of a file from every other: its xxh3_128, or a store's own word for it.
+
+        Raises:
+            SeqmillError: The file is not there, cannot be read, or changes while it is read.
+        """
+        if not files.is_local(path):
+            return files.content_tag(path) or _hash_remote(path)
+        try:
+            for _ in range(_ATTEMPTS):
+                version = _version(path)
+                key = _key(path, version)
+                digest = self._find(key)
+                if digest is None:
+                    digest = _hash_local(path)
+                    if _version(path) != version:
+                        continue
+                    if time.time_ns() - max(version[3:]) > _SETTLED_NS:
+                        self._used[key] = digest
+                self._seen[path] = version, digest.hex()
+                return digest.hex()
+        except FileNotFoundError:
+            raise SeqmillError(f"{path}: no such file") from None
+        except OSError as error:
+            raise SeqmillError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise SeqmillError(f"{path}: it changes while it is read")
+
+    def of_all(self, paths: Iterable[str]) -> dict[str, str]:
+        """The hashes of many files, read side by side, and remembered."""
+        paths = list(dict.fromkeys(paths))
+        with ThreadPoolExecutor(min(_THREADS, 2 * (os.cpu_count() or 1))) as pool:
+            hashes = dict(zip(paths, pool.map(self.of, paths), strict=True))
+        self._remember()
+        return hashes
+
+    def check_unchanged(self) -> None:
+        """Compares the files hashed so far with what they were then.
+
+        Raises:
+            SeqmillError: Names the first that has changed.
+        """
+        for path, (version, digest) in self._seen.items():
+            with suppress(OSError):
+                if _version(path) == version or _hash_local(path).hex() == digest:
+                    continue
+            raise SeqmillError(f"{path}: it changed while this run read it; run again")
+
+    def _find(self, key: bytes) -> bytes | None:
+        if key in self._used:
+            return self._used[key]
+        wanted = np.frombuffer(key, "<u8")
+        start = int(np.searchsorted(self._sorted, wanted[0]))
+        for index in self._order[start : start + 2].tolist():
+            if np.array_equal(self._rows["version"][index], wanted):
+                self._used[key] = self._rows["digest"][index].tobytes()
+                return self._used[key]
+        return None
+
+    def _remember(self) -> None:
+        """Writes what was used, behind what others have written; the oldest go where there are too many."""
+        if self._memory is None or not self._used:
+            return
+        used = np.frombuffer(b"".join(key + digest for key, digest in self._used.items()), _ROW)
+        if len(used) <= len(self._rows) and np.array_equal(self._rows[len(self._rows) - len(used) :], used):
+            return  # nothing is new
+        others = _load(self._memory)
+        others = others[~np.isin(others["version"][:, 0], used["version"][:, 0])]
+        rows = np.concatenate([others, used])[-max(MOST_REMEMBERED, len(used)) :]
+        with suppress(OSError), files.write_atomically(str(self._memory)) as file:
+            file.write(rows.tobytes())
+            file.write(xxhash.xxh3_128_digest(rows.tobytes()))
+
+
+def _default_memory() -> Path | None:
+    with suppress(SeqmillError):
+        return private_folder("hashes") / "inputs"
+    return None
+
+
+def _load(memory: Path | None) -> np.ndarray:
+    """What is remembered, oldest first; nothing where the file is damaged or somebody else's."""
+    content = b""
+    with suppress(OSError):
+        if memory is not None:
+            descriptor = os.open(memory, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if os.fstat(descriptor).st_uid == os.getuid():
+                    content = file.read(2 * MOST_REMEMBERED * _ROW.itemsize)
+    rows = content[:-_HASH_BYTES]
+    if len(rows) % _ROW.itemsize or xxhash.xxh3_128_digest(rows) != content[-_HASH_BYTES:]:
+        rows = b""
+    return np.frombuffer(rows, _ROW)
+
+
+def _version(path: str) -> _Version:
+    status = Path(path).stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _key(path: str, version: _Version) -> bytes:
+    return xxhash.xxh3_128_digest(os.fsencode(os.path.realpath(path)) + repr(version).encode())
+
+
+def _hash_local(path: str) -> bytes:
+    digest = xxhash.xxh3_128()
+    buffer = bytearray(_READ_BYTES)
+    with Path(path).open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(memoryview(buffer)[:count])
+    return digest.digest()
+
+
+def _hash_remote(path: str) -> str:
+    digest = xxhash.xxh3_128()
+    with files.open_read(path) as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
