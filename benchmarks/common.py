@@ -114,6 +114,7 @@ def write_store(folder: str, data_keys: Mapping[str, ArraySpec], blocks: Iterabl
                 xxh128=writer.xxh128,
                 rejected={},
                 converted={},
+                unknown={},
             )
         )
         indices.append(writer.index)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
+import numpy as np
+
 from seqmill.pipelines import beam_runner, console
 from seqmill.pipelines.beam_runner import Job
 from seqmill.pipelines.config import corpus_defaults
@@ -19,7 +21,7 @@ from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.subwords import tokenizer_labels
-from seqmill.transforms.features.vocab import read_vocab, write_vocab
+from seqmill.transforms.features.vocab import check_labels_occur, read_vocab, write_vocab
 from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
 from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
 from seqmill.transforms.storage import files, output_folder
@@ -36,7 +38,7 @@ from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSI
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
-from seqmill.transforms.store.sequence_store import StoreManifest, read_manifest
+from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_manifest
 from seqmill.transforms.store.sources import common_folder, relative_to
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
@@ -44,6 +46,7 @@ _SPLIT_BYTES = 16_000_000
 _SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
 _MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
 _PROBED_SEQS = 100
+_MOST_UNKNOWN = 0.05  # share of <unk> beyond which the vocabulary is hardly that of the corpus
 
 
 def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> None:
@@ -102,6 +105,9 @@ def _ingest_corpus(
     options = corpus_defaults(config, name)
     vocab_paths = vocab_files(config)
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
+    for key in keys:
+        if key.type in ("chars", "words") and key.vocab:
+            check_labels_occur(key.vocab, vocabs[key.name], key.type)
     specs = _array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
     root = options["audio_root"]
@@ -137,7 +143,7 @@ def _ingest_corpus(
     work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, whole, root)
     with _from_unchanged(hashes, folder, output_folder.manifest_path(folder)):
         _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
-    _report(read_manifest(folder))
+    _report(folder)
 
 
 def _count_vocabs(
@@ -312,8 +318,9 @@ def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:
         )
 
 
-def _report(manifest: StoreManifest) -> None:
-    counts = manifest.counts
+def _report(folder: str) -> None:
+    store = Store(folder)
+    manifest, counts = store.manifest, store.manifest.counts
     rejected = sum(counts.rejected.values())
     text = f"ingest {manifest.corpus}: {counts.read:,} sequences read, {rejected:,} rejected"
     for what, number in counts.converted.items():
@@ -321,3 +328,7 @@ def _report(manifest: StoreManifest) -> None:
     console.say(text)
     for reason, number in sorted(counts.rejected.items()):
         console.say(f"  rejected: {number:,} {reason}")
+    for key, number in counts.unknown.items():
+        share = number / int(store.lengths[key].sum(dtype=np.int64))
+        remark = "warning: " if share > _MOST_UNKNOWN else ""
+        console.say(f"  {remark}{key}: {number:,} labels ({share:.2%}) are not in its vocabulary: <unk>")

@@ -270,6 +270,22 @@ def test_bad_audio_is_rejected_and_other_rates_and_channels_are_converted(tmp_pa
     seqmill.succeeds("verify", tmp_path / "out")
 
 
+# Vocabularies.
+
+
+def test_unknown_labels_are_reported(tmp_path, seqmill):
+    (tmp_path / "v.txt").write_bytes(b"\xef\xbb\xbf<pad>\r\n<unk>\r\nthe\r\ncat\r\n")
+    corpora = jsonl_corpus(tmp_path, [{"x": "the cat sat"}, {"x": "the dog"}, {"x": 7}])
+    data = {"x": {"type": "words", "vocab": "v.txt"}}
+    ended = seqmill.succeeds("preprocess", write_config(tmp_path, data, corpora, max_rejected=0.5))
+    assert "warning: x: 2 labels (40.00%) are not in its vocabulary" in ended.err
+    assert manifest.read(str(tmp_path / "out/epochs/train")).counts.unknown == {"x": 2}
+    (tmp_path / "v.txt").write_bytes(b"<pad>\n<unk>\nthe\tcat\n")
+    ended = seqmill("preprocess", write_config(tmp_path, data, corpora))
+    assert ended.code == 1
+    ended.names("v.txt, line 3: label 'the\\tcat' holds white space")
+
+
 # What only the whole corpus shows.
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
-from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -111,7 +110,7 @@ def planned_manifest(
         corpus=store.manifest.corpus,
         options=describe(options),
         data_keys=store.manifest.data_keys,
-        counts=Counts(ingested.read, len(selection.rows), selection.dropped, rejected, ingested.converted),
+        counts=replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected),
         epochs=tuple(layouts),
         others={},
     )

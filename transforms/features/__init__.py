@@ -21,7 +21,7 @@ CODE_VERSIONS = {
     "bytes": 1,
     "chars": 1,
     "words": 1,
-    "subwords": 1,
+    "subwords": 2,
     "audio": 2,
     "log_mel": 2,
 }

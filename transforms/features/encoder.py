@@ -15,6 +15,8 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.storage.errors import RejectedSequence
 
+UNKNOWN = "unknown labels"
+
 
 class Encoder(ABC):
     """Turns the values of one data key into arrays [T, *feature_shape].
@@ -26,7 +28,8 @@ class Encoder(ABC):
         dtype: The arrays' dtype.
         feature_shape: Shape of one frame; ``None`` where it is not known before the first sequence.
         num_labels: Number of labels, for keys that hold label ids of a known vocabulary.
-        converted: What was changed on the way (``"resampled"``, ``"channels averaged"``), in sequences.
+        converted: What was changed on the way (``"resampled"``, ``"channels averaged"``), in sequences; and
+            as ``UNKNOWN``, in labels, what became ``<unk>``.
     """
 
     num_labels: int | None = None

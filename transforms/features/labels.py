@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import chain, repeat
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqmill.transforms.features.data_keys import DataKey
-from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.encoder import UNKNOWN, Encoder
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.vocab import BOS, EOS, UNK, Vocab, split_labels
 from seqmill.transforms.storage.errors import RejectedSequence, UsageError
@@ -54,6 +55,8 @@ class Labels(Encoder):
         if self._unknown == _NOT_THERE and (ids == _NOT_THERE).any():
             label = next(label for value in values for label in value if label not in self._index)
             raise RejectedSequence("label not in the vocabulary", repr(label))
+        if self._unknown != _NOT_THERE:
+            count_unknown(self.converted, ids, self._unknown)
         return add_boundaries(Ragged(ids.astype(self.dtype, copy=False), lengths), *self._boundaries)
 
     def _char_ids(self, text: str) -> np.ndarray:
@@ -65,6 +68,13 @@ class Labels(Encoder):
 
     def _label_ids(self, labels: Iterable[str]) -> np.ndarray:
         return np.fromiter(map(self._index.get, labels, repeat(self._unknown)), np.int32)
+
+
+def count_unknown(converted: Counter[str], ids: np.ndarray, unknown: int) -> None:
+    """Counts the labels that became ``<unk>``."""
+    num_unknown = int(np.count_nonzero(ids == unknown))
+    if num_unknown:
+        converted[UNKNOWN] += num_unknown
 
 
 def boundary_ids(key: DataKey, index: dict[str, int], where: str) -> tuple[int | None, int | None]:

@@ -7,22 +7,25 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
 from seqmill.transforms.features.extras import require
-from seqmill.transforms.features.labels import add_boundaries, boundary_ids
+from seqmill.transforms.features.labels import add_boundaries, boundary_ids, count_unknown
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.vocab import to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
+_RANDOM = ("dropout", "alpha", "nbest_size")  # of BPE; of Unigram
+
 
 class Subwords(Encoder):
     """``subwords``: token ids, int32 [T].
 
-    The tokenizer's own special tokens, truncation and padding are not used: ``bos`` and ``eos`` add its
-    ``<s>`` and ``</s>``, dropping and batching are seqmill's.
+    The tokenizer's own special tokens, truncation, padding and dropout are not used: ``bos`` and ``eos`` add
+    its ``<s>`` and ``</s>``, dropping and batching are seqmill's, and the same text has the same ids always.
 
     Raises:
         SeqmillError: The file is missing or not a tokenizer, or the package is not installed.
@@ -36,6 +39,7 @@ class Subwords(Encoder):
         index = self._tokenizer.get_vocab(with_added_tokens=True)
         self.num_labels = max(index.values(), default=-1) + 1
         self._boundaries = boundary_ids(key, index, f"the tokenizer {key.tokenizer}")
+        self._unknown = _unknown_id(self._tokenizer)
 
     def encode(self, value: Any) -> np.ndarray:
         """Token ids [T]. Raises RejectedSequence."""
@@ -51,6 +55,8 @@ class Subwords(Encoder):
         ids = [encoding.ids for encoding in encodings]
         tokens = np.array(list(chain.from_iterable(ids)), self.dtype)
         lengths = np.fromiter(map(len, ids), np.int32, len(ids))
+        if self._unknown is not None:
+            count_unknown(self.converted, tokens, self._unknown)
         return add_boundaries(Ragged(tokens, lengths), *self._boundaries)
 
 
@@ -67,7 +73,18 @@ def load_tokenizer(path: str) -> Any:
         raise SeqmillError(f"{path}: not a file of the tokenizers library ({error})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    for setting in _RANDOM:
+        if getattr(tokenizer.model, setting, None) is not None:
+            setattr(tokenizer.model, setting, None)
     return tokenizer
+
+
+def _unknown_id(tokenizer: Any) -> int | None:
+    """The id that stands for text that the tokenizer cannot take apart, if it has one."""
+    if hasattr(tokenizer.model, "unk_token"):
+        unknown = tokenizer.model.unk_token
+        return None if unknown is None else tokenizer.token_to_id(unknown)
+    return orjson.loads(tokenizer.to_str())["model"].get("unk_id")
 
 
 def tokenizer_labels(path: str) -> list[str]:

@@ -2,11 +2,12 @@ r"""Vocabularies: which label has which id.
 
 A vocabulary file is UTF-8 with one label a line, the first line being label 0. Labels may hold any
 character: a line feed is written ``\n``, a carriage return ``\r`` and a backslash ``\\``. Space around a
-label belongs to it.
+label belongs to it. A byte order mark and carriage returns before line feeds are skipped.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 
 _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
+_ESCAPED = re.compile(r"\\(.?)")
 _UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
 
 
@@ -57,26 +59,51 @@ def read_vocab(path: str) -> Vocab:
     ('<pad>', '<unk>', 'e', 'a')
     """
     try:
-        data = files.read_bytes(path)
+        data = files.read_bytes(path).removeprefix(codecs.BOM_UTF8)
     except FileNotFoundError:
         raise SeqmillError(f"vocabulary {path}: no such file") from None
-    lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    if not lines:
+    except OSError as error:
+        raise SeqmillError(f"vocabulary {path}: cannot be read ({error.strerror or error})") from None
+    if not data:
         raise SeqmillError(f"vocabulary {path}: the file is empty; expected one label a line")
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            label = _unescape(line.removesuffix(b"\r").decode())
-        except ValueError as error:
-            raise SeqmillError(f"vocabulary {path}, line {number}: {_problem(error)}") from None
-        if label in first_line:
-            raise SeqmillError(
-                f"vocabulary {path}, line {number}: label {label!r} is already on line {first_line[label]}"
-            )
-        first_line[label] = number
-    return Vocab(tuple(first_line))
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _bad_line(path, line, f"not UTF-8 ({error})") from None
+    labels = text.removesuffix("\n").replace("\r\n", "\n").removesuffix("\r").split("\n")
+    if "\\" in text:
+        labels = [_unescaped(path, number, label) for number, label in enumerate(labels, start=1)]
+    if "" in labels:
+        raise _bad_line(path, labels.index("") + 1, "empty label")
+    vocab = Vocab(tuple(labels))
+    if len(vocab.index) < len(labels):
+        number = next(n for n, label in enumerate(labels) if vocab.index[label] != n)
+        again = vocab.index[labels[number]]
+        raise _bad_line(path, again + 1, f"label {labels[number]!r} is already on line {number + 1}")
+    return vocab
+
+
+def check_labels_occur(path: str, vocab: Vocab, label_type: str) -> None:
+    """Refuses a given vocabulary with a label that a text never has: most often the file is of another kind.
+
+    Labels in angle or square brackets (``<blank>``, ``[PAD]``) need not occur.
+
+    Args:
+        path: The file, for the message.
+        vocab: Its labels.
+        label_type: ``chars``: a label is one code point; ``words``: it holds no white space.
+
+    Raises:
+        SeqmillError: Names the line.
+    """
+    for number, label in enumerate(vocab.labels, start=1):
+        if label_type == "chars":
+            found = f"has {len(label)} characters" if len(label) > 1 else None
+        else:
+            found = "holds white space" if label.split() != [label] else None
+        if found and not re.fullmatch(r"<.+>|\[.+\]", label):
+            raise _bad_line(path, number, f"label {label!r} {found}, and no label of type {label_type} does")
 
 
 def write_vocab(path: str, vocab: Vocab) -> None:
@@ -163,11 +190,11 @@ def _escape(label: str) -> str:
     return re.sub(r"[\\\n\r]", lambda match: _ESCAPES[match[0]], label)
 
 
-def _unescape(line: str) -> str:
-    label = re.sub(r"\\(.?)", _unescape_one, line)
-    if not label:
-        raise ValueError("empty label")
-    return label
+def _unescaped(path: str, number: int, line: str) -> str:
+    try:
+        return _ESCAPED.sub(_unescape_one, line) if "\\" in line else line
+    except ValueError as error:
+        raise _bad_line(path, number, str(error)) from None
 
 
 def _unescape_one(match: re.Match[str]) -> str:
@@ -176,5 +203,5 @@ def _unescape_one(match: re.Match[str]) -> str:
     return _UNESCAPES[match[0]]
 
 
-def _problem(error: ValueError) -> str:
-    return f"not UTF-8 ({error})" if isinstance(error, UnicodeDecodeError) else str(error)
+def _bad_line(path: str, number: int, problem: str) -> SeqmillError:
+    return SeqmillError(f"vocabulary {path}, line {number}: {problem}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -12,7 +13,8 @@ from pydantic.dataclasses import dataclass
 class Counts:
     """What became of the sequences read: ``read == kept + Σ dropped + Σ rejected``.
 
-    ``converted`` counts sequences that were kept but changed on the way (resampled, channels averaged).
+    ``converted`` counts sequences that were kept but changed on the way (resampled, channels averaged);
+    ``unknown``, per data key, labels that its vocabulary lacks and that became ``<unk>``.
     """
 
     read: int
@@ -20,6 +22,7 @@ class Counts:
     dropped: Mapping[str, int]
     rejected: Mapping[str, int]
     converted: Mapping[str, int]
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.read != self.kept + sum(self.dropped.values()) + sum(self.rejected.values()):

@@ -158,8 +158,10 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str) 
 def _sum_counts(entries: list[StoreFile]) -> Counts:
     rejected: Counter[str] = Counter()
     converted: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
     for entry in entries:
         rejected.update(entry.rejected)
         converted.update(entry.converted)
+        unknown.update(entry.unknown)
     kept = sum(entry.num_seqs for entry in entries)
-    return Counts(kept + sum(rejected.values()), kept, {}, rejected, converted)
+    return Counts(kept + sum(rejected.values()), kept, {}, rejected, converted, unknown)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +17,7 @@ import orjson
 from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import UNKNOWN
 from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
@@ -111,6 +113,11 @@ class IngestSplits:
             bytes=writer.num_bytes,
             xxh128=writer.xxh128,
             rejected=Counter(reject["reason"] for reject in collector.rejects),
+            unknown={
+                key: encoder.converted.pop(UNKNOWN)
+                for key, encoder in encoders.items()
+                if UNKNOWN in encoder.converted
+            },
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
         )
         check_run(self.folder, self.run)
@@ -133,7 +140,13 @@ class IngestSplits:
         return reader
 
     def _vocabs(self) -> dict[str, Vocab]:
-        return {key: read_vocab(path) for key, path in self.vocab_files.items()}
+        return {key: _vocab(path, self.run) for key, path in self.vocab_files.items()}
+
+
+@lru_cache(maxsize=4)
+def _vocab(path: str, run: str) -> Vocab:
+    """A vocabulary, kept for the next split of a run: reading millions of labels takes seconds."""
+    return read_vocab(path)
 
 
 def is_done(folder: str, task: IngestTask, fresh: bool = False) -> bool:

@@ -62,6 +62,7 @@ class StoreFile:
     xxh128: str
     rejected: Mapping[str, int]
     converted: Mapping[str, int]
+    unknown: Mapping[str, int]
 
     @property
     def num_seqs(self) -> int:

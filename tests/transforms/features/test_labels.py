@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqmill.transforms.features import Vocab, make_encoder
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import UNKNOWN
 from seqmill.transforms.storage.errors import UsageError
 
 CHARS = DataKey("data", "data", "chars")
@@ -79,6 +80,15 @@ def test_a_vocabulary_without_unk_rejects_unknown_labels(rejects, key, value, la
 )
 def test_bad_labels(rejects, key, value, reason):
     assert rejects(encoder(key), value).reason == reason
+
+
+def test_unknown_labels_are_counted():
+    labels = encoder(WORDS)
+    labels.encode_block(["a x y", "b", "<unk>"])
+    assert labels.converted == {UNKNOWN: 3}
+    without = encoder(WORDS, Vocab(("a", "b")))
+    without.encode("a b")
+    assert not without.converted
 
 
 def test_boundaries_must_be_in_the_vocabulary():

@@ -7,6 +7,7 @@ import pytest
 
 from seqmill.transforms.features import make_encoder
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import UNKNOWN
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import decode_labels
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -49,6 +50,27 @@ def test_ids_turn_back_into_the_text(tokenizer_file):
 def test_boundaries(tokenizer_file):
     plain = encoder(tokenizer_file).encode("that cat").tolist()
     assert encoder(tokenizer_file, bos=True, eos=True).encode("that cat").tolist() == [2, *plain, 3]
+
+
+def test_the_same_text_has_the_same_ids(tmp_path):
+    merges = [("a", "b"), ("ab", "c")]
+    vocab = {"<unk>": 0, "a": 1, "b": 2, "c": 3, "ab": 4, "abc": 5}
+    model = tokenizers.models.BPE(vocab, merges, dropout=0.5, unk_token="<unk>")
+    tokenizer = tokenizers.Tokenizer(model)
+    path = str(tmp_path / "dropout.json")
+    tokenizer.save(path)
+    assert {tuple(encoder(path).encode_block(["abc"] * 50).values)} == {(5,) * 50}
+
+
+def test_unknown_subwords_are_counted(tmp_path):
+    unigram = tokenizers.models.Unigram([("<unk>", 0.0), ("a", -1.0), ("b", -2.0)], 0, byte_fallback=False)
+    words = tokenizers.models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>")
+    for model, text, expected in ((unigram, "aqb", 1), (words, "b", 1), (words, "a", 0)):
+        path = str(tmp_path / "t.json")
+        tokenizers.Tokenizer(model).save(path)
+        subwords = encoder(path)
+        subwords.encode(text)
+        assert subwords.converted[UNKNOWN] == expected
 
 
 def test_wrong_use(tokenizer_file, tmp_path, rejects):

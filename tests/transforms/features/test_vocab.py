@@ -11,6 +11,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import (
     Vocab,
     build_vocab,
+    check_labels_occur,
     count_labels,
     decode_labels,
     read_vocab,
@@ -105,9 +106,43 @@ def test_a_given_file_may_lack_the_last_line_feed_and_have_carriage_returns(tmp_
     assert read_vocab(str(path)).index == {"a": 0, " b": 1, "c": 2}
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_label(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes(b"\xef\xbb\xbfthe\r\ncat\r\n")
+    assert read_vocab(str(path)).labels == ("the", "cat")
+
+
+@pytest.mark.parametrize(
+    ("label_type", "labels", "problem"),
+    [
+        (
+            "words",
+            ["<pad>", "new york"],
+            "line 2: label 'new york' holds white space, and no label of type",
+        ),
+        ("words", ["a", " b"], "line 2: label ' b' holds white space"),
+        ("words", ["a", "\u3000"], "line 2: label '.*' holds white space"),
+        ("chars", ["<unk>", "a", "the"], "line 3: label 'the' has 3 characters"),
+    ],
+)
+def test_labels_that_never_occur(label_type, labels, problem):
+    with pytest.raises(SeqmillError, match=problem):
+        check_labels_occur("v.txt", Vocab(tuple(labels)), label_type)
+
+
+@pytest.mark.parametrize(
+    ("label_type", "labels"),
+    [("words", ["<no word>", "[PAD]", "a-b", "é"]), ("chars", ["<blank>", " ", "\n", "é", "<", "["])],
+)
+def test_labels_that_occur_or_are_special(label_type, labels):
+    check_labels_occur("v.txt", Vocab(tuple(labels)), label_type)
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"\xff\xfet\0h\0e\0", "line 1: not UTF-8"),
         (b"", "the file is empty"),
         (b"a\nb\na\n", "line 3: label 'a' is already on line 1"),
         (b"a\n\nb\n", "line 2: empty label"),
