@@ -40,6 +40,7 @@ from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
 from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_manifest
 from seqmill.transforms.store.sources import common_folder, relative_to
+from seqmill.transforms.store.split_receipt import remove_receipt
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
 _SPLIT_BYTES = 16_000_000
@@ -126,6 +127,8 @@ def _ingest_corpus(
     files.make_folder(output_folder.parts_folder(folder))
     begin_run(folder, whole)
     open_tasks = [task for task in tasks if not is_done(folder, task, fresh)]
+    for task in open_tasks if fresh else ():
+        remove_receipt(folder, task.index)  # a task that finds it would do nothing
     if len(open_tasks) < len(tasks):
         console.say(f"ingest {name}: {len(tasks) - len(open_tasks)} of {len(tasks)} parts are there already")
     finish = FinishStore(

@@ -20,7 +20,7 @@ from seqmill.pipelines.config import did_you_mean, load_config
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-from seqmill.transforms.storage.locks import only_writer
+from seqmill.transforms.storage.locks import only_writer, reader
 
 _CONFIG_COMMANDS = {
     "ingest": (
@@ -56,6 +56,9 @@ _OPTIONS_HELP = (
     "--batch_size='{data = 4000}'. Beam's own flags (--runner=..., --direct_num_workers=...) are passed on."
 )
 _TABLES = ("data", "corpus")
+
+
+_CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
             name, help=text, description=description, usage=usage, allow_abbrev=False
         )
         command.add_argument("config", metavar="CONFIG", help="a TOML file; see docs/configuration.md")
+        if name in ("ingest", "preprocess", "run"):
+            command.add_argument("--check", action="store_true", help=_CHECK_HELP)
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if name == "cleanup":
@@ -172,7 +177,7 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
 
     config = _load(options, rest)
     with interrupts.ending_at_once(), only_writer(config.output, "run"):
-        ingest(config, rest)
+        ingest(config, rest, options.check)
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
@@ -194,13 +199,16 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
 
     config = _load(options, rest)
     with interrupts.ending_at_once(), only_writer(config.output, "run"):
-        preprocess(config, rest)
+        preprocess(config, rest, options.check)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.train import train
 
-    sys.exit(train(_load(options, rest)))
+    config = _load(options, rest)
+    with reader(config.output, "training"):
+        code = train(config)
+    sys.exit(code)
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:

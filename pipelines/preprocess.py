@@ -26,7 +26,7 @@ from seqmill.transforms.batches.layout import (
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.planned import begin
-from seqmill.transforms.batches.segment import Segment, read_receipt
+from seqmill.transforms.batches.segment import Segment, read_receipt, receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.shuffle import ShuffleShards
 from seqmill.transforms.beam.tasks import RunTasks
@@ -120,6 +120,8 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
     others = _write_rejected(config, name, store, selection, planned)
     run = begin(folder, replace(planned, others=others), segments)
     todo = [segment for segment in segments if read_receipt(folder, segment, fresh) is None]
+    for segment in todo if fresh else ():
+        files.remove(receipt_path(folder, segment))  # a task that finds it would do nothing
     if len(todo) < len(segments):
         console.say(f"preprocess {name}: {len(segments) - len(todo)} of {len(segments)} shards are there")
     _write_shards(config, name, store, options, todo, run, beam_flags)

@@ -5,6 +5,7 @@ import random
 import shutil
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import xxhash
@@ -136,6 +137,21 @@ def test_a_rerun_makes_damaged_files_again(written, output, seqmill, seed):
         path.unlink()
     seqmill.succeeds("preprocess", output.parent / "config.toml")
     assert tree(output) == before
+
+
+def test_check_hashes_again_what_is_otherwise_known_by_its_size(written, seqmill):
+    memory = fsspec.filesystem("memory")
+    config = written / "config.toml"
+    flag = "--output=memory://checked"
+    seqmill.succeeds("preprocess", config, flag)
+    names = [*memory.glob("/checked/epochs/train/epoch-0001/*"), "/checked/store/train/sequences-00000.arrow"]
+    before = {name: memory.cat(name) for name in names}
+    for name in names:
+        memory.pipe(name, before[name][:-1] + b"?")
+    assert "preprocess train: up to date" in seqmill.succeeds("preprocess", config, flag).err
+    ended = seqmill.succeeds("preprocess", config, flag, "--check")
+    assert ended.err.count("made again") == len(names)
+    assert {name: memory.cat(name) for name in names} == before
 
 
 def reseal(folder: Path, name: str) -> None:

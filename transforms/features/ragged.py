@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqmill.transforms.storage.errors import RejectedSequence
+
+LONGEST = (1 << 31) - 1  # lengths are stored in 32 bits
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -22,6 +26,17 @@ class Ragged:
 
     @classmethod
     def join(cls, arrays: Sequence[np.ndarray], empty: np.ndarray) -> Ragged:
-        """Puts arrays behind one another; ``empty`` stands for them where there are none."""
-        lengths = np.fromiter(map(len, arrays), np.int32, len(arrays))
-        return cls(np.concatenate(arrays) if arrays else empty, lengths)
+        """Puts arrays behind one another; ``empty`` stands for them where there are none.
+
+        Raises:
+            RejectedSequence: One is longer than ``LONGEST``.
+        """
+        lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
+        check_length(int(lengths.max(initial=0)))
+        return cls(np.concatenate(arrays) if arrays else empty, lengths.astype(np.int32))
+
+
+def check_length(length: int) -> None:
+    """Raises RejectedSequence where an array is too long to be stored."""
+    if length > LONGEST:
+        raise RejectedSequence("too long", f"{length:,} frames; at most {LONGEST:,} can be stored")

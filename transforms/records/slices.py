@@ -13,9 +13,14 @@ def slices(data: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarra
         data: A flat, contiguous array.
         starts: First element of every slice, in any order; slices may overlap, [n].
         sizes: Elements of every slice, 0 at least, [n].
+
+    Raises:
+        IndexError: A slice leads out of ``data``.
     """
     if len(starts) == 0:
         return data[:0]
+    if starts.min() < 0 or sizes.min() < 0 or (starts + sizes).max() > len(data):
+        raise IndexError(f"a slice leads out of the {len(data):,} elements")
     # Arrow takes strings: every second one is a slice, the others are what lies between two slices. Those are
     # never taken, so it does not matter that some would have to run backwards.
     ends = np.zeros(2 * len(starts) + 1, np.int64)

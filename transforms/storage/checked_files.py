@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.errors import SeqmillError
 
 # Two changes within a tick of the file system's clock look like one: what is younger is not remembered.
@@ -89,9 +90,20 @@ def is_intact(path: str, expected: Checksum, fresh: bool = False) -> bool:
 
 
 def damaged(folder: str, expected: Mapping[str, Checksum], fresh: bool = False) -> list[str]:
-    """Paths of the files that are missing or not what was recorded, by name in ``folder``."""
+    """Paths of the files that are missing or not what was recorded.
+
+    Args:
+        folder: Where they are.
+        expected: What was recorded, by name in ``folder``.
+        fresh: Hash also those of which a version is known, on this machine too (``ContentHashes``), and
+            remote ones, of which else only the size is compared.
+    """
     paths = {files.inside(folder, name): checksum for name, checksum in expected.items()}
-    return [path for path, checksum in paths.items() if not is_intact(path, checksum, fresh)]
+    if fresh or not files.is_local(folder):
+        return [path for path, checksum in paths.items() if not is_intact(path, checksum, fresh)]
+    wrong = [path for path, checksum in paths.items() if not files.is_whole(path, checksum.bytes)]
+    hashes = ContentHashes().of_all(path for path in paths if path not in wrong)
+    return wrong + [path for path, digest in hashes.items() if digest != paths[path].xxh128]
 
 
 def hash_all(expected: Mapping[str, Checksum], fresh: bool = False) -> None:

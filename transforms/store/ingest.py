@@ -18,6 +18,7 @@ from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import UNKNOWN
+from seqmill.transforms.features.ragged import check_length
 from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
@@ -319,6 +320,7 @@ class _Collector:
         for (key, encoder), value in zip(self.encoders.items(), row, strict=False):
             try:
                 arrays[key] = encoder.encode(value)
+                check_length(len(arrays[key]))
             except RejectedSequence as error:
                 raise RejectedSequence(f"{key}: {error.reason}", error.detail) from None
             if len(arrays[key]) == 0:

@@ -57,6 +57,11 @@ def read_receipt(folder: str, index: int, fresh: bool = False) -> SplitReceipt |
     return None
 
 
+def remove_receipt(folder: str, index: int) -> None:
+    """Lets the task of split ``index`` be done again."""
+    files.remove(split_part_path(folder, index, "receipt.json"))
+
+
 def lengths_part(folder: str, index: int) -> str:
     """Path of the part of the length index of split ``index``."""
     return split_part_path(folder, index, "lengths.arrow")

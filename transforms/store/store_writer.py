@@ -54,9 +54,24 @@ class StoreWriter:
         return pa.Table.from_batches(self._index, index_schema(self.data_keys, self.has_tags))
 
     def append(self, arrays: Mapping[str, Ragged], tags: Sequence[Any]) -> None:
-        """Adds rows: per data key their arrays, and their tags (str) or positions (int)."""
+        """Adds rows.
+
+        A record batch stays below twice ``RECORD_BATCH_BYTES``, or holds one row: its offsets have 32 bits.
+
+        Args:
+            arrays: Per data key the rows' arrays; none is longer than ``ragged.LONGEST``.
+            tags: Their tags (str) or positions (int).
+        """
+        num_bytes = _num_bytes(arrays, tags, self.has_tags)
+        if num_bytes > RECORD_BATCH_BYTES and len(tags) > 1:
+            half = len(tags) // 2
+            self.append(*_rows(arrays, tags, 0, half))
+            self.append(*_rows(arrays, tags, half, len(tags)))
+            return
+        if self._pending_bytes + num_bytes > 2 * RECORD_BATCH_BYTES:
+            self._flush()
         self._pending.append((dict(arrays), list(tags)))
-        self._pending_bytes += sum(ragged.values.nbytes for ragged in arrays.values())
+        self._pending_bytes += num_bytes
         if self._pending_bytes >= RECORD_BATCH_BYTES:
             self._flush()
 
@@ -85,6 +100,22 @@ class StoreWriter:
         )
         self.batch_rows.append(len(tags))
         self._pending, self._pending_bytes = [], 0
+
+
+def _num_bytes(arrays: Mapping[str, Ragged], tags: Sequence[Any], has_tags: bool) -> int:
+    values = sum(ragged.values.nbytes for ragged in arrays.values())
+    return values + (sum(map(len, tags)) if has_tags else 0)
+
+
+def _rows(
+    arrays: Mapping[str, Ragged], tags: Sequence[Any], first: int, last: int
+) -> tuple[dict[str, Ragged], Sequence[Any]]:
+    """Rows ``first`` … ``last`` - 1."""
+    some = {}
+    for key, ragged in arrays.items():
+        start, end = (int(ragged.lengths[:row].sum(dtype=np.int64)) for row in (first, last))
+        some[key] = Ragged(ragged.values[start:end], ragged.lengths[first:last])
+    return some, tags[first:last]
 
 
 def _list_array(values: np.ndarray, lengths: np.ndarray, spec: ArraySpec) -> pa.Array:

@@ -23,5 +23,12 @@ def test_slices_of_nothing():
     assert slices(nothing, two, two).tolist() == []
 
 
+@pytest.mark.parametrize("pair", [(-1, 1), (0, 11), (9, 2), (10, 1), (2**62, 1), (3, -1)])
+def test_slices_never_lead_out(pair):
+    start, size = np.array([pair]).T
+    with pytest.raises(IndexError):
+        slices(np.arange(10, dtype=np.uint8), start, size)
+
+
 def test_interleaved():
     assert interleaved(np.array([1, 2]), np.array([3, 4])).tolist() == [1, 3, 2, 4]
