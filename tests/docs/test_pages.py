@@ -9,10 +9,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from seqmill.pipelines.config import load_config
+from seqmill.pipelines.main import main
 from seqmill.pipelines.options import Config, CorpusOptions, KeyOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
+OWN_FOLDERS = r"(pipelines|transforms|trainer|seqmill|docs|examples|tests|benchmarks)/"
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,6 +52,28 @@ def test_links_lead_somewhere(page):
             assert path.exists(), f"{page.name}: {target}"
             if anchor:
                 assert anchor in _anchors(path), f"{page.name}: {target}#{anchor}"
+
+
+@pages
+def test_files_that_are_named_exist(page):
+    # Of the repository's own: transforms/planning/plan.py, and not the user's config.toml.
+    for token in MARKDOWN.parse(page.read_text()):
+        for child in token.children or []:
+            if child.type == "code_inline" and re.match(OWN_FOLDERS, child.content):
+                path, _, _ = child.content.partition(" ")
+                assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+@pages
+def test_commands_that_are_named_exist(page, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    known = capsys.readouterr().out.split()
+    for token in MARKDOWN.parse(page.read_text()):
+        for code in [token, *(token.children or [])]:
+            if code.type in ("fence", "code_block", "code_inline"):
+                unknown = set(re.findall(r"(?<!from )\bseqmill ([a-z]+)\b", code.content)) - {*known}
+                assert not unknown, f"{page.name}: seqmill {unknown.pop()}"
 
 
 @pages
