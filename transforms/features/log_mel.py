@@ -46,11 +46,23 @@ class LogMel(Encoder):
             computer.accept_waveform(rate, (samples * _SIXTEEN_BIT).data)
             computer.input_finished()
             num_frames = computer.num_frames_ready
+            expected = _num_frames(len(samples), self._options.frame_opts)
+            if num_frames != expected:
+                raise RejectedSequence("frames are missing", f"{num_frames} of {expected}")
             if num_frames == 0:
                 detail = f"{len(samples)} samples at {rate} Hz; the window is {window} s"
                 raise RejectedSequence("shorter than a window", detail)
         frames = np.concatenate(list(map(computer.get_frame, range(num_frames))))
         return frames.reshape(num_frames, self._key.num_mel_bins).astype(self.dtype, copy=False)
+
+
+def _num_frames(num_samples: int, options: Any) -> int:
+    """Kaldi's definition: as many windows as fit, the first at the first sample."""
+    window, hop = (
+        int(options.samp_freq * 0.001 * length)
+        for length in (options.frame_length_ms, options.frame_shift_ms)
+    )
+    return 1 + (num_samples - window) // hop if num_samples >= window else 0
 
 
 def _options(fbank: Any, key: DataKey) -> Any:
