@@ -126,6 +126,7 @@ def _measure(
             fingerprint="",
             splits=tuple(task.fingerprint for task in tasks),
             max_rejected=0,
+            allow_damaged=False,
             vocab_files={},
             run=_RUN,
         )

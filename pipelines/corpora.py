@@ -121,4 +121,4 @@ def _expand(where: str, patterns: list[str], problems: list[str]) -> list[str]:
             what = "no file matches" if files.has_wildcard(pattern) else "no such file"
             problems.append(f"{where}: {pattern}: {what}")
         paths += matches
-    return list(dict.fromkeys(paths))
+    return paths

@@ -23,7 +23,7 @@ from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab, write_vocab
 from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
-from seqmill.transforms.readers import Split, get_field, open_split, split_corpus
+from seqmill.transforms.readers import ReadOptions, Split, get_field, open_split, split_corpus
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
 from seqmill.transforms.storage.content_hash import ContentHashes
@@ -39,7 +39,7 @@ from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
 from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_manifest
-from seqmill.transforms.store.sources import common_folder, relative_to
+from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.split_receipt import remove_receipt
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
@@ -115,9 +115,9 @@ def _ingest_corpus(
     arrays = [_decisive(key, hashes) for key in keys]
     decisive = (STORE_VERSION, arrays, specs, labels, options["seq_tag"], _beside(splits, root))
     tasks = _tasks(splits, hashes, decisive)
-    folder_of_all = common_folder(split.source for split in splits)
-    sources = tuple(relative_to(folder_of_all, split.source) for split in splits)
-    whole = fingerprint([task.fingerprint for task in tasks], sources, options["max_rejected"])
+    sources = source_names(splits)
+    limits = (options["max_rejected"], options["allow_damaged"])
+    whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
     files.remove(output_folder.progress_folder(folder))
     if _is_complete(folder, whole, fresh):
         console.say(f"ingest {name}: up to date")
@@ -140,6 +140,7 @@ def _ingest_corpus(
         fingerprint=whole,
         splits=tuple(task.fingerprint for task in tasks),
         max_rejected=options["max_rejected"],
+        allow_damaged=options["allow_damaged"],
         vocab_files=vocab_paths,
         run=whole,
     )
@@ -200,7 +201,10 @@ def _split(
         paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
         total = sum(files.size(path) for path in paths)
         target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
-    return split_corpus(corpus_format, inputs, target)
+    options = corpus_defaults(config, name)
+    reading = ReadOptions(options["max_record_size"], options["quoting"])
+    fields = [key.field for key in keys] + ([options["seq_tag"]] if options["seq_tag"] else [])
+    return split_corpus(corpus_format, inputs, target, reading, fields)
 
 
 def _tasks(splits: list[Split], hashes: ContentHashes, decisive: object) -> list[IngestTask]:
@@ -217,7 +221,7 @@ def _tasks(splits: list[Split], hashes: ContentHashes, decisive: object) -> list
         ]
         starts = split.starts if split.format != "parquet" else [0] * len(ends)
         work = max(1, sum(ends) - sum(starts))
-        reader = (split.format, READER_VERSIONS[split.format])
+        reader = (split.format, READER_VERSIONS[split.format], vars(split.options), split.lists)
         content = (index, reader, inputs, split.starts, split.ends, split.columns)
         tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
     return tasks
@@ -331,6 +335,8 @@ def _report(folder: str) -> None:
     console.say(text)
     for reason, number in sorted(counts.rejected.items()):
         console.say(f"  rejected: {number:,} {reason}")
+    for entry in manifest.damaged:
+        console.say(f"  damaged: {entry.source}: {entry.detail}")
     for key, number in counts.unknown.items():
         share = number / int(store.lengths[key].sum(dtype=np.int64))
         remark = "warning: " if share > _MOST_UNKNOWN else ""

@@ -177,6 +177,11 @@ class CorpusDefaults(_Options):
     num_shards: int | None = Field(None, ge=1, description="files per epoch; default: by shard_size")
     shard_size: int = Field(128_000_000, ge=1, description="bytes per file, roughly")
     max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of bad records")
+    allow_damaged: bool = Field(False, description="take what is left of files that are cut short or broken")
+    max_record_size: int = Field(256_000_000, ge=1, description="reject larger records (bytes)")
+    quoting: bool | None = Field(
+        None, description="whether quotes enclose fields; default: true for csv, false for tsv"
+    )
     audio_root: str | None = Field(
         None, description="folder that audio paths start from; default: that of the file that names them"
     )

@@ -11,6 +11,7 @@ import pytest
 from seqmill_runs import rejects, write_config, write_jsonl
 
 from seqmill.transforms.batches import manifest
+from seqmill.transforms.store.sequence_store import read_manifest as read_store_manifest
 
 INTS = {"x": {"type": "ints"}}
 FLOATS = {"x": {"type": "floats"}}
@@ -174,26 +175,29 @@ def test_file_without_any_sequence(tmp_path, seqmill, format, content):
     assert_nothing_complete(tmp_path)
 
 
-def test_truncated_gz_keeps_what_can_be_read_and_counts_the_damage(tmp_path, seqmill):
+def test_truncated_gz_fails_the_run_unless_damaged_sources_are_allowed(tmp_path, seqmill):
     rng = np.random.default_rng(0)
     lines = b"".join(b'{"x": %s}\n' % str(rng.integers(0, 999, 9).tolist()).encode() for _ in range(2000))
     whole = gzip.compress(lines)
     (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
     corpora = {"train": {"format": "jsonl", "files": ["a.jsonl.gz"]}}
-    config = write_config(tmp_path, INTS, corpora, max_rejected=0.5, batch_size=1000)
-    ended = seqmill.succeeds("preprocess", config)
-    *_, last = rejects(tmp_path / "out")
-    assert last["reason"] == "file cut short"
-    assert last["source"].endswith("a.jsonl.gz")
-    kept = manifest.read(str(tmp_path / "out/epochs/train")).counts.kept
-    assert 500 < kept < 1500
-    assert last["position"] in (kept + 1, kept + 2)
-    assert "file cut short" in ended.err
+    config = write_config(tmp_path, INTS, corpora, batch_size=1000)
+    ended = seqmill("preprocess", config)
+    assert ended.code == 1
+    ended.names("damaged sources", "allow_damaged", "a.jsonl.gz: cut short")
+    assert_nothing_complete(tmp_path)
+
+    ended = seqmill.succeeds("preprocess", config, "--allow_damaged=true")
+    ended.names("damaged: a.jsonl.gz: cut short")
+    store = read_store_manifest(str(tmp_path / "out/store/train"))
+    assert [entry.source for entry in store.damaged] == ["a.jsonl.gz"]
+    assert 500 < store.counts.kept < 1500
+    assert store.counts.read == store.counts.kept
 
     (tmp_path / "a.jsonl.gz").write_bytes(whole[:5])
     ended = seqmill("preprocess", config)
     assert ended.code == 1
-    ended.names("1 of 1 sequences rejected", "file cut short", "a.jsonl.gz")
+    ended.names("a.jsonl.gz: cut short")
     assert not (tmp_path / "out/store/train/manifest.json").exists()
 
 

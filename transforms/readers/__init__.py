@@ -2,6 +2,15 @@
 
 from seqmill.transforms.readers.fields import get_field
 from seqmill.transforms.readers.formats import CODE_VERSIONS, FORMATS, open_split, split_corpus
-from seqmill.transforms.readers.split import Reader, Split
+from seqmill.transforms.readers.split import Reader, ReadOptions, Split
 
-__all__ = ["CODE_VERSIONS", "FORMATS", "Reader", "Split", "get_field", "open_split", "split_corpus"]
+__all__ = [
+    "CODE_VERSIONS",
+    "FORMATS",
+    "ReadOptions",
+    "Reader",
+    "Split",
+    "get_field",
+    "open_split",
+    "split_corpus",
+]

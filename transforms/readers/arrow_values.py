@@ -17,6 +17,13 @@ def row_values(column: pa.Array) -> list[Any]:
     [n, width]; ragged ones, and ones with nulls inside, are Python lists. Structs are dicts. A null is
     ``None``.
     """
+    if isinstance(column.type, pa.BaseExtensionType):
+        if column.type.extension_name == "arrow.uuid":
+            return [None if value is None else str(value) for value in column.to_pylist()]
+        return row_values(column.storage)
+    if pa.types.is_dictionary(column.type):
+        values = row_values(column.dictionary)
+        return [None if index is None else values[index] for index in column.indices.to_pylist()]
     if pa.types.is_struct(column.type):
         names = [column.type.field(index).name for index in range(column.type.num_fields)]
         children = [row_values(child) for child in column.flatten()]
@@ -34,7 +41,35 @@ def row_values(column: pa.Array) -> list[Any]:
             frames = items.flatten()
             if frames.null_count == 0:
                 return _with_nulls(column, _matrices(items, frames, bounds))
+        if pa.types.is_dictionary(items.type):
+            shared = row_values(items)
+            return _with_nulls(column, [shared[start:end] for start, end in bounds])
     return column.to_pylist()
+
+
+def tensor_values(column: pa.Array, kind: pa.FixedShapeTensorType) -> list[Any]:
+    """The values of a column of tensors that was read as lists: arrays of the tensors' (logical) shape.
+
+    Raises:
+        ValueError: A list has not as many values as the shape.
+    """
+    shape, order = tuple(kind.shape), kind.permutation
+    size = int(np.prod(shape))
+    rows: list[Any] = []
+    for flat in row_values(column):
+        if flat is None:
+            rows.append(None)
+            continue
+        if len(flat) != size:
+            raise ValueError(f"{len(flat)} values for a tensor of shape {shape}")
+        tensor = np.asarray(flat).reshape(shape)
+        rows.append(tensor if order is None else tensor.transpose(order))
+    return rows
+
+
+def plain_values(column: pa.Array) -> pa.Array:
+    """A column whose text is no longer shared between rows."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _matrices(items: pa.Array, frames: pa.Array, bounds: list[tuple[int, int]]) -> list[Any]:

@@ -1,18 +1,23 @@
-"""CSV and TSV with a header line, quoted as in RFC 4180."""
+"""CSV and TSV with a header line: CSV quoted as in RFC 4180, TSV unquoted; the option ``quoting`` decides."""
 
 from __future__ import annotations
 
 import csv
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
-from seqmill.transforms.readers.lines import BOM, is_compressed, line_blocks
+from seqmill.transforms.readers.file_kind import check_text
+from seqmill.transforms.readers.lines import BOM, LongLine, is_compressed, line_blocks
 from seqmill.transforms.readers.split import (
     DamagedFileError,
+    Reader,
+    ReadOptions,
     Record,
     Split,
     even_cuts,
@@ -24,10 +29,13 @@ from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _SCAN_BYTES = 1 << 22
-_NEWLINE, _RETURN, _QUOTE = b'\n\r"'
+_NEWLINE, _QUOTE = b'\n"'
+_LONG = "\ud800"  # stands for a line over the limit; no line that was decoded holds it
 
 
-def split_delimited(format: str, path: str, target_bytes: int) -> list[Split]:
+def split_delimited(
+    format: str, path: str, target_bytes: int, options: ReadOptions, fields: Sequence[str] = ()
+) -> list[Split]:
     """Splits of a local plain file, cut between records; a compressed or remote file as a whole.
 
     A file with quotes inside of unquoted fields is not cut either: there, quotes do not tell where records
@@ -37,111 +45,180 @@ def split_delimited(format: str, path: str, target_bytes: int) -> list[Split]:
         format: ``csv`` or ``tsv``.
         path: The file.
         target_bytes: Size of a split.
+        options: How the file is read.
+        fields: Columns that it must have.
 
     Raises:
         SeqmillError: The file is missing, empty, or its header is unusable.
     """
-    columns = _header(format, path)
+    check_text(path, format)
+    columns = _header(format, path, options)
+    missing = [field for field in fields if field not in columns]
+    if missing:
+        raise SeqmillError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(columns)}")
     if is_compressed(path) or not files.is_local(path):
-        return [single_file_split(format, path, columns=columns)]
-    with named_errors(path):
-        content = files.map_bytes(path)
-    starts = _record_starts(content, ord(_DELIMITERS[format]), even_cuts(len(content), target_bytes)[1:-1])
+        return [replace(single_file_split(format, path, columns=columns), options=options)]
+    if format == "csv" and _has_quotes(format, options):
+        with named_errors(path):
+            content = files.map_bytes(path)
+        targets = even_cuts(len(content), target_bytes)[1:-1]
+        starts = _record_starts(content, ord(_DELIMITERS[format]), targets)
+        cuts = [0, *starts, len(content)]
+    else:
+        with named_errors(path):
+            cuts = even_cuts(files.size(path), target_bytes)
     return [
-        single_file_split(format, path, start, end, columns)
-        for start, end in pairwise([0, *starts, len(content)])
+        replace(single_file_split(format, path, start, end, columns), options=options)
+        for start, end in pairwise(cuts)
     ]
 
 
-class DelimitedReader:
-    """Reads one split of a CSV or TSV file; values are str, blank lines are no records."""
+class DelimitedReader(Reader):
+    """Reads one split of a CSV or TSV file; values are str, blank lines are no records.
 
-    def __init__(self, split: Split):
-        self._split = split
-        self.num_positions = 0
+    A record that the format does not allow (a lone carriage return outside of quotes, text behind a closing
+    quote, in TSV a quote that is not closed on its line) is rejected, and reading goes on with the next line.
+    """
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (record number, record or reject)."""
-        split, position = self._split, 0
+        split, position = self.split, 0
         columns, width = split.columns, len(split.columns)
-        lines = _Lines(split.source, split.starts[0], split.ends[0])
-        rows = _rows(split.format, lines)
+        lines = _Lines(split.format, split.source, split.options, split.starts[0], split.ends[0])
+        rows = _rows(lines)
         if split.starts[0] == 0:
             next(rows, None)
-        problem = ""
-        for row in rows:
-            if lines.ended:
-                # No row asks for the line after it, except for one whose last quote never closes.
-                problem = "a quoted field is not closed"
+        while True:
+            try:
+                for row in rows:
+                    lines.record_start = self.num_bytes = lines.num_bytes
+                    if lines.has_suspects and (reject := lines.suspect(row)):
+                        yield position, reject
+                    elif len(row) == width:
+                        # strict=True would double the time of making a record.
+                        yield position, dict(zip(columns, row))  # noqa: B905
+                    elif row:
+                        detail = f"{len(row)} instead of {width}"
+                        yield position, RejectedSequence("wrong number of columns", detail)
+                    else:
+                        continue
+                    position += 1
                 break
-            if lines.has_invalid and not _is_valid(row):
-                yield position, RejectedSequence("invalid UTF-8", f"in {row!r}"[:200])
-            elif len(row) == width:
-                # strict=True would double the time of making a record.
-                yield position, dict(zip(columns, row))  # noqa: B905
-            elif row:
-                detail = f"{len(row)} instead of {width}"
-                yield position, RejectedSequence("wrong number of columns", detail)
-            else:
-                continue
-            position += 1
-        if lines.damage or problem:
-            yield position, RejectedSequence("file cut short", lines.damage or problem)
-            position += 1
-        self.num_positions = position
+            except csv.Error as error:
+                if lines.ended:
+                    # No row asks for the line after the last, except for one whose quote never closes.
+                    lines.damage = lines.damage or f"the quote that record {position + 1} opens never closes"
+                    break
+                yield position, lines.reject(error)
+                position += 1
+        if lines.damage:
+            self.lose(lines.damage)
+        self.num_positions = self.num_records = position
 
 
 class _Lines:
-    """The lines of a file as str with their ends; bytes that are no UTF-8 become lone surrogates.
+    """Lines of a file as str with their ends; bytes that are no UTF-8 become lone surrogates.
 
     Attributes:
+        format: ``csv`` or ``tsv``.
+        has_quotes: Whether quotes enclose fields.
+        num_bytes: Bytes read so far.
+        record_start: Bytes read before the record that is being read.
         ended: All lines were taken.
-        has_invalid: Some line so far was not UTF-8.
+        has_suspects: Some line so far was not UTF-8, or too long.
         damage: Why the file could not be read to its end, else empty.
     """
 
-    def __init__(self, path: str, start: int, end: int | None):
-        self._blocks = line_blocks(path, start, end)
-        self.ended = self.has_invalid = False
+    def __init__(self, format: str, path: str, options: ReadOptions, start: int = 0, end: int | None = None):
+        self.format = format
+        self.has_quotes = _has_quotes(format, options)
+        self.num_bytes = self.record_start = 0
+        self.ended = self.has_suspects = False
         self.damage = ""
+        self._options = options
+        self._blocks = line_blocks(path, start, end, options.max_record_size)
+        self._long: LongLine | None = None
 
     def __iter__(self) -> Iterator[str]:
+        limit = self._options.max_record_size
         try:
             for block in self._blocks:
-                yield from io.StringIO(self._decoded(block), newline="")
+                self._long = None
+                if isinstance(block, LongLine):
+                    self._long, self.has_suspects = block, True
+                    yield '"' * (self.has_quotes and block.num_quotes % 2) + _LONG + "\n"
+                    continue
+                self.num_bytes += len(block)
+                yield from io.StringIO(self._decoded(block), newline="\n")
+                if self.num_bytes - self.record_start > limit:
+                    self.damage = f"a quote opens a field of more than max_record_size = {limit:,}"
+                    break
         except DamagedFileError as error:
             self.damage = str(error)
         self.ended = True
+
+    def suspect(self, row: list[str]) -> RejectedSequence | None:
+        """Why a row cannot be used, where lines that it was made from were suspect."""
+        text = "".join(row)
+        if _LONG in text:
+            return self._options.too_large("a line", self._long.num_bytes if self._long else 0)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return RejectedSequence("invalid UTF-8", f"in {row!r}"[:200])
+        return None
+
+    def reject(self, error: csv.Error) -> RejectedSequence:
+        """Why the format does not allow the record that was being read."""
+        if self._long is not None:
+            return self._options.too_large("a line", self._long.num_bytes)
+        if "new-line character" in str(error):
+            return RejectedSequence("lone carriage return", "outside of quotes; lines end in CR LF or LF")
+        if "unexpected end" in str(error):
+            return RejectedSequence("wrong quoting", "a quote is not closed on its line")
+        return RejectedSequence("wrong quoting", str(error))
 
     def _decoded(self, block: bytes) -> str:
         try:
             return block.decode()
         except UnicodeDecodeError:
-            self.has_invalid = True
+            self.has_suspects = True
             return block.decode(errors="surrogateescape")
 
 
-def _rows(format: str, lines: _Lines) -> Iterator[list[str]]:
+def _has_quotes(format: str, options: ReadOptions) -> bool:
+    return format == "csv" if options.quoting is None else options.quoting
+
+
+def _rows(lines: _Lines) -> Iterator[list[str]]:
+    """The rows in lines; raises csv.Error for one that the format does not allow, and then goes on."""
     csv.field_size_limit(sys.maxsize)
-    return csv.reader(lines, delimiter=_DELIMITERS[format])
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if lines.has_quotes else csv.QUOTE_NONE
+
+    def parsed(some: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(some, delimiter=_DELIMITERS[lines.format], quoting=quoting, strict=True)
+
+    def row_of(line: str) -> list[str]:
+        return next(parsed((line,)), [])
+
+    if lines.has_quotes and lines.format == "tsv":
+        # Line by line, so that a quote that never closes cannot swallow rows.
+        return map(row_of, lines)
+    return parsed(lines)
 
 
-def _is_valid(row: list[str]) -> bool:
+def _header(format: str, path: str, options: ReadOptions) -> tuple[str, ...]:
+    lines = _Lines(format, path, options)
+    expected = "expected a header line that names the columns"
     try:
-        "".join(row).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _header(format: str, path: str) -> tuple[str, ...]:
-    lines = _Lines(path, 0, None)
-    columns = next(_rows(format, lines), None)
+        columns = next(_rows(lines), None)
+    except csv.Error as error:
+        raise SeqmillError(f"{path}: {expected}, found one with {lines.reject(error)}") from None
     if columns is None:
         problem = f"the file is damaged ({lines.damage})" if lines.damage else "the file is empty"
-        raise SeqmillError(f"{path}: {problem}; expected a header line that names the columns")
-    if not any(columns) or lines.ended or not _is_valid(columns):
-        raise SeqmillError(f"{path}: expected a header line that names the columns, found {columns}")
+        raise SeqmillError(f"{path}: {problem}; {expected}")
+    if not any(columns) or (lines.has_suspects and lines.suspect(columns)):
+        raise SeqmillError(f"{path}: {expected}, found {columns}"[:500])
     duplicates = sorted({name for name in columns if columns.count(name) > 1})
     if duplicates:
         raise SeqmillError(f"{path}: columns occur more than once in the header: {', '.join(duplicates)}")
@@ -175,4 +252,4 @@ def _open_fields(content: np.ndarray, quotes: np.ndarray, delimiter: int) -> boo
     """Whether each of ``quotes`` opens a field or, right behind another quote, reopens it."""
     first = len(BOM) if content[: len(BOM)].tobytes() == BOM else 0
     before = content[quotes[quotes > first] - 1]
-    return bool(np.isin(before, (delimiter, _NEWLINE, _RETURN, _QUOTE)).all())
+    return bool(np.isin(before, (delimiter, _NEWLINE, _QUOTE)).all())

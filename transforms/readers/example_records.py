@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.readers.lines import decompressed, is_compressed
+from seqmill.transforms.readers.compression import GZIP, ZLIB, ZSTD, Codec, decompressed, read_head
+from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.framing import Gap, frames, is_header
 from seqmill.transforms.readers.split import (
-    DamagedFileError,
+    Reader,
+    ReadOptions,
     Record,
     Split,
     even_cuts,
@@ -18,21 +22,29 @@ from seqmill.transforms.readers.split import (
     single_file_split,
 )
 from seqmill.transforms.records.example import BrokenExampleError, decode
-from seqmill.transforms.records.tfrecord import FRAME_BYTES, BrokenRecordError, records
+from seqmill.transforms.records.tfrecord import BrokenRecordError, records
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+
+_PROBED_RECORDS = 20_000  # over all files
 
 
-def split_tfrecord(path: str, target_bytes: int) -> list[Split]:
+def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[Split]:
     """Runs of records of a local plain file; a compressed or remote file as a whole.
 
     Raises:
-        SeqmillError: The file is missing or cannot be read.
+        SeqmillError: The file is missing, cannot be read, or is of another kind.
     """
+    whole = replace(single_file_split("tfrecord", path), options=options)
+    head = read_head(path, 512)
+    if _codec(head) is not None:
+        return [whole]
+    kind = None if is_header(head) else kind_of(head)
+    if kind is not None:
+        raise SeqmillError(f"{path}: this is {kind}; format tfrecord expects TFRecord, plain or compressed")
+    if not files.is_local(path):
+        return [whole]
     with named_errors(path):
-        files.open_read(path).close()
-        if is_compressed(path) or not files.is_local(path):
-            return [single_file_split("tfrecord", path)]
         content = files.map_bytes(path)
     pending = even_cuts(len(content), target_bytes)[-2:0:-1]
     starts = [0]
@@ -45,89 +57,98 @@ def split_tfrecord(path: str, target_bytes: int) -> list[Split]:
     except BrokenRecordError:
         pass  # The last split holds the broken record, and its reader reports it.
     return [
-        single_file_split("tfrecord", path, start, end) for start, end in pairwise([*starts, len(content)])
+        replace(single_file_split("tfrecord", path, start, end), options=options)
+        for start, end in pairwise([*starts, len(content)])
     ]
 
 
-class ExampleReader:
+def list_features(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Names of the bytes features that hold lists: those that have not always one value.
+
+    An Example does not tell one value from a list of one. The first records of every file decide.
+    """
+    found: set[str] = set()
+    firsts = [split for split in splits if split.starts[0] == 0]
+    num_probed = max(_PROBED_RECORDS // max(1, len(firsts)), 10)
+    for split in firsts:
+        for payload in islice(frames(_chunks(split), split.options), num_probed):
+            if isinstance(payload, np.ndarray):
+                features = _features(payload)
+                if isinstance(features, dict):
+                    found.update(k for k, v in features.items() if isinstance(v, list) and len(v) != 1)
+    return tuple(sorted(found))
+
+
+class ExampleReader(Reader):
     """Reads one split of a TFRecord file of tf.train.Example.
 
-    A bytes feature with one value is bytes, one with several a list of them; numbers are NumPy arrays
-    [n], int64 or float32.
+    A bytes feature is a list of bytes where the corpus was found to hold lists in it (``Split.lists``), else
+    bytes; numbers are NumPy arrays [n], int64 or float32.
+
+    Args:
+        split: What to read.
+        fields: Names of the features that will be asked for.
     """
 
-    def __init__(self, split: Split):
-        self._split = split
-        self.num_positions = 0
+    def __init__(self, split: Split, fields: Sequence[str] = ()):
+        super().__init__(split)
+        self._fields = frozenset(fields)
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (record number, record or reject)."""
-        position, byte = 0, self._split.starts[0]
-        try:
-            for buffer in _buffers(self._split):
-                for _, payload in records(buffer):
-                    yield position, _record(payload)
-                    position += 1
-                byte += len(buffer)
-        except BrokenRecordError as error:
-            detail = f"{error}, counted from byte {byte}" if byte else str(error)
-            reason = "file cut short" if _is_cut_short(error) else "broken record"
-            yield position, RejectedSequence(reason, detail)
+        split, position = self.split, 0
+        lists = frozenset(split.lists)
+        for payload in frames(_chunks(split), split.options, split.starts[0]):
+            if isinstance(payload, Gap):
+                self.lose(payload.detail)
+                continue
+            if isinstance(payload, RejectedSequence):
+                yield position, payload
+            else:
+                self.num_bytes += len(payload)
+                yield position, _record(payload, lists, self._fields)
             position += 1
-        except DamagedFileError as error:
-            yield position, RejectedSequence("file cut short", str(error))
-            position += 1
-        self.num_positions = position
+        self.num_positions = self.num_records = position
 
 
-def _record(payload: np.ndarray) -> Record | RejectedSequence:
+def _record(payload: np.ndarray, lists: frozenset[str], fields: frozenset[str]) -> Record | RejectedSequence:
+    features = _features(payload)
+    if isinstance(features, RejectedSequence):
+        return features
+    record: dict[str, Any] = {}
+    for key, feature in features.items():
+        if not isinstance(feature, list) or key in lists:
+            record[key] = feature
+        elif len(feature) == 1:
+            record[key] = feature[0]
+        elif key in fields and feature:
+            detail = f"{key} holds {len(feature)}, and one in each of the first records"
+            return RejectedSequence("a list where one value was expected", detail)
+        else:
+            record[key] = feature
+    return record
+
+
+def _features(payload: np.ndarray) -> dict[str, Any] | RejectedSequence:
     try:
-        features = decode(payload)
+        return decode(payload)
     except BrokenExampleError as error:
         return RejectedSequence("broken record", str(error))
-    return {key: _value(feature) for key, feature in features.items()}
 
 
-def _value(feature: list[bytes] | np.ndarray) -> Any:
-    return feature[0] if isinstance(feature, list) and len(feature) == 1 else feature
-
-
-def _buffers(split: Split) -> Iterator[np.ndarray]:
-    """Yields the bytes of a split in runs of whole records, uint8 [n]; any rest comes last."""
+def _chunks(split: Split) -> Iterator[np.ndarray]:
+    """The bytes of a split, uint8 [n]."""
     path = split.source
-    if not is_compressed(path):
+    codec = _codec(read_head(path, 12))
+    if codec is None:
         with named_errors(path):
             yield files.map_bytes(path)[split.starts[0] : split.ends[0]]
-        return
-    content, pieces, size = np.empty(0, np.uint8), [], 0
-    try:
-        for chunk in decompressed(path):
-            pieces.append(chunk)
-            size += len(chunk)
-            # Joining only once the bytes have doubled keeps the copying of a long record linear.
-            if size >= 2 * len(content):
-                content = np.frombuffer(b"".join(pieces), np.uint8)
-                whole = _whole_records(content)
-                yield content[:whole]
-                content = content[whole:]
-                pieces, size = [content.tobytes()], len(content)
-    except DamagedFileError:
-        content = np.frombuffer(b"".join(pieces), np.uint8)
-        yield content[: _whole_records(content)]
-        raise
-    yield np.frombuffer(b"".join(pieces), np.uint8)
+    else:
+        yield from (np.frombuffer(piece, np.uint8) for piece in decompressed(path, codec))
 
 
-def _whole_records(content: np.ndarray) -> int:
-    """Bytes up to where a record is cut short; all where it is broken in another way."""
-    end = 0
-    try:
-        for position, payload in records(content, check=False):
-            end = position + FRAME_BYTES + len(payload)
-    except BrokenRecordError as error:
-        return end if _is_cut_short(error) else len(content)
-    return end
-
-
-def _is_cut_short(error: BrokenRecordError) -> bool:
-    return str(error).startswith("cut short")
+def _codec(head: bytes) -> Codec | None:
+    """How a file is compressed that begins with these bytes, which may be those of a length too."""
+    if is_header(head):
+        return None
+    return next((codec for codec in (GZIP, ZSTD, ZLIB) if head.startswith(codec.magic)), None)

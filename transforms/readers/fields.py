@@ -5,22 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from seqmill.transforms.storage.errors import RejectedSequence
 
 
 def get_field(record: Mapping[str, Any], dotted: str) -> Any:
-    """The value of a field; dots reach into nested fields.
+    """The value of a field; dots reach into nested fields, numbers between them into lists, from 0.
 
     A field of the record itself whose name holds the dots wins over a nested one.
 
     Raises:
         RejectedSequence: The record has no such field.
+
+    >>> get_field({"sources": [{"path": "a.wav"}]}, "sources.0.path")
+    'a.wav'
     """
     if dotted in record:
         return record[dotted]
     value: Any = record
     for part in dotted.split("."):
-        if not isinstance(value, Mapping) or part not in value:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list | np.ndarray) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
             raise RejectedSequence("missing field", dotted)
-        value = value[part]
     return value

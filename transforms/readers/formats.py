@@ -3,52 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from seqmill.transforms.readers.delimited import DelimitedReader, split_delimited
-from seqmill.transforms.readers.example_records import ExampleReader, split_tfrecord
+from seqmill.transforms.readers.example_records import ExampleReader, list_features, split_tfrecord
 from seqmill.transforms.readers.jsonl import JsonlReader, split_jsonl
 from seqmill.transforms.readers.parquet import ParquetReader, split_parquet
-from seqmill.transforms.readers.split import Reader, Split
+from seqmill.transforms.readers.split import Reader, ReadOptions, Split
 from seqmill.transforms.readers.text import TextReader, split_text
 from seqmill.transforms.storage.errors import UsageError
 
 FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
 # Per format a number that is raised when the same file would give other records.
-CODE_VERSIONS = {"jsonl": 1, "text": 1, "csv": 1, "tsv": 1, "parquet": 1, "tfrecord": 1}
+CODE_VERSIONS = {"jsonl": 2, "text": 2, "csv": 2, "tsv": 2, "parquet": 2, "tfrecord": 2}
 
 
 def split_corpus(
-    format: str, files: Sequence[str] | Mapping[str, Sequence[str]], target_bytes: int
+    format: str,
+    files: Sequence[str] | Mapping[str, Sequence[str]],
+    target_bytes: int,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
+    fields: Sequence[str] = (),
 ) -> list[Split]:
     """Splits a corpus into parts of about ``target_bytes``, in corpus order.
 
-    The result depends on the files and on ``target_bytes`` alone. Compressed files are not split.
+    The result depends on the files and on the arguments alone. Compressed files are not split.
 
     Args:
         format: One of ``FORMATS``.
         files: Paths in corpus order; for ``text`` such a list per data key, read side by side.
         target_bytes: Size of a split; uncompressed bytes for ``parquet``.
+        options: How the files are read.
+        fields: Dotted names of the fields that will be asked for; columns (``csv``, ``tsv``, ``parquet``)
+            must be there.
 
     Raises:
         UsageError: There is no such format, or ``files`` has the wrong form for it.
-        SeqmillError: A file is missing or cannot be read as this format at all.
+        SeqmillError: A file is missing, lacks a column, or cannot be read as this format at all.
     """
     if isinstance(files, Mapping):
         if format != "text":
             raise UsageError(f"format {format!r} takes a list of files, not one per data key")
-        return split_text(files, target_bytes)
-    match format:
-        case "jsonl":
-            return [split for path in files for split in split_jsonl(path, target_bytes)]
-        case "csv" | "tsv":
-            return [split for path in files for split in split_delimited(format, path, target_bytes)]
-        case "parquet":
-            return [split for path in files for split in split_parquet(path, target_bytes)]
-        case "tfrecord":
-            return [split for path in files for split in split_tfrecord(path, target_bytes)]
-        case "text":
-            raise UsageError("format 'text' takes a list of files for every data key")
-    raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+        return split_text(files, target_bytes, options)
+    if format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
+    splits = [
+        replace(split, listing=listing)
+        for listing, path in enumerate(files)
+        for split in _split_file(format, path, target_bytes, options, fields)
+    ]
+    if format == "tfrecord":
+        lists = list_features(splits)
+        splits = [replace(split, lists=lists) for split in splits]
+    return splits
 
 
 def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()) -> Reader:
@@ -61,7 +68,7 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
     """
     match split.format:
         case "jsonl":
-            return JsonlReader(split)
+            return JsonlReader(split, [*fields, *optional])
         case "text":
             return TextReader(split)
         case "csv" | "tsv":
@@ -69,4 +76,19 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
         case "parquet":
             return ParquetReader(split, [*fields, *optional])
         case _:
-            return ExampleReader(split)
+            return ExampleReader(split, [*fields, *optional])
+
+
+def _split_file(
+    format: str, path: str, target_bytes: int, options: ReadOptions, fields: Sequence[str]
+) -> list[Split]:
+    match format:
+        case "jsonl":
+            return split_jsonl(path, target_bytes, options)
+        case "csv" | "tsv":
+            return split_delimited(format, path, target_bytes, options, fields)
+        case "parquet":
+            return split_parquet(path, target_bytes, options, fields)
+        case "tfrecord":
+            return split_tfrecord(path, target_bytes, options)
+    raise UsageError("format 'text' takes a list of files for every data key")

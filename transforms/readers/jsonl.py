@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import orjson
 
-from seqmill.transforms.readers.lines import is_compressed, line_blocks, split_lines
+from seqmill.transforms.readers.fields import get_field
+from seqmill.transforms.readers.file_kind import check_text
+from seqmill.transforms.readers.lines import LongLine, is_compressed, line_blocks, split_lines
 from seqmill.transforms.readers.split import (
     DamagedFileError,
+    Reader,
+    ReadOptions,
     Record,
     Split,
     even_cuts,
@@ -20,56 +27,138 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 
 
-def split_jsonl(path: str, target_bytes: int) -> list[Split]:
+def split_jsonl(path: str, target_bytes: int, options: ReadOptions) -> list[Split]:
     """Byte ranges of a plain file, found without reading it; a compressed file as a whole.
 
     Raises:
-        SeqmillError: The file is missing or cannot be read.
+        SeqmillError: The file is missing, cannot be read, or is no text.
     """
-    with named_errors(path):
-        files.open_read(path).close()
-        if is_compressed(path):
-            return [single_file_split("jsonl", path)]
-        return [
-            single_file_split("jsonl", path, start, end)
-            for start, end in pairwise(even_cuts(files.size(path), target_bytes))
-        ]
+    check_text(path, "jsonl")
+    if is_compressed(path):
+        cuts: list[tuple[int, int | None]] = [(0, None)]
+    else:
+        with named_errors(path):
+            cuts = [*pairwise(even_cuts(files.size(path), target_bytes))]
+    return [replace(single_file_split("jsonl", path, start, end), options=options) for start, end in cuts]
 
 
-class JsonlReader:
-    """Reads one split of a JSON lines file; blank lines have a position but no record."""
+class JsonlReader(Reader):
+    """Reads one split of a JSON lines file; blank lines have a position but no record.
 
-    def __init__(self, split: Split):
-        self._split = split
-        self.num_positions = 0
+    NaN and Infinity, which Python writes, are taken where no wanted field holds them. An object that has a
+    wanted field twice is rejected.
+
+    Args:
+        split: What to read.
+        fields: Dotted names of the fields that will be asked for.
+    """
+
+    def __init__(self, split: Split, fields: Sequence[str] = ()):
+        super().__init__(split)
+        self._fields = fields
+        self._names = [json.dumps(name).encode() for name in _first_parts(fields)]
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (line, record or reject)."""
-        split, loads, position = self._split, orjson.loads, 0
+        split, position = self.split, 0
+        options, num_blank = split.options, 0
         try:
-            for block in line_blocks(split.source, split.starts[0], split.ends[0]):
-                for position, line in enumerate(split_lines(block), position):  # noqa: B020
-                    try:
-                        record = loads(line)
-                    except orjson.JSONDecodeError as error:
-                        if line.strip():
-                            yield position, _rejected(line, error)
-                        continue
-                    yield position, record if type(record) is dict else _not_an_object(record)
+            for block in line_blocks(split.source, split.starts[0], split.ends[0], options.max_record_size):
+                if isinstance(block, LongLine):
+                    yield position, options.too_large("a line", block.num_bytes)
+                    position += 1
+                    continue
+                self.num_bytes += len(block)
+                lines = split_lines(block)
+                for position, record in enumerate(map(self._parsed, lines), position):  # noqa: B020
+                    if record is None:
+                        num_blank += 1
+                    else:
+                        yield position, record
                 position += 1
         except DamagedFileError as error:
-            yield position, RejectedSequence("file cut short", str(error))
-            position += 1
+            self.lose(str(error))
         self.num_positions = position
+        self.num_records = position - num_blank
+
+    def _parsed(self, line: bytes) -> Record | RejectedSequence | None:
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            return self._tolerated(line, error) if line.strip() else None
+        if type(record) is not dict:
+            detail = f"the line holds a value of type {type(record).__name__}"
+            return RejectedSequence("not a JSON object", detail)
+        for name in self._names:
+            if line.count(name) > 1 and (reject := self._duplicate(line)):
+                return reject
+        return record
+
+    def _tolerated(self, line: bytes, error: orjson.JSONDecodeError) -> Record | RejectedSequence:
+        """A record with NaN or Infinity in a field that nobody asks for; else why the line is rejected."""
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as decode_error:
+            return RejectedSequence("invalid UTF-8", str(decode_error))
+        constants: list[_NoNumber] = []
+
+        def constant(name: str) -> _NoNumber:
+            constants.append(_NoNumber(name))
+            return constants[-1]
+
+        try:
+            record = json.loads(text, parse_constant=constant)
+        except (ValueError, RecursionError):
+            record = None
+        if type(record) is not dict or not constants:
+            return RejectedSequence("not valid JSON", str(error))
+        for field in self._fields:
+            if found := _constant_in(record, field):
+                return RejectedSequence("NaN or Infinity", f"{found} in the field {field}")
+        return self._duplicate(line) or record
+
+    def _duplicate(self, line: bytes) -> RejectedSequence | None:
+        """The reject of an object in which a wanted field occurs twice, at any depth of its path."""
+        wanted = {part for field in self._fields for part in (field, *field.split("."))}
+        found: list[str] = []
+
+        def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            record = dict(pairs)
+            if len(record) < len(pairs):
+                names = [name for name, _ in pairs]
+                found.extend(name for name in record if name in wanted and names.count(name) > 1)
+            return record
+
+        try:
+            json.loads(line, object_pairs_hook=checked)
+        except (ValueError, RecursionError) as error:
+            return RejectedSequence("not valid JSON", str(error))
+        return RejectedSequence("a field occurs twice", ", ".join(sorted(set(found)))) if found else None
 
 
-def _rejected(line: bytes, error: orjson.JSONDecodeError) -> RejectedSequence:
+class _NoNumber(float):
+    """NaN or an infinity that stood in a JSON text."""
+
+    def __new__(cls, name: str) -> _NoNumber:
+        return super().__new__(cls, name.replace("Infinity", "inf"))
+
+
+def _first_parts(fields: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(part for field in fields for part in (field, field.split(".")[0])))
+
+
+def _constant_in(record: Record, field: str) -> str | None:
+    """NaN or an infinity in a field of a record, at any depth; the field may be missing."""
     try:
-        line.decode()
-    except UnicodeDecodeError as decode_error:
-        return RejectedSequence("invalid UTF-8", str(decode_error))
-    return RejectedSequence("not valid JSON", str(error))
-
-
-def _not_an_object(value: object) -> RejectedSequence:
-    return RejectedSequence("not a JSON object", f"the line holds a value of type {type(value).__name__}")
+        pending = [get_field(record, field)]
+    except RejectedSequence:
+        return None
+    while pending:
+        value = pending.pop()
+        if isinstance(value, _NoNumber):
+            return str(float(value)).replace("nan", "NaN").replace("inf", "Infinity")
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return None

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-import pyarrow as pa
-
-from seqmill.transforms.readers.split import DamagedFileError, is_damage, named_errors
+from seqmill.transforms.readers.compression import codec_of, decompressed
+from seqmill.transforms.readers.split import DamagedFileError, named_errors
 from seqmill.transforms.storage import files
 
 # Larger blocks were no faster.
 BLOCK_BYTES = 1 << 17
 BOM = b"\xef\xbb\xbf"
 
-_CODECS = {".gz": "gzip", ".zst": "zstd"}
+
+@dataclass(frozen=True)
+class LongLine:
+    """A line over the limit, which was not held in memory.
+
+    Attributes:
+        num_bytes: Its size.
+        num_quotes: Quotation marks in it.
+    """
+
+    num_bytes: int
+    num_quotes: int
 
 
 def is_compressed(path: str) -> bool:
-    """Whether the file's name says that it is compressed."""
-    return _codec(path) is not None
+    """Whether a file must be read from its beginning. Raises SeqmillError where it cannot be read."""
+    try:
+        return codec_of(path) is not None
+    except DamagedFileError:
+        return True
 
 
-def line_blocks(path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def line_blocks(
+    path: str, start: int = 0, end: int | None = None, max_line: int = 1 << 62
+) -> Iterator[bytes | LongLine]:
     """Yields runs of whole lines: those that begin in the bytes [start, end) of a file.
 
     Every block ends with a newline, the last one of a file perhaps not. A byte order mark at the start of
     the file is left out.
 
     Args:
-        path: A plain file, or a ``.gz`` or ``.zst`` file, which is read whole.
+        path: A plain file, or one compressed by gzip or zstd, which is read whole.
         start: First byte; a line that begins before it is skipped.
         end: The byte at which no line of this run begins any more; ``None`` for the end of the file.
+        max_line: A line of more bytes comes as a ``LongLine``.
 
     Raises:
         DamagedFileError: A compressed file is damaged, after its last whole line was yielded.
         SeqmillError: The file cannot be read.
     """
-    blocks = _whole_lines(decompressed(path) if is_compressed(path) else _chunks(path, start, end))
+    codec = codec_of(path)
+    chunks = _chunks(path, start, end) if codec is None else decompressed(path, codec)
+    blocks = _whole_lines(_at_most(min(BLOCK_BYTES, max(1, max_line)), chunks), max_line)
     if start == 0:
         for first in blocks:
-            yield first.removeprefix(BOM)
+            yield first.removeprefix(BOM) if isinstance(first, bytes) else first
             break
     yield from blocks
 
@@ -53,41 +71,16 @@ def split_lines(block: bytes) -> list[bytes]:
     return lines
 
 
-def decompressed(path: str) -> Iterator[bytes]:
-    """Yields the content of a ``.gz`` or ``.zst`` file in pieces.
-
-    Raises:
-        DamagedFileError: The file is damaged, after everything before the damage was yielded.
-        SeqmillError: The file cannot be read.
-    """
-    num_bytes = 0
-    with named_errors(path), _open_compressed(path) as stream:
-        while True:
-            try:
-                chunk = stream.read(BLOCK_BYTES)
-            except OSError as error:
-                if not is_damage(error):
-                    raise
-                yield _until_damage(path, num_bytes)
-                raise DamagedFileError(str(error)) from None
-            if not chunk:
-                if num_bytes == 0 and files.size(path) == 0:
-                    raise DamagedFileError("the file has 0 bytes, which no compressed file has")
-                return
-            num_bytes += len(chunk)
-            yield chunk
-
-
-def _codec(path: str) -> str | None:
-    return next((codec for suffix, codec in _CODECS.items() if path.endswith(suffix)), None)
-
-
 def _chunks(path: str, start: int, end: int | None) -> Iterator[bytes]:
     with named_errors(path), files.open_read(path) as file:
         position = start
         if start > 0:
             file.seek(start - 1)
-            position += len(file.readline()) - 1
+            position -= 1
+            while piece := file.readline(BLOCK_BYTES):
+                position += len(piece)
+                if piece.endswith(b"\n"):
+                    break
         last = b"\n"
         while end is None or position < end:
             chunk = file.read(BLOCK_BYTES if end is None else min(BLOCK_BYTES, end - position))
@@ -95,37 +88,44 @@ def _chunks(path: str, start: int, end: int | None) -> Iterator[bytes]:
                 return
             yield chunk
             position, last = position + len(chunk), chunk[-1:]
-        if last != b"\n":
-            yield file.readline()
+        while last != b"\n" and (chunk := file.readline(BLOCK_BYTES)):
+            yield chunk
+            last = chunk[-1:]
 
 
-def _whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    pieces: list[bytes] = []
+def _at_most(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
-        cut = chunk.rfind(b"\n") + 1
-        if cut == 0:
-            pieces.append(chunk)
-            continue
-        yield b"".join((*pieces, chunk[:cut]))
-        pieces = [chunk[cut:]]
-    if last := b"".join(pieces):
+        if len(chunk) <= size:
+            yield chunk
+        else:
+            yield from (chunk[start : start + size] for start in range(0, len(chunk), size))
+
+
+def _whole_lines(chunks: Iterator[bytes], max_line: int) -> Iterator[bytes | LongLine]:
+    """Joins chunks, none of them longer than a line may be."""
+    pieces: list[bytes] = []
+    size = quotes = 0  # of the line that is not whole yet; its pieces are let go of once it is too long
+    for chunk in chunks:
+        first = chunk.find(b"\n")
+        if first >= 0:
+            if size + first > max_line:
+                yield LongLine(size + first, quotes + _quotes(pieces) + chunk.count(b'"', 0, first))
+                pieces, chunk = [], chunk[first + 1 :]
+            cut = chunk.rfind(b"\n") + 1
+            if cut or pieces:
+                yield b"".join((*pieces, chunk[:cut]))
+            pieces, size, quotes = [], 0, 0
+            chunk = chunk[cut:]
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > max_line:
+            quotes += _quotes(pieces)
+            pieces = []
+    if size > max_line:
+        yield LongLine(size, quotes)
+    elif last := b"".join(pieces):
         yield last
 
 
-def _open_compressed(path: str) -> pa.CompressedInputStream:
-    return pa.CompressedInputStream(pa.PythonFile(files.open_read(path), mode="r"), _codec(path))
-
-
-def _until_damage(path: str, start: int) -> bytes:
-    """What can be decompressed from byte ``start`` on; a failed read loses the good part of what it read."""
-    found = io.BytesIO()
-    with _open_compressed(path) as stream:
-        while start > 0:
-            start -= len(stream.read(min(start, BLOCK_BYTES)))
-        try:
-            while byte := stream.read(1):
-                found.write(byte)
-        except OSError as error:
-            if not is_damage(error):
-                raise
-    return found.getvalue()
+def _quotes(pieces: list[bytes]) -> int:
+    return sum(piece.count(b'"') for piece in pieces)

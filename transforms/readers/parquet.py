@@ -2,92 +2,244 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seqmill.transforms.readers.arrow_values import row_values
-from seqmill.transforms.readers.split import Record, Split, is_damage, named_errors, single_file_split
+from seqmill.transforms.readers.arrow_values import plain_values, row_values, tensor_values
+from seqmill.transforms.readers.compression import GZIP, ZSTD, read_head
+from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.parquet_schema import (
+    check_schema,
+    column_names,
+    holds_fixed_lists,
+    is_wanted,
+    tensors,
+    without_arrow_schema,
+)
+from seqmill.transforms.readers.split import (
+    Reader,
+    ReadOptions,
+    Record,
+    Split,
+    is_damage,
+    named_errors,
+    single_file_split,
+)
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _BATCH_BYTES = 1 << 24
+_SHARED_BYTES = 1 << 28  # text that a dictionary page may stand for before it is kept as a dictionary
+_MOST_BATCHES = 20_000  # to read a broken row group in once more
+_VALUE_BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 8}
 
 
-def split_parquet(path: str, target_bytes: int) -> list[Split]:
+def split_parquet(
+    path: str, target_bytes: int, options: ReadOptions, fields: Sequence[str] = ()
+) -> list[Split]:
     """Runs of row groups with about ``target_bytes`` of uncompressed data each.
 
+    Args:
+        path: The file.
+        target_bytes: Size of a split.
+        options: How the file is read.
+        fields: Dotted names of the fields that it must have.
+
     Raises:
-        SeqmillError: The file is missing or no Parquet file.
+        SeqmillError: The file is missing, no Parquet file, or lacks a field.
     """
-    with _open(path) as file:
-        sizes = [_num_bytes(file, group) for group in range(file.metadata.num_row_groups)]
+    with _open(path) as (file, _):
+        check_schema(path, file.schema_arrow, fields)
+        metadata = file.metadata
+        sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
     splits, start, size = [], 0, 0
     for end, group_size in enumerate(sizes, 1):
         size += group_size
         if size >= target_bytes or end == len(sizes):
             splits.append(single_file_split("parquet", path, start, end))
             start, size = end, 0
-    return splits
+    return [replace(split, options=options) for split in splits or [single_file_split("parquet", path, 0, 0)]]
 
 
-class ParquetReader:
+class ParquetReader(Reader):
     """Reads one split of a Parquet file; the columns that hold the given fields, no others.
 
-    Values are as ``row_values`` gives them: lists of numbers are NumPy arrays.
+    Values are as ``row_values`` gives them: lists of numbers are NumPy arrays, tensors keep their shape.
+    Of a broken row group the rows before the damage are read; how many there are behind it is known from the
+    footer.
+
+    Args:
+        split: What to read.
+        fields: Dotted names of the fields that will be asked for.
     """
 
     def __init__(self, split: Split, fields: Sequence[str]):
-        self._split = split
+        super().__init__(split)
         self._fields = list(fields)
-        self.num_positions = 0
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (row, record or reject)."""
         position = 0
-        with _open(self._split.source) as file:
-            groups = range(self._split.starts[0], self._split.ends[0] or file.metadata.num_row_groups)
-            self.num_positions = sum(file.metadata.row_group(group).num_rows for group in groups)
-            try:
-                for group in groups:
-                    for batch in _batches(file, group, self._fields):
-                        for record in _records(batch):
-                            yield position, record
-                            position += 1
-            except (pa.ArrowException, OSError) as error:
-                if not is_damage(error):
-                    raise
-                yield position, RejectedSequence("broken record", f"row group {group}: {error}")
+        with _open(self.split.source) as (whole, source):
+            shapes = tensors(whole.schema_arrow)
+            columns = column_names(whole.schema_arrow, self._fields)
+            groups = range(self.split.starts[0], self.split.ends[0] or whole.metadata.num_row_groups)
+            self.num_records = sum(whole.metadata.row_group(group).num_rows for group in groups)
+            self.num_positions = self.num_records
+            file = _reopened(whole, source, columns, groups)
+            for group in groups:
+                for item in _items(file, group, columns, self.split.options):
+                    if isinstance(item, RejectedSequence):
+                        yield position, item
+                        position += item.count
+                        continue
+                    self.num_bytes += item.nbytes
+                    is_shared = any(pa.types.is_dictionary(kind) for kind in item.schema.types)
+                    for record in _records(item, shapes, self.split.options):
+                        if is_shared and isinstance(record, dict):
+                            self.num_bytes += _text_bytes(record)
+                        yield position, record
+                        position += 1
 
 
 @contextmanager
-def _open(path: str) -> Iterator[pq.ParquetFile]:
+def _open(path: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
+    head = read_head(path, 512)
+    kind = kind_of(head)
+    if head.startswith(GZIP.magic + ZSTD.magic):
+        kind = "compressed as a whole"
+    if kind is not None and not head.startswith(b"PAR1"):
+        raise SeqmillError(f"{path}: this is {kind}; format parquet expects a Parquet file")
     with named_errors(path), files.open_read(path) as source:
         try:
-            file = pq.ParquetFile(source)
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            file.schema_arrow  # noqa: B018 (reads the schema)
         except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
             raise SeqmillError(f"{path}: not a readable Parquet file ({error})") from None
-        yield file
+        yield file, source
 
 
-def _batches(file: pq.ParquetFile, group: int, fields: list[str]) -> Iterator[pa.RecordBatch]:
-    num_rows = file.metadata.row_group(group).num_rows
-    rows = num_rows * _BATCH_BYTES // max(1, _num_bytes(file, group))
-    batch_size = min(max(1, rows), max(1, num_rows))
-    # Threads would take the processors from the other workers.
-    return file.iter_batches(batch_size, row_groups=[group], columns=fields, use_threads=False)
+def _reopened(
+    file: pq.ParquetFile, source: IO[bytes], columns: Sequence[str], groups: range
+) -> pq.ParquetFile:
+    """The file opened in the way that its wanted columns need."""
+    metadata = None
+    if holds_fixed_lists(file.schema_arrow, columns):
+        source.seek(-8, 2)
+        (size,) = struct.unpack("<I4x", source.read(8))
+        source.seek(-8 - size, 2)
+        metadata = without_arrow_schema(source.read(size + 8))
+    shared = {
+        chunk.path_in_schema
+        for group in groups
+        for chunk in _chunks(file, group, columns)
+        if chunk.physical_type == "BYTE_ARRAY"
+        and chunk.has_dictionary_page
+        and chunk.num_values * chunk.total_uncompressed_size > _SHARED_BYTES
+    }
+    if metadata is None and not shared:
+        return file
+    return pq.ParquetFile(
+        source, metadata=metadata, read_dictionary=sorted(shared), page_checksum_verification=True
+    )
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[Record]:
+def _items(
+    file: pq.ParquetFile, group: int, columns: list[str], options: ReadOptions
+) -> Iterator[pa.RecordBatch | RejectedSequence]:
+    """The rows of a group in batches, and rejects for those that are lost; together as many as it has."""
+    num_rows, num_bytes = file.metadata.row_group(group).num_rows, _num_bytes(file, group, columns)
+    if num_rows and num_bytes > num_rows * options.max_record_size:
+        reject = options.too_large(f"row group {group}, {num_rows:,} rows", num_bytes)
+        yield RejectedSequence(reject.reason, reject.detail, num_rows)
+        return
+    size, done = max(1, min(num_rows, num_rows * _BATCH_BYTES // max(1, num_bytes))), 0
+    while done < num_rows:
+        start = 0
+        try:
+            # Threads would take the processors from the other workers.
+            for batch in file.iter_batches(size, row_groups=[group], columns=columns, use_threads=False):
+                end = start + batch.num_rows
+                if end > done:
+                    yield batch.slice(done - start) if start < done else batch
+                    done = end
+                start = end
+            problem = f"it holds {done:,} rows"
+        except (pa.ArrowException, OSError) as error:
+            if not is_damage(error):
+                raise
+            problem = str(error)
+            smaller = max(1, done // _MOST_BATCHES, size // 16)
+            if smaller < size:
+                size = smaller
+                continue
+        if done < num_rows:
+            detail = f"row group {group}, rows {done + 1:,} to {num_rows:,} of {num_rows:,}: {problem}"
+            yield RejectedSequence("broken record", detail, num_rows - done)
+            return
+
+
+def _records(
+    batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType], options: ReadOptions
+) -> Iterator[Record | RejectedSequence]:
     names = batch.schema.names
     if not names:
         return ({} for _ in range(batch.num_rows))
-    rows = zip(*map(row_values, batch.columns), strict=True)
+    if batch.nbytes > options.max_record_size:
+        return _one_by_one(batch, shapes, options)
+    try:
+        rows = zip(*_values(batch, shapes), strict=True)
+    except (ValueError, OverflowError, pa.ArrowException):
+        return _one_by_one(batch, shapes, options)
     # strict=True would double the time of making a record.
     return (dict(zip(names, values)) for values in rows)  # noqa: B905
 
 
-def _num_bytes(file: pq.ParquetFile, group: int) -> int:
-    return file.metadata.row_group(group).total_byte_size
+def _one_by_one(
+    batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType], options: ReadOptions
+) -> Iterator[Record | RejectedSequence]:
+    for index in range(batch.num_rows):
+        row = batch.slice(index, 1)
+        row = pa.RecordBatch.from_arrays([plain_values(column) for column in row.columns], batch.schema.names)
+        if row.nbytes > options.max_record_size:
+            yield options.too_large("a row", row.nbytes)
+            continue
+        try:
+            yield {name: value for name, (value,) in zip(row.schema.names, _values(row, shapes), strict=True)}
+        except UnicodeDecodeError as error:
+            yield RejectedSequence("invalid UTF-8", str(error))
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            yield RejectedSequence("unreadable value", str(error))
+
+
+def _text_bytes(record: Record) -> int:
+    return sum(len(value) for value in record.values() if isinstance(value, str | bytes))
+
+
+def _values(batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType]) -> list[list[Any]]:
+    return [
+        tensor_values(column, shapes[name]) if name in shapes else row_values(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+
+
+def _num_bytes(file: pq.ParquetFile, group: int, columns: list[str]) -> int:
+    """Bytes that the wanted values of a row group take at least."""
+    return sum(
+        max(chunk.total_uncompressed_size, chunk.num_values * _VALUE_BYTES.get(chunk.physical_type, 1))
+        for chunk in _chunks(file, group, columns)
+    )
+
+
+def _chunks(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    row_group = file.metadata.row_group(group)
+    chunks = (row_group.column(index) for index in range(row_group.num_columns))
+    return (chunk for chunk in chunks if is_wanted(chunk.path_in_schema, columns))

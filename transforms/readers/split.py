@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 Record = Mapping[str, Any]
+
+_MOST_LOSSES = 3  # that are described one by one
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How the files of a corpus are read.
+
+    Attributes:
+        max_record_size: Bytes of the largest record; a larger one is rejected and not held in memory.
+        quoting: Whether quotes enclose fields (``csv``, ``tsv``); None for what the format says.
+    """
+
+    max_record_size: int = 256_000_000
+    quoting: bool | None = None
+
+    def too_large(self, what: str, num_bytes: int) -> RejectedSequence:
+        """The reject of a record over the limit; ``what`` it is."""
+        detail = f"{what} of {num_bytes:,} bytes; max_record_size = {self.max_record_size:,}"
+        return RejectedSequence("larger than max_record_size", detail)
 
 
 @dataclass(frozen=True)
@@ -22,6 +43,9 @@ class Split:
         starts: Per file where the split begins: a byte, or a row group of a Parquet file.
         ends: Per file where it ends (not included); ``None`` is the end of the file.
         columns: The header of a ``csv`` or ``tsv`` file.
+        options: How the files are read.
+        listing: Place of its file among those listed; a file that is listed twice is read twice.
+        lists: Bytes features of a ``tfrecord`` corpus that hold lists, a list of one value too.
     """
 
     format: str
@@ -29,6 +53,9 @@ class Split:
     starts: tuple[int, ...]
     ends: tuple[int | None, ...]
     columns: tuple[str, ...] = ()
+    options: ReadOptions = ReadOptions()
+    listing: int = 0
+    lists: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -36,23 +63,39 @@ class Split:
         return self.files[0][1]
 
 
-class Reader(Protocol):
+class Reader(ABC):
     """Reads one split, once.
 
     Iterating yields (position, record). The position counts the split's lines, rows or records from 0.
     The record maps field names to Python values, lists of numbers of binary formats to NumPy arrays
     (possibly read-only views); or it is a ``RejectedSequence``, yielded and not raised, where there is
-    no usable record. Where a file is damaged, a reject at that position is the last thing yielded.
+    no usable record. Its ``count`` says how many records it stands for; positions go on behind them.
 
     Attributes:
-        num_positions: Number of positions in the split; known after iteration.
+        split: What it reads.
+        num_positions: Positions in the split; known after iteration.
+        num_records: Records in the split, by what its file says; known after iteration.
+        num_bytes: Bytes of content read so far.
+        damaged: What of the split is lost without its being known how many records that were; else None.
     """
 
-    num_positions: int
+    def __init__(self, split: Split):
+        self.split = split
+        self.num_positions = self.num_records = self.num_bytes = 0
+        self.damaged: str | None = None
+        self._num_losses = 0
 
+    @abstractmethod
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (position, record or reject)."""
-        ...
+
+    def lose(self, what: str) -> None:
+        """Notes that a part of the split is lost, nobody knows of how many records."""
+        self._num_losses += 1
+        if self._num_losses <= _MOST_LOSSES:
+            self.damaged = what if self.damaged is None else f"{self.damaged}; {what}"
+        elif self._num_losses == _MOST_LOSSES + 1:
+            self.damaged = f"{self.damaged}; and more"
 
 
 class DamagedFileError(Exception):

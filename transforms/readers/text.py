@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise, zip_longest
 from typing import TypeGuard
 
 import numpy as np
 
-from seqmill.transforms.readers.lines import is_compressed, line_blocks, split_lines
-from seqmill.transforms.readers.split import DamagedFileError, Record, Split, even_cuts, named_errors
+from seqmill.transforms.readers.file_kind import check_text
+from seqmill.transforms.readers.lines import LongLine, is_compressed, line_blocks, split_lines
+from seqmill.transforms.readers.split import (
+    DamagedFileError,
+    Reader,
+    ReadOptions,
+    Record,
+    Split,
+    even_cuts,
+    named_errors,
+)
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 
@@ -18,7 +27,7 @@ _SCAN_BYTES = 1 << 20
 _NEWLINE = 10
 
 
-def split_text(paths: Mapping[str, Sequence[str]], target_bytes: int) -> list[Split]:
+def split_text(paths: Mapping[str, Sequence[str]], target_bytes: int, options: ReadOptions) -> list[Split]:
     """Splits of files that are read side by side, cut before the same line in all of them.
 
     Local plain files are searched for newlines once; if one of a set is compressed or remote, the set is
@@ -27,6 +36,7 @@ def split_text(paths: Mapping[str, Sequence[str]], target_bytes: int) -> list[Sp
     Args:
         paths: For every data key its files; the first ones of all keys belong together, and so on.
         target_bytes: Size of a split in the largest file of its set.
+        options: How the files are read.
 
     Raises:
         UsageError: The keys have different numbers of files.
@@ -35,20 +45,23 @@ def split_text(paths: Mapping[str, Sequence[str]], target_bytes: int) -> list[Sp
     numbers = {key: len(key_paths) for key, key_paths in paths.items()}
     if len(set(numbers.values())) > 1:
         raise UsageError(f"format 'text': the data keys have different numbers of files: {numbers}")
-    sets = zip(*paths.values(), strict=True)
-    return [split for one in sets for split in _split_set(tuple(zip(paths, one, strict=True)), target_bytes)]
+    sets = [tuple(zip(paths, one, strict=True)) for one in zip(*paths.values(), strict=True)]
+    return [
+        replace(split, options=options, listing=listing)
+        for listing, one in enumerate(sets)
+        for split in _split_set(one, target_bytes)
+    ]
 
 
-class TextReader:
+class TextReader(Reader):
     """Reads one split of line-aligned files; a record maps every data key to its line, a str.
 
     An empty line is an empty str. A carriage return before the newline is left out.
     """
 
     def __init__(self, split: Split):
-        self._split = split
-        self._has_invalid = False
-        self.num_positions = 0
+        super().__init__(split)
+        self._has_rejects = False
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (line, record or reject).
@@ -56,7 +69,7 @@ class TextReader:
         Raises:
             SeqmillError: The files have different numbers of lines.
         """
-        split, position = self._split, 0
+        split, position = self.split, 0
         keys = [key for key, _ in split.files]
         columns = [
             chain.from_iterable(self._blocks(path, start, end))
@@ -66,24 +79,29 @@ class TextReader:
             for lines in zip_longest(*columns):
                 if None in lines:
                     raise _different_lengths({path: _count_lines(path) for _, path in split.files})
-                if self._has_invalid and (rejects := [*filter(_is_reject, lines)]):
+                if self._has_rejects and (rejects := [*filter(_is_reject, lines)]):
                     yield position, rejects[0]
                 else:
                     # strict=True would double the time of making a record.
                     yield position, dict(zip(keys, lines))  # noqa: B905
                 position += 1
         except DamagedFileError as error:
-            yield position, RejectedSequence("file cut short", str(error))
-            position += 1
-        self.num_positions = position
+            self.lose(str(error))
+        self.num_positions = self.num_records = position
 
     def _blocks(self, path: str, start: int, end: int | None) -> Iterator[list[str | RejectedSequence]]:
-        for block in line_blocks(path, start, end):
+        options = self.split.options
+        for block in line_blocks(path, start, end, options.max_record_size):
+            if isinstance(block, LongLine):
+                self._has_rejects = True
+                yield [options.too_large("a line", block.num_bytes)]
+                continue
+            self.num_bytes += len(block)
             try:
                 lines: list[str | RejectedSequence] = [*block.decode().split("\n")]
             except UnicodeDecodeError:
                 lines = [_decoded(line) for line in block.split(b"\n")]
-                self._has_invalid = True
+                self._has_rejects = True
             if block.endswith(b"\n"):
                 lines.pop()
             if b"\r" in block:
@@ -127,8 +145,7 @@ class _LineIndex:
 
 def _split_set(keyed_paths: tuple[tuple[str, str], ...], target_bytes: int) -> list[Split]:
     for _, path in keyed_paths:
-        with named_errors(path):
-            files.open_read(path).close()
+        check_text(path, "text")
     if any(is_compressed(path) or not files.is_local(path) for _, path in keyed_paths):
         count = len(keyed_paths)
         return [Split("text", keyed_paths, (0,) * count, (None,) * count)]
@@ -165,7 +182,8 @@ def _decoded(line: bytes) -> str | RejectedSequence:
 
 
 def _count_lines(path: str) -> int:
-    return sum(len(split_lines(block)) for block in line_blocks(path))
+    blocks = line_blocks(path, max_line=_SCAN_BYTES)
+    return sum(1 if isinstance(block, LongLine) else len(split_lines(block)) for block in blocks)
 
 
 def _different_lengths(num_lines: Mapping[str, int]) -> SeqmillError:

@@ -27,12 +27,14 @@ class RejectedSequence(Exception):
     Args:
         reason: A short, fixed phrase that rejects are counted by (``"not valid JSON"``).
         detail: What was found in this sequence (``"line ends inside a string"``).
+        count: How many records it stands for (the rows of a lost row group).
     """
 
-    def __init__(self, reason: str, detail: str = ""):
+    def __init__(self, reason: str, detail: str = "", count: int = 1):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.count = count
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        return (type(self), (self.reason, self.detail))
+    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
+        return (type(self), (self.reason, self.detail, self.count))

@@ -19,8 +19,16 @@ from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.length_index import index_schema, read_index, write_index
-from seqmill.transforms.store.sequence_store import FORMAT, StoreFile, StoreManifest, write_manifest
+from seqmill.transforms.store.sequence_store import (
+    FORMAT,
+    DamagedSource,
+    StoreFile,
+    StoreManifest,
+    write_manifest,
+)
 from seqmill.transforms.store.split_receipt import SplitReceipt, lengths_part, read_receipt, rejects_part
+
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class FinishStore:
         fingerprint: Of all splits.
         splits: Fingerprint of every split in corpus order.
         max_rejected: Largest share of rejected sequences.
+        allow_damaged: Whether sources may pass of which an unknown part is lost.
         vocab_files: Per data key with a vocabulary the file to copy.
         run: The run that the folder must still belong to.
     """
@@ -48,6 +57,7 @@ class FinishStore:
     fingerprint: str
     splits: tuple[str, ...]
     max_rejected: float
+    allow_damaged: bool
     vocab_files: Mapping[str, str]
     run: str
 
@@ -55,7 +65,8 @@ class FinishStore:
         """Called when all tasks have succeeded.
 
         Raises:
-            SeqmillError: Too many sequences were rejected, none is left, or a part is missing.
+            SeqmillError: Too many sequences were rejected, none is left, a source is damaged, or a part of
+                the store is missing.
         """
         check_run(self.folder, self.run)
         receipts = self._receipts()
@@ -70,6 +81,9 @@ class FinishStore:
                 for line in self._rejects(receipts):
                     sink.write(line)
             others[output_folder.rejected_name(output_folder.INGEST)] = Checksum(sink.size, sink.xxh128)
+        damaged = tuple(DamagedSource(entry.source, entry.damaged) for entry in entries if entry.damaged)
+        if damaged and not self.allow_damaged:
+            raise _damaged_error(self.corpus, damaged)
         check_rejected(self.corpus, counts, self.max_rejected, rejected_path)
         index = self._index(receipts)
         others[output_folder.LENGTHS_NAME] = write_index(output_folder.lengths_path(self.folder), index)
@@ -91,6 +105,7 @@ class FinishStore:
                 counts=counts,
                 files=tuple(entries),
                 others=others,
+                damaged=damaged,
             ),
         )
 
@@ -152,6 +167,15 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str) 
     raise SeqmillError(
         f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected "
         f"({total / counts.read:.2%}){limit}; {reasons}\n  first: {first}\n  all of them: {path}"
+    )
+
+
+def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillError:
+    shown = [f"\n  {entry.source}: {entry.detail}" for entry in damaged[:_MOST_SHOWN]]
+    more = f"\n  and {len(damaged) - _MOST_SHOWN:,} more" if len(damaged) > _MOST_SHOWN else ""
+    return SeqmillError(
+        f"corpus {corpus}: damaged sources, of which an unknown part is lost (allow_damaged = true takes "
+        f"what is left):{''.join(shown)}{more}"
     )
 
 

@@ -25,7 +25,7 @@ from seqmill.transforms.readers import Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.current_run import check_run
-from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.storage.progress import Reporter
@@ -99,6 +99,7 @@ class IngestSplits:
             reader = self._fill(writer, collector, task)
             writer.close()
             check_run(self.folder, self.run)
+        _check_accounted(reader, sum(writer.batch_rows), collector.num_rejected.total())
         lengths = write_index(lengths_part(self.folder, task.index), writer.index)
         rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
         with files.write_atomically(rejects_part(self.folder, task.index)) as file:
@@ -113,13 +114,14 @@ class IngestSplits:
             batch_rows=tuple(writer.batch_rows),
             bytes=writer.num_bytes,
             xxh128=writer.xxh128,
-            rejected=Counter(reject["reason"] for reject in collector.rejects),
+            rejected=collector.num_rejected,
             unknown={
                 key: encoder.converted.pop(UNKNOWN)
                 for key, encoder in encoders.items()
                 if UNKNOWN in encoder.converted
             },
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
+            damaged=reader.damaged,
         )
         check_run(self.folder, self.run)
         receipt = SplitReceipt(FORMAT, entry, lengths, Checksum(sink.size, sink.xxh128))
@@ -148,6 +150,14 @@ class IngestSplits:
 def _vocab(path: str, run: str) -> Vocab:
     """A vocabulary, kept for the next split of a run: reading millions of labels takes seconds."""
     return read_vocab(path)
+
+
+def _check_accounted(reader: Reader, num_kept: int, num_rejected: int) -> None:
+    if reader.num_records != num_kept + num_rejected:
+        raise SeqmillError(
+            f"{reader.split.source}: {reader.num_records:,} records, but {num_kept:,} kept and "
+            f"{num_rejected:,} rejected; the file has changed meanwhile, or seqmill has lost some"
+        )
 
 
 def is_done(folder: str, task: IngestTask, fresh: bool = False) -> bool:
@@ -180,6 +190,7 @@ def split_encoders(
             vocabs.get(key.name),
             data_keys[key.name].feature_shape if data_keys else None,
             from_text=from_text,
+            max_bytes=split.options.max_record_size,
         )
         for key in keys
     }
@@ -264,10 +275,13 @@ class _Collector:
     encoders: dict[str, Encoder]
     has_tags: bool
     rejects: list[dict[str, Any]] = field(default_factory=list)
+    num_rejected: Counter[str] = field(default_factory=Counter)
     block_seqs: int = 1
 
     def reject(self, position: int, error: RejectedSequence) -> None:
-        self.rejects.append({"position": position, "reason": error.reason, "detail": error.detail})
+        reject = {"position": position, "count": error.count, "reason": error.reason}
+        self.rejects.append({**reject, "detail": error.detail})
+        self.num_rejected[error.reason] += error.count
 
     def encode(self, rows: list[Sequence[Any]], positions: list[int]) -> tuple[dict[str, Ragged], list[Any]]:
         """Of the good rows the arrays by data key, and the tags (or positions)."""

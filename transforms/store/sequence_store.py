@@ -50,6 +50,9 @@ class StoreFile:
         batch_rows: Rows of each record batch.
         bytes: Size of the file.
         xxh128: Hash of its bytes.
+        rejected: Records that were not kept, by reason.
+        converted: Sequences that were kept but changed on the way.
+        damaged: What of the split is lost without its being known how many records that were; else None.
     """
 
     file: str
@@ -63,6 +66,7 @@ class StoreFile:
     rejected: Mapping[str, int]
     converted: Mapping[str, int]
     unknown: Mapping[str, int]
+    damaged: str | None = None
 
     @property
     def num_seqs(self) -> int:
@@ -80,6 +84,14 @@ class StoreFile:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class DamagedSource:
+    """A source of which a part is lost without its being known how many records that were."""
+
+    source: str
+    detail: str
+
+
+@dataclass(frozen=True, config=_STRICT)
 class StoreManifest:
     """``manifest.json`` of ``store/<corpus>/``.
 
@@ -93,6 +105,7 @@ class StoreManifest:
         counts: What became of the records.
         files: The Arrow files in corpus order.
         others: The other files that belong to it by name: length index, vocabularies, rejects.
+        damaged: Sources of which an unknown part is lost; ``allow_damaged`` let them pass.
     """
 
     format: str
@@ -104,6 +117,7 @@ class StoreManifest:
     counts: Counts
     files: tuple[StoreFile, ...]
     others: Mapping[str, Checksum]
+    damaged: tuple[DamagedSource, ...] = ()
 
     @property
     def checksums(self) -> dict[str, Checksum]:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
+from seqmill.transforms.readers import Split
 from seqmill.transforms.storage import files
+
+
+def source_names(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Of every split its source as manifests, rejects and default tags name it.
+
+    A file that is listed a second time is another source: ``a.jsonl#2``.
+    """
+    folder = common_folder(split.source for split in splits)
+    names: dict[int, str] = {}
+    times: Counter[str] = Counter()
+    for split in splits:
+        if split.listing not in names:
+            name = relative_to(folder, split.source)
+            times[name] += 1
+            names[split.listing] = name if times[name] == 1 else f"{name}#{times[name]}"
+    return tuple(names[split.listing] for split in splits)
 
 
 def common_folder(paths: Iterable[str]) -> str:

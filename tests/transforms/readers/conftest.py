@@ -3,7 +3,7 @@ import itertools
 
 import pytest
 
-from seqmill.transforms.readers import open_split, split_corpus
+from seqmill.transforms.readers import ReadOptions, open_split, split_corpus
 from seqmill.transforms.storage.errors import RejectedSequence
 
 
@@ -15,7 +15,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def read_corpus():
-    """read_corpus(format, files, target_bytes, fields) → [(position in the corpus, record or reject), …]."""
+    """read_corpus(format, files, target_bytes, fields, damaged, **options) → [(position, record or reject)].
+
+    ``damaged``: whether a part of the corpus must be found to be lost; None for either.
+    """
     return _read_corpus
 
 
@@ -25,18 +28,22 @@ def write_remote():
     return _write_remote
 
 
-def _read_corpus(format, files, target_bytes=1 << 30, fields=()):
-    found, first = [], 0
-    for split in split_corpus(format, files, target_bytes):
+def _read_corpus(format, files, target_bytes=1 << 30, fields=(), damaged=False, **options):
+    found, first, losses = [], 0, []
+    for split in split_corpus(format, files, target_bytes, ReadOptions(**options)):
         assert len({key for key, _ in split.files}) == len(split.files)
         reader = open_split(split, fields)
-        positions = []
+        positions, num_records = [], 0
         for position, record in reader:
             positions.append(position)
+            num_records += getattr(record, "count", 1)
             found.append((first + position, _comparable(record)))
         assert all(a < b for a, b in itertools.pairwise(positions))
         assert all(0 <= position < reader.num_positions for position in positions)
+        assert reader.num_records == num_records
+        losses.append(reader.damaged)
         first += reader.num_positions
+    assert damaged is None or any(losses) == damaged, losses
     return found
 
 

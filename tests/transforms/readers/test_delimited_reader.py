@@ -22,9 +22,7 @@ def written(format, rows, line_end="\n", header=("a", "b")):
     return "".join(DELIMITERS[format].join(map(cell, row)) + line_end for row in [header, *rows]).encode()
 
 
-@given(
-    st.sampled_from(["csv", "tsv"]), ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(1, 100)
-)
+@given(st.just("csv"), ROWS, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.integers(1, 100))
 def test_splits_equal_the_rows_written(folder, read_corpus, format, rows, line_end, has_mark, target_bytes):
     path = folder / "corpus.csv"
     path.write_bytes(b"\xef\xbb\xbf" * has_mark + written(format, rows, line_end))
@@ -41,7 +39,8 @@ def test_any_text_reads_the_same_however_it_is_split(folder, read_corpus, text, 
     path.write_bytes(b"a,b\n" + text.encode("latin-1"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "_SCAN_BYTES", 8)
-        assert read_corpus("csv", [str(path)], target_bytes) == read_corpus("csv", [str(path)])
+        whole = read_corpus("csv", [str(path)], damaged=None)
+        assert read_corpus("csv", [str(path)], target_bytes, damaged=None) == whole
 
 
 def test_large_quoted_file_is_cut_and_one_with_stray_quotes_is_not(tmp_path, read_corpus):
@@ -69,21 +68,20 @@ def test_long_fields_blank_lines_and_bad_rows(tmp_path, read_corpus, reject):
     ]
 
 
-def test_a_quote_that_never_closes_is_one_reject(tmp_path, read_corpus, reject):
+def test_after_a_quote_that_never_closes_the_rest_is_lost(tmp_path, read_corpus):
     path = tmp_path / "corpus.csv"
     path.write_bytes(b'a,b\n1,2\n3,"4\n5,6\n')
-    assert read_corpus("csv", [str(path)]) == [(0, {"a": "1", "b": "2"}), (1, reject("file cut short"))]
+    assert read_corpus("csv", [str(path)], damaged=True) == [(0, {"a": "1", "b": "2"})]
 
 
 @pytest.mark.parametrize("cell", ["plain", "with\nnewline"])
-def test_truncated_file_gives_its_whole_records_and_one_reject(tmp_path, read_corpus, reject, cell):
+def test_truncated_file_gives_its_whole_records_and_is_damaged(tmp_path, read_corpus, cell):
     path = tmp_path / "corpus.csv.gz"
     packed = gzip.compress(written("csv", [(f"{cell} {i * i}", str(i)) for i in range(20_000)]))
     path.write_bytes(packed[: len(packed) // 2])
-    *read, last = read_corpus("csv", [str(path)])
+    read = read_corpus("csv", [str(path)], damaged=True)
     assert [record["b"] for _, record in read] == [str(i) for i in range(len(read))]
     assert len(read) > 5000
-    assert last == (len(read), reject("file cut short"))
 
 
 def test_compressed_and_remote(read_corpus, write_remote):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqmill.transforms.readers import get_field, split_corpus
+from seqmill.transforms.readers import get_field, open_split, split_corpus
 from seqmill.transforms.readers.arrow_values import row_values
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 
 def write(path, table, row_group_size):
@@ -60,7 +60,7 @@ def test_a_field_that_no_row_has_still_gives_a_record_per_row(tmp_path, read_cor
     assert read_corpus("parquet", [path], 1, ["nothing"]) == [(i, {}) for i in range(5)]
 
 
-def test_unreadable_row_group_is_one_reject_at_its_place(tmp_path, read_corpus, reject):
+def test_rows_of_an_unreadable_row_group_are_counted_and_the_next_is_read(tmp_path, read_corpus):
     path = tmp_path / "corpus.parquet"
     write(path, pa.table({"text": [f"row number {i}" * 20 for i in range(40)]}), 10)
     content = bytearray(path.read_bytes())
@@ -68,12 +68,13 @@ def test_unreadable_row_group_is_one_reject_at_its_place(tmp_path, read_corpus, 
     start = column.dictionary_page_offset or column.data_page_offset
     content[start : start + column.total_compressed_size] = b"\xff" * column.total_compressed_size
     path.write_bytes(content)
-    found = read_corpus("parquet", [str(path)], 1 << 30, ["text"])
-    assert [position for position, _ in found] == list(range(21))
-    assert found[-1] == (20, reject("broken record"))
-    # In splits of their own, the row groups behind it are read, at the same positions.
-    found = read_corpus("parquet", [str(path)], 1, ["text"])
-    assert [position for position, _ in found] == [*range(21), *range(30, 40)]
+    for target_bytes in (1 << 30, 1):
+        found = read_corpus("parquet", [str(path)], target_bytes, ["text"])
+        assert [position for position, _ in found] == [*range(21), *range(30, 40)]
+    (split,) = split_corpus("parquet", [str(path)], 1 << 30)
+    (lost,) = [r for _, r in open_split(split, ["text"]) if isinstance(r, RejectedSequence)]
+    assert (lost.reason, lost.count) == ("broken record", 10)
+    assert "rows 1 to 10 of 10" in lost.detail
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PAR1" * 10])

@@ -1,9 +1,13 @@
 import gzip
 import io
+import struct
+import zlib
 
+import google_crc32c
 import numpy as np
 import pytest
 import tensorflow as tf
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,37 +66,86 @@ def test_a_large_file_is_split_and_a_remote_one_read_whole(tmp_path, read_corpus
     assert numbers(read_corpus("tfrecord", [remote])) == [[i] for i in range(1000)]
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [("payload", "broken record"), ("length", "broken record"), ("cut", "file cut short")],
-)
-def test_a_broken_record_is_one_reject_where_it_stands(
-    tmp_path, read_corpus, reject, damage, reason, compressed
-):
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zlib.compress, zstandard.compress])
+@pytest.mark.parametrize("damage", ["payload", "length"])
+def test_a_broken_record_is_the_only_one_that_is_lost(tmp_path, read_corpus, reject, damage, pack):
     records = numbered(30)
-    if damage == "cut":
-        records = [*records[:20], records[20][:-5]]
-    else:
-        broken = bytearray(records[20])
-        broken[20 if damage == "payload" else 0] ^= 1
-        records[20] = bytes(broken)
-    path = tmp_path / ("corpus.tfrecord.gz" if compressed else "corpus.tfrecord")
+    broken = bytearray(records[20])
+    broken[20 if damage == "payload" else 0] ^= 1
+    records[20] = bytes(broken)
+    path = tmp_path / "corpus.tfrecord"
+    path.write_bytes(pack(b"".join(records)))
+    found = read_corpus("tfrecord", [str(path)])
+    assert found.pop(20) == (20, reject("broken record"))
+    assert numbers(found) == [[i] for i in range(30) if i != 20]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_after_lost_bytes_reading_goes_on_at_the_next_intact_record(tmp_path, read_corpus, pack):
+    records = numbered(3000)
     content = b"".join(records)
-    path.write_bytes(gzip.compress(content) if compressed else content)
-    *read, last = read_corpus("tfrecord", [str(path)])
-    assert numbers(read) == [[i] for i in range(20)]
-    assert last == (20, reject(reason))
+    start, end = (len(b"".join(records[:count])) for count in (100, 2800))
+    path = tmp_path / "corpus.tfrecord"
+    path.write_bytes(pack(content[: start + 5] + b"\0" * 3_000_000 + content[end - 3 :]))
+    found = read_corpus("tfrecord", [str(path)], damaged=True)
+    assert numbers(found) == [[i] for i in range(3000) if not 100 <= i < 2800]
 
 
-def test_truncated_gzip_gives_its_whole_records(tmp_path, read_corpus, reject):
+@given(st.integers(0), st.integers(1, 40), st.integers(1, 300), st.booleans())
+def test_whatever_is_broken_only_whole_records_are_read(
+    folder, read_corpus, seed, num_changes, target_bytes, compressed
+):
+    rng = np.random.default_rng(seed)
+    content = np.frombuffer(b"".join(numbered(40)), np.uint8).copy()
+    content[rng.integers(0, len(content), num_changes)] = rng.integers(0, 256, num_changes)
+    path = folder / "corpus.tfrecord"
+    path.write_bytes(gzip.compress(content.tobytes()) if compressed else content.tobytes())
+    found = read_corpus("tfrecord", [str(path)], target_bytes, damaged=None)
+    read = [features["n"].tolist()[0] for _, features in found if isinstance(features, dict)]
+    assert read == sorted(set(read))
+    assert len(read) >= 40 - 2 * num_changes
+
+
+def test_a_cut_tail_and_a_length_behind_the_end_are_damage(tmp_path, read_corpus):
+    records = numbered(30)
+    huge = struct.pack("<Q", 3_000_000_000)
+    header = huge + struct.pack("<I", tfrecord.masked(google_crc32c.value(huge)))
+    path = tmp_path / "corpus.tfrecord"
+    for content, expected in (
+        (b"".join(records[:20]) + records[20][:-5], range(20)),
+        (b"".join(records[:20]) + header + b"".join(records[20:]), range(30)),
+    ):
+        for pack in (bytes, gzip.compress):
+            path.write_bytes(pack(content))
+            found = read_corpus("tfrecord", [str(path)], damaged=True, max_record_size=10**7)
+            assert numbers(found) == [[i] for i in expected]
+
+
+def test_a_large_record_is_rejected_and_the_next_is_read(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.tfrecord"
+    for pack in (bytes, gzip.compress):
+        path.write_bytes(pack(numbered(1)[0] + framed(bytes(5_000_000)) + numbered(2)[1]))
+        found = read_corpus("tfrecord", [str(path)], max_record_size=1_000_000)
+        assert numbers([found[0], found[2]]) == [[0], [1]]
+        assert found[1] == (1, reject("larger than max_record_size"))
+
+
+def test_truncated_gzip_gives_its_whole_records(tmp_path, read_corpus):
     path = tmp_path / "corpus.tfrecord.gz"
     packed = gzip.compress(b"".join(numbered(20_000)))
     path.write_bytes(packed[: len(packed) // 2])
-    *read, last = read_corpus("tfrecord", [str(path)])
+    read = read_corpus("tfrecord", [str(path)], damaged=True)
     assert numbers(read) == [[i] for i in range(len(read))]
     assert len(read) > 5000
-    assert last == (len(read), reject("file cut short"))
+
+
+def test_a_list_of_one_label_is_a_list_where_others_are_longer(tmp_path, read_corpus):
+    path = tmp_path / "corpus.tfrecord"
+    some = [{"x": [b"sh", b"iy"], "t": [b"ab"]}, {"x": [b"sh"], "t": [b"c"]}, {"x": [], "t": [b"d"]}]
+    path.write_bytes(b"".join(framed(record(features)) for features in some))
+    found = [features for _, features in read_corpus("tfrecord", [str(path)], 1)]
+    assert [features["x"] for features in found] == [[b"sh", b"iy"], [b"sh"], []]
+    assert [features["t"] for features in found] == [b"ab", b"c", b"d"]
 
 
 def test_a_record_that_is_no_example_is_rejected_and_the_next_is_read(tmp_path, read_corpus, reject):
