@@ -48,7 +48,7 @@ BAD_RECORDS = {
     "floats": (
         {"x": [[1, 2.5]]},
         [
-            ('{"x": [[1.0, NaN]]}', "not valid JSON"),
+            ('{"x": [[1.0, NaN]]}', "NaN or Infinity"),
             ({"x": [[1e300, 2]]}, "x: not finite"),
             ({"x": [[1, 2], [3]]}, "x: ragged rows"),
             ({"x": [[1, 2, 3]]}, "x: feature size differs"),
@@ -73,7 +73,7 @@ def test_bad_records_are_counted_and_listed_with_their_lines(tmp_path, seqmill, 
     listed = rejects(tmp_path / "out")
     expected = [(2 * number, reason) for number, (_, reason) in enumerate(bad, 1)]
     assert [(reject["position"], reject["reason"]) for reject in listed] == expected
-    assert {reject["source"] for reject in listed} == {str(tmp_path / "a.jsonl")}
+    assert {reject["source"] for reject in listed} == {"a.jsonl"}
     counts = manifest.read(str(tmp_path / "out/epochs/train")).counts
     assert (counts.read, counts.kept) == (len(records), len(bad))
     assert counts.rejected == Counter(reason for _, reason in expected)
@@ -85,7 +85,7 @@ def test_bad_records_are_counted_and_listed_with_their_lines(tmp_path, seqmill, 
     assert strict.code == 1
     strict.names(f"corpus train: {len(bad)} of {len(records)} sequences rejected (50.00%)", "49.00%")
     strict.names(
-        expected[0][1], f"{tmp_path}/a.jsonl", '"position":2', "out/store/train/rejected/ingest.jsonl"
+        expected[0][1], '"source":"a.jsonl"', '"position":2', "out/store/train/rejected/ingest.jsonl"
     )
     assert not (tmp_path / "out/store/train/manifest.json").exists()
     assert rejects(tmp_path / "out") == listed
@@ -188,7 +188,7 @@ def test_truncated_gz_fails_the_run_unless_damaged_sources_are_allowed(tmp_path,
     assert_nothing_complete(tmp_path)
 
     ended = seqmill.succeeds("preprocess", config, "--allow_damaged=true")
-    ended.names("damaged: a.jsonl.gz: cut short")
+    assert "damaged: a.jsonl.gz: cut short" in ended.err
     store = read_store_manifest(str(tmp_path / "out/store/train"))
     assert [entry.source for entry in store.damaged] == ["a.jsonl.gz"]
     assert 500 < store.counts.kept < 1500
@@ -231,7 +231,7 @@ def test_file_of_another_format(tmp_path, seqmill, format):
     corpora = {"train": {"format": format, "files": ["a"]}}
     ended = seqmill("preprocess", write_config(tmp_path, INTS, corpora))
     assert ended.code == 1
-    ended.names(f"{tmp_path}/a")
+    ended.names("a: " if format == "tfrecord" else f"{tmp_path}/a: ")
     assert_nothing_complete(tmp_path)
 
 
@@ -319,7 +319,7 @@ def test_different_numbers_of_chunks(tmp_path, seqmill):
     seqmill.succeeds("preprocess", config)
     (listed,) = rejects(tmp_path / "out", stage="epochs")
     assert listed["reason"] == "numbers of chunks differ"
-    assert (listed["position"], listed["source"]) == (2, f"{tmp_path}/a.jsonl")
+    assert (listed["position"], listed["source"]) == (2, "a.jsonl")
     assert listed["seq_tag"] == "a.jsonl:2"
     assert "x has 10 frames, y has 3 frames" in listed["detail"]
     counts = manifest.read(str(tmp_path / "out/epochs/train")).counts
