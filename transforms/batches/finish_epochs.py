@@ -36,7 +36,7 @@ class FinishEpochs:
         planned = read_planned(self.folder)
         shards: defaultdict[int, list[Shard]] = defaultdict(list)
         for segment in planned.segments:
-            shard = read_receipt(self.folder, segment)
+            shard = read_receipt(self.folder, segment, by_size=True)
             if shard is None:
                 raise SeqmillError(f"{self.folder}: {segment.file} is missing or not as planned; run again")
             shards[segment.epoch].append(shard)

@@ -120,13 +120,14 @@ def write_receipt(folder: str, segment: Segment, xxh128: str) -> None:
     write_sealed(receipt_path(folder, segment), _RECEIPT, receipt)
 
 
-def read_receipt(folder: str, segment: Segment, fresh: bool = False) -> Shard | None:
+def read_receipt(folder: str, segment: Segment, fresh: bool = False, by_size: bool = False) -> Shard | None:
     """The shard of a segment, if it was written as the segment asks and is intact.
 
     Args:
         folder: The corpus folder.
         segment: The segment.
         fresh: Hash the file even where this version of it is known.
+        by_size: Compare only its size, as this run has written or compared it already.
     """
     with suppress(SeqmillError):
         receipt: _Receipt = read_sealed(
@@ -134,6 +135,8 @@ def read_receipt(folder: str, segment: Segment, fresh: bool = False) -> Shard | 
         )
         shard = receipt.shard
         same = receipt.fingerprint == segment.fingerprint and shard.file == segment.file
-        if same and is_intact(files.inside(folder, shard.file), shard.checksum, fresh):
+        path = files.inside(folder, shard.file)
+        whole = files.is_whole(path, shard.bytes) if by_size else is_intact(path, shard.checksum, fresh)
+        if same and whole:
             return shard
     return None

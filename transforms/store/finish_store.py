@@ -113,7 +113,7 @@ class FinishStore:
         """Of all splits, with their sources; ``first_position`` counted over the whole source."""
         receipts: list[SplitReceipt] = []
         for index, (fingerprint, source) in enumerate(zip(self.splits, self.sources, strict=True)):
-            receipt = read_receipt(self.folder, index)
+            receipt = read_receipt(self.folder, index, by_size=True)
             if receipt is None or receipt.file.fingerprint != fingerprint:
                 name = store_file_name(index)
                 raise SeqmillError(f"{self.folder}: {name} is missing after ingest; run again")
