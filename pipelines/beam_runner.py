@@ -8,9 +8,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from itertools import pairwise
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -22,7 +19,7 @@ from seqmill.pipelines.failures import keep_trace, runner_failure
 from seqmill.pipelines.worker_processes import WorkerDied, WorkerProcesses
 from seqmill.transforms.beam.tasks import RunTasks, clear_failure, read_failure
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.errors import SeqmillError
 
 _LOCAL_RUNNERS = ("apache_beam.runners.portability.fn_api_runner.FnApiRunner", "FnApiRunner", "DirectRunner")
 _IN_MEMORY_BYTES = 64_000_000  # less work than this is done before worker processes have started
@@ -136,66 +133,6 @@ def _execute(pipeline: beam.Pipeline) -> None:
 def _clear_progress(folder: str) -> None:
     with contextlib.suppress(Exception):
         files.remove(folder)
-
-
-def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
-    """Refuses flags that neither seqmill nor Beam knows.
-
-    Raises:
-        UsageError: Names the first unknown flag and what is near it.
-    """
-    from seqmill.pipelines.config import did_you_mean
-
-    known = beam_flag_names(flags)
-    for before, flag in pairwise(["", *flags]):
-        # A word behind --flag may be its value.
-        if not flag.startswith("--") and (not before.startswith("--") or "=" in before):
-            raise UsageError(f"{flag}: unexpected argument; expected one CONFIG, and options as --name=value")
-        if flag.startswith("--"):
-            name = flag[2:].partition("=")[0]
-            if name not in known:
-                near = did_you_mean(f"--{name}", [f"--{option}" for option in (*suggest_from, *known)])
-                raise UsageError(f"--{name}: unknown option{near}")
-
-
-def beam_flag_names(flags: Sequence[str]) -> set[str]:
-    """Names of the flags that Beam's installed options define, those of the named runner included."""
-    for flag in flags:
-        if flag.startswith("--runner=") and "." in flag:
-            module = flag.partition("=")[2].rpartition(".")[0]
-            try:
-                import_module(module)
-            except ImportError as error:
-                raise UsageError(f"{flag}: cannot be imported ({error})") from None
-    parser = _FlagNames()
-    for options in _all_subclasses(PipelineOptions):
-        if "_add_argparse_args" in vars(options):
-            options._add_argparse_args(parser)
-    return parser.names
-
-
-class _FlagNames:
-    """Stands for an argument parser where only the flags' names are wanted."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def add_argument(self, *flags: str, **_: object) -> None:
-        self.names |= {flag.lstrip("-") for flag in flags}
-
-    add_value_provider_argument = add_argument
-
-    def add_mutually_exclusive_group(self, **_: object) -> _FlagNames:
-        return self
-
-    add_argument_group = add_mutually_exclusive_group
-
-
-def _all_subclasses(kind: Any) -> list[Any]:
-    found: list[Any] = []
-    for child in kind.__subclasses__():
-        found += [child, *_all_subclasses(child)]
-    return found
 
 
 def _names_other_runner(flags: Sequence[str]) -> bool:

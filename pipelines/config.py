@@ -1,22 +1,37 @@
-"""Reading a configuration: TOML and the flags that override it, all mistakes reported together."""
+"""Reading a configuration: TOML, the flags that go over it, and what a corpus inherits.
+
+All of it is checked against the models in ``pipelines/options.py``, and every mistake is named at once.
+"""
 
 from __future__ import annotations
 
-import copy
-import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from seqmill.pipelines.options import Config, CorpusDefaults, CorpusOptions, KeyOptions
+from seqmill.pipelines.options import TRAIN, TRAINING_ONLY, Config, CorpusDefaults, CorpusOptions
+from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_options import (
+    Mistake,
+    WrongOptionsError,
+    checked,
+    did_you_mean,
+    is_absence,
+    option_fields,
+)
 from seqmill.transforms.storage.errors import UsageError
 
-_MODELS: dict[str, type[BaseModel]] = {"data": KeyOptions, "corpus": CorpusOptions}
+T = TypeVar("T")
+
+TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
+_PATHS = ("output", "model", "vocab", "tokenizer", "files", "audio_root")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
+_COLUMNS = ("lengths", "mask")  # what the trainer has of each data key besides
+OLDER_NAMES = {"batching": "seq_ordering"}
 
 
 def load_config(path: str, overrides: Mapping[str, str]) -> Config:
@@ -24,80 +39,206 @@ def load_config(path: str, overrides: Mapping[str, str]) -> Config:
 
     Args:
         path: The file; relative paths in it start from its folder.
-        overrides: Option values as given on the command line; relative paths start from the current folder.
+        overrides: Values as given on the command line, by option (``max_seqs``, ``corpus.dev.max_seqs``,
+            ``data.classes.vocab``); relative paths start from the current folder.
 
     Raises:
         UsageError: The file is not there or not TOML, or options are wrong; names every mistake.
 
     >>> import seqmill
-    >>> seqmill.load_config("config.toml", {"max_seqs": "5"}).max_seqs
+    >>> seqmill.load_config("config.toml", {"max_seqs": "5"}).corpus["train"].max_seqs
     5
     """
-    try:
-        content = tomllib.loads(files.read_bytes(path).decode())
-    except (FileNotFoundError, IsADirectoryError):
-        raise UsageError(f"{path}: no such configuration file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
-    content = _with_paths(content, files.parent(path))
-    for option, text in overrides.items():
-        value = parse_flag(option, text)
-        if option == "seq_ordering":
-            content.pop("batching", None)
-        content[option] = _absolute(value, ".") if option in ("output", "model", "audio_root") else value
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        messages = _messages(error, overrides) + _later_messages(content, error, overrides)
-        raise UsageError("\n  ".join([f"{path}: wrong options", *messages])) from None
+    content = _with_paths(_read(path), files.parent(path))
+    mistakes: list[Mistake] = []
+    flags = _put_over(content, overrides, mistakes)
+    config = _check(content, mistakes)
+    if config is not None and not mistakes:
+        return config
+    lines = [_line(where, text, flags) for where, text in mistakes]
+    raise UsageError("\n  ".join([f"{path}: wrong options", *dict.fromkeys(lines)]))
 
 
-def parse_flag(option: str, text: str) -> Any:
+def global_options() -> dict[str, Any]:
+    """Every option that may stand outside the tables, by name, as pydantic describes it."""
+    options = {**option_fields(Config), **option_fields(CorpusDefaults)}
+    return {name: field for name, field in options.items() if name not in TABLES}
+
+
+def parse_value(text: str, is_text: bool) -> Any:
     """The value of a flag: as in TOML (or True, False); text that is no TOML value is a string."""
-    if Config.model_fields[option].annotation in (str, str | None):
+    if is_text:
         return text
     if text in ("True", "False"):
         return text == "True"
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
-def corpus_defaults(config: Config, name: str) -> dict[str, Any]:
-    """The options of one corpus: its own over those of the configuration over the defaults.
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(files.read_bytes(path).decode())
+    except (FileNotFoundError, IsADirectoryError):
+        raise UsageError(f"{path}: no such configuration file") from None
+    except ValueError as error:  # of TOML, of UTF-8, or of a number of thousands of digits
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not valid TOML: nested too deeply") from None
 
-    Corpora other than ``train`` do not inherit what shapes training epochs: order, chunks and parts.
-    """
-    corpus = config.corpus[name]
-    training_only = {"seq_ordering", "chunking", "min_chunk_size", "partition_epoch", "distinct_epochs"}
-    values = {}
-    for option in CorpusDefaults.model_fields:
-        if option in corpus.model_fields_set:
-            values[option] = getattr(corpus, option)
-        elif option in training_only and name != "train":
-            values[option] = CorpusDefaults.model_fields[option].default
-        else:
-            values[option] = getattr(config, option)
-    return values
+
+def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
+    """Checks part after part; each adds its mistakes and hides none of another's."""
+    _rename(content, (), mistakes)
+    shared = {name: content.pop(name) for name in option_fields(CorpusDefaults) if name in content}
+    tables = {section: _tables(content.pop(section, None), section, mistakes) for section in TABLES}
+    keys = {
+        name: _checked(DataKey, {"field": name, **table, "name": name}, ("data", name), mistakes)
+        for name, table in tables["data"].items()
+    }
+    context = {"data_keys": list(keys), "fields": [t.get("field", k) for k, t in tables["data"].items()]}
+    _checked(CorpusDefaults, shared, (), mistakes, context)
+    corpora = {}
+    for name, table in tables["corpus"].items():
+        _rename(table, ("corpus", name), mistakes)
+        values = {"length_key": next(iter(keys), ""), **_inherited(name, shared), **table, "name": name}
+        if table.get("format") not in ("csv", "tsv") and "quoting" not in table:
+            values.pop("quoting", None)
+        if keys and _is_no_limit(values.get("batch_size")) and _is_no_limit(values.get("max_seqs")):
+            mistakes.append((("corpus", name), "expected batch_size or max_seqs, found neither"))
+        here: list[Mistake] = []
+        corpora[name] = _checked(CorpusOptions, values, ("corpus", name), here, context)
+        # What is wrong with an inherited option has been said of it already.
+        mistakes += [m for m in here if len(m[0]) < 3 or m[0][2] in table or m[0][2] not in shared]
+    mistakes += _between_tables(tables, keys)
+    right = {
+        "data": {name: key for name, key in keys.items() if key is not None},
+        "corpus": {name: corpus for name, corpus in corpora.items() if corpus is not None},
+    }
+    for name in [name for name in content if name not in option_fields(Config)]:
+        del content[name]
+        mistakes.append(((name,), f"unknown option{did_you_mean(name, [*global_options(), *TABLES])}"))
+    return _checked(Config, {**content, **right}, (), mistakes)
+
+
+def _is_no_limit(value: Any) -> bool:
+    if isinstance(value, dict) and value:
+        return all(is_absence(one) for one in value.values())
+    return value is None or is_absence(value)
+
+
+def _inherited(corpus: str, shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What a corpus has from the configuration: all, but ``train`` alone what shapes training epochs."""
+    return {k: value for k, value in shared.items() if corpus == TRAIN or k not in TRAINING_ONLY}
+
+
+def _tables(value: Any, section: str, mistakes: list[Mistake]) -> dict[str, dict[str, Any]]:
+    """The tables ``[data.*]`` or ``[corpus.*]`` by name."""
+    if value is None or value == {}:
+        mistakes.append(((section,), f"required, but missing: a table [{section}.<name>]"))
+        return {}
+    if not isinstance(value, dict):
+        mistakes.append(((section,), f"found {value!r}; expected tables [{section}.<name>]"))
+        return {}
+    tables = {}
+    for name, table in value.items():
+        if not isinstance(table, dict):
+            mistakes.append(((section, name), f"found {table!r}; expected a table [{section}.<name>]"))
+            continue
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            text = f"{name!r} cannot be a name; expected letters, digits, '_', '-' and '.', and none of "
+            mistakes.append(((section,), text + ", ".join(_RESERVED)))
+        if "name" in table:
+            mistakes.append(((section, name, "name"), "unknown option; the table's own name is it"))
+        tables[name] = table
+    return tables
+
+
+def _between_tables(
+    tables: Mapping[str, Mapping[str, Any]], keys: Mapping[str, DataKey | None]
+) -> Iterator[Mistake]:
+    for name in keys:
+        for column in (f"{name}_{what}" for what in _COLUMNS):
+            if column in keys:
+                text = f"cannot be a name beside {name}: the trainer calls a column of {name} so"
+                yield ("data", column), text
+    counted = [name for name, key in keys.items() if key is not None and key.has_counted_vocab]
+    if counted and tables["corpus"] and TRAIN not in tables["corpus"]:
+        yield ("data", counted[0]), "expected vocab = FILE, as there is no corpus.train to count"
+
+
+def _checked(
+    model: type[T],
+    values: Mapping[str, Any],
+    where: tuple[str, ...],
+    mistakes: list[Mistake],
+    context: Mapping[str, Any] | None = None,
+) -> T | None:
+    try:
+        return checked(model, values, context)
+    except WrongOptionsError as error:
+        mistakes += [((*where, *inner), text) for inner, text in error.mistakes]
+        return None
+
+
+def _rename(table: dict[str, Any], where: tuple[str, ...], mistakes: list[Mistake]) -> None:
+    """Gives options the names that they have now."""
+    for older, newer in OLDER_NAMES.items():
+        if older in table:
+            if newer in table:
+                mistakes.append(((*where, older), f"an older name of {newer}, which is there too"))
+            table[newer] = table.pop(older)
+
+
+def _put_over(
+    content: dict[str, Any], overrides: Mapping[str, str], mistakes: list[Mistake]
+) -> dict[tuple[str, ...], str]:
+    """Puts flags over the options of a file; returns where each went and its name."""
+    flags = {}
+    for flag, text in overrides.items():
+        *section, option = flag.split(".")
+        option = OLDER_NAMES.get(option, option)
+        table = content
+        options = global_options()
+        where: tuple[str, ...] = (option,)
+        if section:
+            kind, name = section[0], ".".join(section[1:])
+            given = content.get(kind)
+            tables = given if isinstance(given, dict) else {}
+            if not isinstance(tables.get(name), dict):
+                near = did_you_mean(name, tables)
+                mistakes.append(((f"--{flag}",), f"no table [{kind}.{name}] in the configuration{near}"))
+                continue
+            table = tables[name]
+            options, where = option_fields(TABLES[kind]), (kind, name, option)
+        value = parse_value(text, option in options and options[option].annotation in (str, str | None))
+        for older in [older for older, newer in OLDER_NAMES.items() if newer == option]:
+            table.pop(older, None)
+        table[option] = _with_path(option, value, ".")
+        flags[where] = f"--{flag}"
+    return flags
 
 
 def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
     """Makes the paths of a configuration start from its folder; leaves what is of the wrong type alone."""
-    content = dict(content)
-    for option in ("output", "model", "audio_root"):
-        if option in content:
-            content[option] = _absolute(content[option], folder)
-    for section, options in (("data", ("vocab", "tokenizer")), ("corpus", ("files", "audio_root"))):
-        tables = content.get(section)
-        if isinstance(tables, dict):
-            content[section] = {
-                name: {k: _absolute(v, folder) if k in options else v for k, v in table.items()}
-                if isinstance(table, dict)
-                else table
-                for name, table in tables.items()
-            }
+
+    def resolved(table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        return {option: _with_path(option, value, folder) for option, value in table.items()}
+
+    content = resolved(content)
+    for section in TABLES:
+        if isinstance(tables := content.get(section), dict):
+            content[section] = {name: resolved(table) for name, table in tables.items()}
     return content
+
+
+def _with_path(option: str, value: Any, folder: str) -> Any:
+    if option not in _PATHS or (option == "audio_root" and value == "none"):
+        return value
+    return _absolute(value, folder)
 
 
 def _absolute(value: Any, folder: str) -> Any:
@@ -111,50 +252,6 @@ def _absolute(value: Any, folder: str) -> Any:
     return value
 
 
-def _messages(error: ValidationError, flags: Mapping[str, str]) -> list[str]:
-    messages = []
-    for item in error.errors():
-        where = [str(part) for part in item["loc"]]
-        text = re.sub(r"^Value error, ", "", item["msg"])
-        name = f"--{where[0]}" if where and where[0] in flags else ".".join(where)
-        if item["type"] == "extra_forbidden":
-            messages.append(f"{name}: unknown option{_suggestion(where)}")
-        elif item["type"] == "missing":
-            messages.append(f"{name}: required, but missing")
-        elif not where or (
-            item["type"] == "value_error" and isinstance(item["input"], dict) and len(where) == 2
-        ):
-            messages += [f"{name}: {line}" if name else line for line in text.splitlines()]
-        else:
-            messages.append(f"{name}: found {item['input']!r}; {text[0].lower()}{text[1:]}")
-    return list(dict.fromkeys(messages))
-
-
-def _later_messages(content: dict[str, Any], error: ValidationError, flags: Mapping[str, str]) -> list[str]:
-    """What is wrong between options: this is checked only once each option by itself is right or left out."""
-    rest = copy.deepcopy(content)
-    for item in error.errors():
-        *tables, option = item["loc"] or ("",)
-        table: Any = rest
-        for name in tables:
-            table = table.get(name, {}) if isinstance(table, dict) else {}
-        if isinstance(table, dict):
-            table.pop(option, None)
-    known = {item["loc"] for item in error.errors()}
-    try:
-        Config.model_validate(rest)
-    except ValidationError as later:
-        if not any(item["loc"] in known for item in later.errors()):
-            return _messages(later, flags)
-    return []
-
-
-def _suggestion(where: list[str]) -> str:
-    model = _MODELS.get(where[0], Config) if len(where) > 1 else Config
-    return did_you_mean(where[-1], [*model.model_fields, "batching"])
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """``"; did you mean …?"``, or nothing where no known name is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _line(where: tuple[str, ...], text: str, flags: Mapping[tuple[str, ...], str]) -> str:
+    name = next((flags[where[:n]] for n in (1, 3) if where[:n] in flags), ".".join(where))
+    return f"{name}: {text}"

@@ -12,8 +12,7 @@ import numpy as np
 
 from seqmill.pipelines import beam_runner, console
 from seqmill.pipelines.beam_runner import Job
-from seqmill.pipelines.config import corpus_defaults
-from seqmill.pipelines.corpora import data_keys, input_files, store_folder, vocab_folder
+from seqmill.pipelines.input_files import find_inputs
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
@@ -66,8 +65,8 @@ def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> No
     >>> seqmill.Store("work/store/train").num_seqs
     8
     """
-    inputs = input_files(config)
-    keys = data_keys(config)
+    inputs = find_inputs(config)
+    keys = tuple(config.data.values())
     splits = {name: _split(config, name, inputs[name], keys) for name in config.corpus}
     for name in config.corpus:
         _check_not_foreign(config, name, splits[name])
@@ -76,19 +75,20 @@ def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> No
     counted = tuple(key for key in keys if key.has_counted_vocab)
     if counted:
         _count_vocabs(config, counted, splits[TRAIN], hashes, beam_flags, fresh)
+    folder = output_folder.counted_vocab_folder(config.output)
     for key in keys:
         if key.tokenizer:
-            _list_tokenizer_labels(counted_vocab_path(vocab_folder(config), key.name), key.tokenizer)
+            _list_tokenizer_labels(counted_vocab_path(folder, key.name), key.tokenizer)
     for name in config.corpus:
         _ingest_corpus(config, name, keys, splits[name], hashes, beam_flags, fresh)
 
 
 def vocab_files(config: Config) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
-    folder = vocab_folder(config)
+    folder = output_folder.counted_vocab_folder(config.output)
     return {
         key.name: key.vocab or counted_vocab_path(folder, key.name)
-        for key in data_keys(config)
+        for key in config.data.values()
         if key.vocab or key.has_counted_vocab or key.tokenizer
     }
 
@@ -102,8 +102,8 @@ def _ingest_corpus(
     beam_flags: Sequence[str],
     fresh: bool,
 ) -> None:
-    folder = store_folder(config, name)
-    options = corpus_defaults(config, name)
+    folder = output_folder.store_folder(config.output, name)
+    options = config.corpus[name]
     vocab_paths = vocab_files(config)
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     for key in keys:
@@ -111,12 +111,12 @@ def _ingest_corpus(
             check_labels_occur(key.vocab, vocabs[key.name], key.type)
     specs = _array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
-    root = options["audio_root"]
+    root = options.audio_root
     arrays = [_decisive(key, hashes) for key in keys]
-    decisive = (STORE_VERSION, arrays, specs, labels, options["seq_tag"], _beside(splits, root))
+    decisive = (STORE_VERSION, arrays, specs, labels, options.seq_tag, _beside(splits, root))
     tasks = _tasks(splits, hashes, decisive)
     sources = source_names(splits)
-    limits = (options["max_rejected"], options["allow_damaged"])
+    limits = (options.max_rejected, options.allow_damaged)
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
     files.remove(output_folder.progress_folder(folder))
     if _is_complete(folder, whole, fresh):
@@ -136,15 +136,15 @@ def _ingest_corpus(
         corpus=name,
         sources=sources,
         data_keys=specs,
-        has_tags=options["seq_tag"] is not None,
+        has_tags=options.seq_tag is not None,
         fingerprint=whole,
         splits=tuple(task.fingerprint for task in tasks),
-        max_rejected=options["max_rejected"],
-        allow_damaged=options["allow_damaged"],
+        max_rejected=options.max_rejected,
+        allow_damaged=options.allow_damaged,
         vocab_files=vocab_paths,
         run=whole,
     )
-    work = IngestSplits(folder, keys, specs, options["seq_tag"], vocab_paths, whole, root)
+    work = IngestSplits(folder, keys, specs, options.seq_tag, vocab_paths, whole, root)
     with _from_unchanged(hashes, folder, output_folder.manifest_path(folder)):
         _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
     _report(folder)
@@ -158,7 +158,7 @@ def _count_vocabs(
     beam_flags: Sequence[str],
     fresh: bool,
 ) -> None:
-    folder = vocab_folder(config)
+    folder = output_folder.counted_vocab_folder(config.output)
     tasks = _tasks(splits, hashes, (COUNTING_VERSION, [_decisive(key, hashes) for key in keys]))
     whole = fingerprint([task.fingerprint for task in tasks])
     files.remove(output_folder.progress_folder(folder))
@@ -201,9 +201,9 @@ def _split(
         paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
         total = sum(files.size(path) for path in paths)
         target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
-    options = corpus_defaults(config, name)
-    reading = ReadOptions(options["max_record_size"], options["quoting"])
-    fields = [key.field for key in keys] + ([options["seq_tag"]] if options["seq_tag"] else [])
+    options = config.corpus[name]
+    reading = ReadOptions(options.max_record_size, options.quoting)
+    fields = [key.field for key in keys] + ([options.seq_tag] if options.seq_tag else [])
     return split_corpus(corpus_format, inputs, target, reading, fields)
 
 
@@ -313,7 +313,7 @@ def _written(folder: str) -> StoreManifest | None:
 
 def _check_not_foreign(config: Config, name: str, splits: list[Split]) -> None:
     """Refuses to replace the store of a corpus that shares no source with this one."""
-    folder = store_folder(config, name)
+    folder = output_folder.store_folder(config.output, name)
     written = _written(folder)
     if written is None:
         return

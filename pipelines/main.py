@@ -10,17 +10,16 @@ if __name__ == "__main__":
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import orjson
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from seqmill.pipelines import interrupts
-from seqmill.pipelines.config import did_you_mean, load_config
-from seqmill.pipelines.console import say
-from seqmill.pipelines.options import Config
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-from seqmill.transforms.storage.locks import only_writer, reader
+
+# Imported where they are used: help and mistakes need neither Arrow nor Beam, nor what checks options.
+if TYPE_CHECKING:
+    from seqmill.pipelines.options import Config
 
 _CONFIG_COMMANDS = {
     "ingest": (
@@ -51,13 +50,12 @@ _CONFIG_COMMANDS = {
         "kept or not.",
     ),
 }
-_OPTIONS_HELP = (
-    "They go over those of CONFIG. Values are as in TOML, tables too: --batch_size=4000, "
-    "--batch_size='{data = 4000}'. Beam's own flags (--runner=..., --direct_num_workers=...) are passed on."
+_SHOW_FLAGS = (
+    ("--epoch", 1, "epoch to show, from 1"),
+    ("--batch", 0, "first batch to show, from 0"),
+    ("--num_batches", 1, "how many batches"),
+    ("--num_seqs", 5, "sequences to show of each batch"),
 )
-_TABLES = ("data", "corpus")
-
-
 _CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
@@ -66,26 +64,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger().setLevel(logging.ERROR)
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parser = _parser()
-        options, rest = parser.parse_known_args(given)
+        options, rest = _parser(given).parse_known_args(given)
         if rest and options.command not in _CONFIG_COMMANDS:
-            raise UsageError(f"{rest[0]}: unknown option{_near(rest[0], _flags_of(parser, options.command))}")
+            raise UsageError(f"{rest[0]}: unknown option{_near(rest[0], options.command)}")
         options.run(options, rest)
     except UsageError as error:
-        say(f"seqmill: {error}")
+        _say(f"seqmill: {error}")
         sys.exit(2)
     except SeqmillError as error:
-        say(f"seqmill: {error}")
+        _say(f"seqmill: {error}")
         sys.exit(1)
     except OSError as error:
-        say(f"seqmill: {error.filename or 'cannot read or write'}: {error.strerror or error}")
+        _say(f"seqmill: {error.filename or 'cannot read or write'}: {error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt as error:
         interrupts.say_interrupted()
         sys.exit(interrupts.exit_code(error))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _near(flag: str, command: str) -> str:
+    from seqmill.transforms.storage.checked_options import did_you_mean
+
+    known = [name for name, _, _ in _SHOW_FLAGS] if command == "show" else []
+    return did_you_mean(flag.partition("=")[0], known)
+
+
+def _say(line: str) -> None:
+    from seqmill.pipelines.console import say
+
+    say(line)
+
+
+class _Version(argparse.Action):
+    """Prints seqmill's version, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import seqmill
+
+        print(f"seqmill {seqmill.__version__}")
+        parser.exit()
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seqmill",
         description="Turns raw sequence corpora into pre-batched epochs, and trains Keras models on them.",
@@ -93,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         "`seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run failed; 2 wrong use.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print seqmill's version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs: dict[str, Callable[..., None]] = {
         "ingest": _ingest,
@@ -114,7 +135,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if name == "cleanup":
             command.add_argument("--dry_run", action="store_true", help="only print what would be deleted")
-        _add_option_flags(command)
+        if name in given:
+            from seqmill.pipelines.flags import add_option_flags
+
+            add_option_flags(command)
         command.set_defaults(run=runs[name])
     _add_verify(commands)
     _add_show(commands)
@@ -143,69 +167,42 @@ def _add_show(commands: Any) -> None:
     show.add_argument(
         "path", metavar="DIR|FILE", help="epochs/<corpus>, an output folder, or a .tfrecord file"
     )
-    for flag, default, text in (
-        ("--epoch", 1, "epoch to show, from 1"),
-        ("--batch", 0, "first batch to show, from 0"),
-        ("--num_batches", 1, "how many batches"),
-        ("--num_seqs", 5, "sequences to show of each batch"),
-    ):
+    for flag, default, text in _SHOW_FLAGS:
         show.add_argument(flag, type=int, default=default, metavar="N", help=f"{text}; default: {default}")
     show.set_defaults(run=_show)
 
 
-def _add_option_flags(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("options of the configuration", _OPTIONS_HELP)
-    for name, field in Config.model_fields.items():
-        if name not in _TABLES:
-            default = "" if field.is_required() or field.default is None else f"; default: {field.default}"
-            text = f"{field.description}{default}".replace("%", "%%")
-            names = [f"--{name}", *(["--batching"] if name == "seq_ordering" else [])]
-            group.add_argument(*names, metavar="VALUE", default=argparse.SUPPRESS, help=text)
-
-
-def _load(options: argparse.Namespace, rest: list[str]) -> Config:
-    from seqmill.pipelines.beam_runner import check_beam_flags
-
-    names = [name for name in Config.model_fields if name not in _TABLES]
-    check_beam_flags(rest, names)
-    given: dict[str, Any] = vars(options)
-    return load_config(options.config, {name: given[name] for name in names if name in given})
-
-
 def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
+    config, beam_flags = _load(options, rest)
     from seqmill.pipelines.ingest import ingest
 
-    config = _load(options, rest)
-    with interrupts.ending_at_once(), only_writer(config.output, "run"):
-        ingest(config, rest, options.check)
+    with _writing(config):
+        ingest(config, beam_flags, options.check)
 
 
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
+    config, beam_flags = _load(options, rest)
     from seqmill.pipelines.plan_report import print_reports
     from seqmill.pipelines.preprocess import plan
 
-    config = _load(options, rest)
-    with interrupts.ending_at_once(), only_writer(config.output, "run"):
-        reports = plan(config, rest)
-    if options.json:
-        content = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
-        print(content.decode())
-    else:
-        print_reports(reports)
+    with _writing(config):
+        reports = plan(config, beam_flags)
+    print_reports(reports, as_json=options.json)
 
 
 def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
+    config, beam_flags = _load(options, rest)
     from seqmill.pipelines.preprocess import preprocess
 
-    config = _load(options, rest)
-    with interrupts.ending_at_once(), only_writer(config.output, "run"):
-        preprocess(config, rest, options.check)
+    with _writing(config):
+        preprocess(config, beam_flags, options.check)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
+    config, _ = _load(options, rest)
     from seqmill.pipelines.train import train
+    from seqmill.transforms.storage.locks import reader
 
-    config = _load(options, rest)
     with reader(config.output, "training"):
         code = train(config)
     sys.exit(code)
@@ -217,9 +214,24 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:
+    config, _ = _load(options, rest)
     from seqmill.pipelines.train import cleanup
 
-    sys.exit(cleanup(_load(options, rest), options.dry_run))
+    sys.exit(cleanup(config, options.dry_run))
+
+
+def _load(options: argparse.Namespace, rest: list[str]) -> tuple[Config, list[str]]:
+    from seqmill.pipelines.flags import load_with_flags
+
+    return load_with_flags(options, rest)
+
+
+@contextmanager
+def _writing(config: Config) -> Iterator[None]:
+    from seqmill.transforms.storage.locks import only_writer
+
+    with interrupts.ending_at_once(), only_writer(config.output, "run"):
+        yield
 
 
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:
@@ -232,12 +244,3 @@ def _show(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.show import show
 
     show(options.path, options.epoch, options.batch, options.num_batches, options.num_seqs)
-
-
-def _flags_of(parser: argparse.ArgumentParser, command: str) -> list[str]:
-    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return [flag for action in subparsers.choices[command]._actions for flag in action.option_strings]
-
-
-def _near(flag: str, known: list[str]) -> str:
-    return did_you_mean(flag.partition("=")[0], known)

@@ -1,265 +1,231 @@
-"""The options of a configuration: names, types, defaults and help, checked all at once.
+"""The options of a configuration: names, types, defaults and help, and what a checked value is like.
 
 Names and meaning come from RETURNN where it has them. A corpus may override the options in
-``CorpusDefaults``.
+``CorpusDefaults``; ``pipelines/config.py`` resolves what it inherits before anything is checked.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from seqmill.trainer.options import cleanup_policy
-from seqmill.transforms.features.data_keys import AUDIO_TYPES, LABEL_TYPES, TYPES
-from seqmill.transforms.planning.chunk import parse_chunking
-from seqmill.transforms.planning.order import parse_ordering
+from seqmill.trainer.options import DistinctEpochs, TrainOptions
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import Ordering, parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.readers import FORMATS
-from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.storage.checked_options import (
+    Options,
+    did_you_mean,
+    is_absence,
+    none_or,
+    one_of,
+    says_all,
+    whole_number,
+)
 
 TRAIN = "train"
+TRAINING_ONLY = ("seq_ordering", "chunking", "min_chunk_size", "partition_epoch", "distinct_epochs")
+"""What shapes training epochs: corpora other than ``train`` do not inherit it."""
 
-_RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if value not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return value
-
-    return check
+_Check = Callable[[Any], Any]
 
 
-def _per_key(least: int) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        numbers = value.values() if isinstance(value, dict) else [value]
-        if not all(type(number) is int and number >= least for number in numbers):
-            raise ValueError(f"expected a whole number of at least {least}, or a table of them per data key")
-        return value
+def _per_key(check: _Check) -> Callable[[Any, ValidationInfo], dict[str, Any]]:
+    """A validator of a value for every data key, or a table of them; absent ones are left out."""
 
-    return check
+    def normalise(value: Any, info: ValidationInfo) -> dict[str, Any]:
+        if isinstance(value, dict):
+            table = value
+            if not table:
+                raise ValueError("expected a value, or a table with one data key at least")
+        else:
+            table = dict.fromkeys((info.context or {}).get("data_keys", ()), value)
+        for key in table:
+            _known_key(key, info)
+        try:
+            values = {key: None if is_absence(one) else check(one) for key, one in table.items()}
+        except ValueError as error:
+            raise ValueError(f"{error}, or a table of such per data key") from None
+        return {key: one for key, one in values.items() if one is not None}
+
+    return normalise
 
 
-def _ordering(value: Any) -> Any:
-    parse_ordering(value if isinstance(value, str) else repr(value))
+def _known_key(key: Any, info: ValidationInfo) -> Any:
+    known = (info.context or {}).get("data_keys", ())
+    if known and key not in known:
+        raise says_all(f"no data key {key!r}; expected {', '.join(known)}{did_you_mean(str(key), known)}")
+    return key
+
+
+def _chunking(value: Any) -> KeyChunking | None:
+    if type(value) not in (str, int):
+        raise ValueError('expected "size:step", "size", or 0 for off')
+    size, step = parse_chunking(str(value))
+    return KeyChunking(whole_number(1)(size), whole_number(1)(step)) if size else None
+
+
+def _ordering(value: Any) -> Ordering:
+    ordering = parse_ordering(value if isinstance(value, str) else repr(value))
+    for number in (ordering.seed, ordering.bins, ordering.bin_size):
+        if number is not None:
+            whole_number(0)(number)
+    return ordering
+
+
+def _no_text(value: Any) -> bool:
+    return value is False or value == "none"
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise ValueError('expected text, or "none"')
     return value
 
 
-def _chunking(value: Any) -> Any:
-    for text in value.values() if isinstance(value, dict) else [value]:
-        if type(text) not in (str, int):
-            raise ValueError('expected "size:step", "size", 0 for off, or a table of them per data key')
-        parse_chunking(str(text))
-    return value
-
-
-def _files(value: Any) -> Any:
-    groups = value.values() if isinstance(value, dict) else [value]
-    lists = [[group] if isinstance(group, str) and isinstance(value, dict) else group for group in groups]
+def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    if isinstance(value, dict):
+        value = {field: [paths] if isinstance(paths, str) else paths for field, paths in value.items()}
+    lists = value.values() if isinstance(value, dict) else [value]
     if not all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists):
         raise ValueError('expected a list such as ["train.jsonl"], or for text a table { key = ["file"] }')
-    if not any(lists):
+    if not lists or not all(lists):
         raise ValueError("expected at least one file")
-    return value
+    if isinstance(value, dict):
+        return {field: tuple(paths) for field, paths in value.items()}
+    return tuple(value)
 
 
-def _names(value: Any) -> Any:
-    for name in value if isinstance(value, dict) else []:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) or name in _RESERVED:
-            raise ValueError(
-                f"{name!r} cannot be a name; expected letters, digits, '_', '-' and '.', and none of "
-                f"{', '.join(_RESERVED)}"
-            )
-    return value
+PerKey = Annotated[Mapping[str, int], BeforeValidator(_per_key(whole_number(1)))]
+Chunked = Annotated[Mapping[str, KeyChunking], BeforeValidator(_per_key(_chunking))]
+Count = Annotated[int, BeforeValidator(whole_number(1))]
+CountOrNone = Annotated[int | None, BeforeValidator(none_or(whole_number(1)))]
 
 
-def _start_epoch(value: Any) -> Any:
-    if value != "auto" and not (type(value) is int and value >= 1):
-        raise ValueError('expected "auto" or the number of an epoch')
-    return value
-
-
-def _cleanup(value: Any) -> Any:
-    try:
-        cleanup_policy(value)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _channel(value: Any) -> Any:
-    if value is not None and value != "mean" and not (type(value) is int and value >= 0):
-        raise ValueError('expected "mean" or the number of a channel, from 0')
-    return value
-
-
-PerKey = Annotated[Any, BeforeValidator(_per_key(1))]
-PerKeyOrZero = Annotated[Any, BeforeValidator(_per_key(0))]
-OrderingText = Annotated[Any, BeforeValidator(_ordering)]
-ChunkingText = Annotated[Any, BeforeValidator(_chunking)]
-
-
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class KeyOptions(_Options):
-    """``[data.<key>]``: where a data key comes from."""
-
-    field: str | None = Field(None, description="field of a record (dots reach inside); default: the key")
-    type: Annotated[str, BeforeValidator(_one_of(TYPES))] = Field(description=f"one of {', '.join(TYPES)}")
-    vocab: str | None = Field(None, description="file with one label a line; default: counted over train")
-    tokenizer: str | None = Field(None, description="file of a Hugging Face tokenizer (subwords)")
-    bos: bool = Field(False, description="put <s> before the labels")
-    eos: bool = Field(False, description="put </s> after the labels")
-    sample_rate: int = Field(16000, ge=1, description="Hz (audio, log_mel)")
-    channel: Annotated[Any, BeforeValidator(_channel)] = Field(
-        None, description='"mean" or a number from 0 (audio, log_mel); default: mean, or what a cut names'
-    )
-    offset: str | None = Field(
-        None, description="field with the seconds before a record's part of a file, or none (audio, log_mel)"
-    )
-    duration: str | None = Field(
-        None, description="field with the seconds of that part, or none (audio, log_mel)"
-    )
-    num_mel_bins: int = Field(80, ge=1, description="size of a frame (log_mel)")
-    window: float = Field(0.025, gt=0, description="window in seconds (log_mel)")
-    hop: float = Field(0.01, gt=0, description="distance of frames in seconds (log_mel)")
-
-    @model_validator(mode="after")
-    def _fits_type(self) -> KeyOptions:
-        belongs = {
-            "vocab": ("chars", "words", "ints"),
-            "tokenizer": ("subwords",),
-            "bos": LABEL_TYPES,
-            "eos": LABEL_TYPES,
-            "sample_rate": AUDIO_TYPES,
-            "channel": AUDIO_TYPES,
-            "offset": AUDIO_TYPES,
-            "duration": AUDIO_TYPES,
-            "num_mel_bins": ("log_mel",),
-            "window": ("log_mel",),
-            "hop": ("log_mel",),
-        }
-        for option, types in belongs.items():
-            if option in self.model_fields_set and self.type not in types:
-                raise ValueError(f"{option} is an option of type {' or '.join(types)}, not of {self.type}")
-        if self.type == "subwords" and self.tokenizer is None:
-            raise ValueError("type subwords needs tokenizer = FILE")
-        return self
-
-
-class CorpusDefaults(_Options):
+class CorpusDefaults(Options):
     """Options that a corpus may override."""
 
     batch_size: PerKey = Field(
-        None, description="most frames of a batch, longest sequence x sequences: a number, or a table per key"
+        default_factory=dict,
+        description="most frames of a batch, longest sequence x sequences: a number, or a table per key",
     )
-    max_seqs: int | None = Field(None, ge=1, description="most sequences of a batch")
-    max_seq_length: PerKey = Field(None, description="drop longer sequences: a number, or a table per key")
-    min_seq_length: PerKeyOrZero = Field(None, description="drop shorter sequences, likewise")
-    seq_ordering: OrderingText = Field(
-        "default",
-        validation_alias=AliasChoices("seq_ordering", "batching"),
+    max_seqs: CountOrNone = Field(None, description="most sequences of a batch")
+    max_seq_length: PerKey = Field(
+        default_factory=dict, description="drop longer sequences: a number, or a table per key"
+    )
+    min_seq_length: PerKey = Field(default_factory=dict, description="drop shorter sequences, likewise")
+    seq_ordering: Annotated[Ordering, BeforeValidator(_ordering)] = Field(
+        Ordering("default"),
         description="default, reverse, random[:seed], sorted, sorted_reverse, laplace[:bins|:.seqs per bin]",
     )
-    length_key: str | None = Field(None, description="data key whose length orders; default: the first")
-    chunking: ChunkingText = Field(0, description='"size:step", "size", or 0 for off; or a table per key')
-    min_chunk_size: PerKeyOrZero = Field(
-        0, description="no later chunk with at most this many frames left; a number, or a table per key"
+    length_key: Annotated[str, AfterValidator(_known_key)] = Field(
+        "", description="data key whose length orders; default: the first"
     )
-    partition_epoch: int = Field(1, ge=1, description="an epoch is one part in so many of the full order")
-    fixed_random_seed: int | None = Field(None, description="one permutation for all epochs")
-    distinct_epochs: int | None = Field(None, ge=1, description="different epochs to write; default: all")
-    num_shards: int | None = Field(None, ge=1, description="files per epoch; default: by shard_size")
-    shard_size: int = Field(128_000_000, ge=1, description="bytes per file, roughly")
+    chunking: Chunked = Field(
+        default_factory=dict, description='"size:step", "size", or 0 for off; or a table per key'
+    )
+    min_chunk_size: PerKey = Field(
+        default_factory=dict,
+        description="no later chunk with at most this many frames left; a number, or a table per key",
+    )
+    partition_epoch: Count = Field(1, description="an epoch is one part in so many of the full order")
+    fixed_random_seed: Annotated[int | None, BeforeValidator(none_or(whole_number(0), _no_text))] = Field(
+        None, description="one permutation for all epochs"
+    )
+    distinct_epochs: DistinctEpochs = None
+    num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
+    shard_size: Count = Field(128_000_000, description="bytes per file, roughly")
     max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of bad records")
     allow_damaged: bool = Field(False, description="take what is left of files that are cut short or broken")
-    max_record_size: int = Field(256_000_000, ge=1, description="reject larger records (bytes)")
+    max_record_size: Count = Field(256_000_000, description="reject larger records (bytes)")
     quoting: bool | None = Field(
         None, description="whether quotes enclose fields; default: true for csv, false for tsv"
     )
-    audio_root: str | None = Field(
+    audio_root: Annotated[str | None, BeforeValidator(none_or(_text, _no_text))] = Field(
         None, description="folder that audio paths start from; default: that of the file that names them"
     )
-    seq_tag: str | None = Field(None, description="field that holds a tag; default: <file name>:<position>")
+    seq_tag: Annotated[str | None, BeforeValidator(none_or(_text, _no_text))] = Field(
+        None, description="field that holds a tag; default: <file name>:<position>"
+    )
 
 
 class CorpusOptions(CorpusDefaults):
-    """``[corpus.<name>]``: where a corpus comes from, and what differs for it."""
+    """``[corpus.<name>]``: where a corpus comes from, and its options with all that it inherits."""
 
-    format: Annotated[str, BeforeValidator(_one_of(FORMATS))] = Field(description=f"one of {FORMATS}")
-    files: Annotated[Any, BeforeValidator(_files)] = Field(
+    name: str
+    format: Annotated[str, BeforeValidator(one_of(*FORMATS))] = Field(
+        description=f"one of {', '.join(FORMATS)}"
+    )
+    files: Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], BeforeValidator(_files)] = Field(
         description="files or patterns; for text a table with one list (or one file) per data key"
     )
 
     @model_validator(mode="after")
-    def _files_fit_format(self) -> CorpusOptions:
-        if (self.format == "text") != isinstance(self.files, dict):
+    def _fit_each_other(self, info: ValidationInfo) -> CorpusOptions:
+        wrong = []
+        fields = (info.context or {}).get("fields")
+        if (self.format == "text") != isinstance(self.files, Mapping):
             expected = "a table { key = [files] }" if self.format == "text" else "a list of files"
-            raise ValueError(f"files: format {self.format} expects {expected}")
+            wrong.append(f"files: format {self.format} expects {expected}")
+        elif isinstance(self.files, Mapping) and fields and set(self.files) != set(fields):
+            wrong.append(
+                f"files: found files for {', '.join(self.files)}; expected them for the fields of the data "
+                f"keys, {', '.join(fields)}"
+            )
+        if self.quoting is not None and self.format not in ("csv", "tsv"):
+            wrong.append(f"quoting is an option of formats csv and tsv, not of {self.format}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
 
-class Config(CorpusDefaults):
-    """A whole configuration."""
+class Config(TrainOptions):
+    """A whole configuration, checked and resolved: paths are absolute, corpora hold what they inherit."""
 
-    output: str = Field(description="folder or URL that everything is written to")
-    seed: int = Field(1, description="of all that is random")
-    num_epochs: int = Field(1, ge=1, description="epochs to train")
-    exchange: Annotated[str, BeforeValidator(_one_of(("gather", "shuffle")))] = Field(
+    output: str = Field(min_length=1, description="folder or URL that everything is written to")
+    exchange: Annotated[str, BeforeValidator(one_of("gather", "shuffle"))] = Field(
         "gather",
         description="gather: workers read the store; shuffle: the runner's shuffle brings the sequences",
     )
-    model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
-    save_interval: int = Field(1, ge=1, description="epochs between checkpoints")
-    start_epoch: Annotated[Any, BeforeValidator(_start_epoch)] = Field(
-        "auto", description="auto, or the epoch to go on with"
-    )
-    cleanup_old_models: Annotated[Any, BeforeValidator(_cleanup)] = Field(
-        False, description="true, or a table (keep_last_n, keep_best_n, keep)"
-    )
-    stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
-    data: Annotated[dict[str, KeyOptions], BeforeValidator(_names)] = Field(
-        min_length=1, description="data keys"
-    )
-    corpus: Annotated[dict[str, CorpusOptions], BeforeValidator(_names)] = Field(
-        min_length=1, description="corpora"
-    )
+    data: Mapping[str, DataKey]
+    corpus: Mapping[str, CorpusOptions]
 
-    @model_validator(mode="after")
-    def _names_known_keys(self) -> Config:
-        problems = _unknown_keys("", self, self.data)
-        for name, corpus in self.corpus.items():
-            problems += _unknown_keys(f"corpus.{name}.", corpus, self.data)
-            if isinstance(corpus.files, dict) and set(corpus.files) != {
-                options.field or key for key, options in self.data.items()
-            }:
-                problems.append(
-                    f"corpus.{name}.files: has files for {', '.join(corpus.files)}; expected them for the "
-                    f"fields of the data keys, {', '.join(o.field or k for k, o in self.data.items())}"
-                )
-            limits = (corpus.batch_size, corpus.max_seqs, self.batch_size, self.max_seqs)
-            if all(limit is None for limit in limits):
-                problems.append(f"corpus.{name}: expected batch_size or max_seqs, found neither")
-        counted = [k for k, o in self.data.items() if o.type in ("chars", "words") and not o.vocab]
-        if counted and TRAIN not in self.corpus:
-            problems.append(f"data.{counted[0]}: expected vocab = FILE, as there is no corpus.train to count")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+    def epoch_options(self, corpus: str) -> EpochOptions:
+        """Everything that decides the epochs of a corpus."""
+        options = self.corpus[corpus]
+        least = options.min_chunk_size
+        return EpochOptions(
+            ordering=options.seq_ordering,
+            length_key=options.length_key,
+            length_limits=LengthLimits(options.max_seq_length, options.min_seq_length),
+            chunking={k: replace(rule, min_size=least.get(k, 0)) for k, rule in options.chunking.items()},
+            batch_limits=BatchLimits(options.batch_size, options.max_seqs),
+            seed=self.seed,
+            fixed_random_seed=options.fixed_random_seed,
+            partition_epoch=options.partition_epoch,
+            num_epochs=self._num_stored(options),
+            num_shards=options.num_shards,
+            shard_size=options.shard_size,
+        )
 
+    def train_options(self) -> TrainOptions:
+        """The options of training, which goes round in as many epochs as preprocess stores."""
+        num_stored = self.epoch_options(TRAIN).num_epochs
+        return self.model_copy(
+            update={"distinct_epochs": None if num_stored == self.num_epochs else num_stored}
+        )
 
-def _unknown_keys(where: str, options: CorpusDefaults, keys: dict[str, KeyOptions]) -> list[str]:
-    problems = []
-    for option in ("batch_size", "max_seq_length", "min_seq_length", "chunking", "min_chunk_size"):
-        value = getattr(options, option)
-        for key in value if isinstance(value, dict) else []:
-            if key not in keys:
-                problems.append(f"{where}{option}: no data key {key!r}; expected {', '.join(keys)}")
-    if options.length_key is not None and options.length_key not in keys:
-        problems.append(f"{where}length_key: no data key {options.length_key!r}; expected {', '.join(keys)}")
-    return problems
+    def _num_stored(self, options: CorpusOptions) -> int:
+        """Epochs to write: as many as differ, at most those asked for; others than train once."""
+        if options.name != TRAIN:
+            return options.distinct_epochs or options.partition_epoch
+        changes = options.seq_ordering.is_random and options.fixed_random_seed is None
+        distinct = self.num_epochs if changes else min(self.num_epochs, options.partition_epoch)
+        return min(options.distinct_epochs or distinct, self.num_epochs)

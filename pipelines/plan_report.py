@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -96,8 +97,12 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
     )
 
 
-def print_reports(reports: Iterable[CorpusReport]) -> None:
-    """Prints the figures as tables on standard output."""
+def print_reports(reports: Iterable[CorpusReport], as_json: bool = False) -> None:
+    """Prints the figures on standard output, as tables or as JSON."""
+    if as_json:
+        content = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
+        print(content.decode())
+        return
     width = None if sys.stdout.isatty() else 200
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
     for report in reports:

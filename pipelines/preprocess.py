@@ -10,8 +10,6 @@ import orjson
 
 from seqmill.pipelines import beam_runner, console
 from seqmill.pipelines.beam_runner import Job
-from seqmill.pipelines.config import corpus_defaults
-from seqmill.pipelines.corpora import epoch_options, epochs_folder, store_folder
 from seqmill.pipelines.ingest import ingest
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
@@ -86,15 +84,15 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
     ingest(config, beam_flags)
     reports = []
     for name in config.corpus:
-        store, options = Store(store_folder(config, name)), epoch_options(config, name)
+        store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
         selection = select_sequences(store, options)
         reports.append(report_corpus(store, selection, options, lay_out(store, selection, options)))
     return reports
 
 
 def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
-    store, options = Store(store_folder(config, name)), epoch_options(config, name)
-    folder = epochs_folder(config, name)
+    store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
+    folder = output_folder.epochs_folder(config.output, name)
     was = _written(folder)
     files.remove(output_folder.progress_folder(folder))
     same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
@@ -137,7 +135,7 @@ def _write_shards(
     run: str,
     beam_flags: Sequence[str],
 ) -> None:
-    folder = epochs_folder(config, name)
+    folder = output_folder.epochs_folder(config.output, name)
     num_bytes = sum(segment.bytes for segment in segments)
     _check_space(folder, num_bytes)
     work = WriteShards(
@@ -191,7 +189,7 @@ def _compare_store(store: Store) -> Known | None:
 
 
 def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
-    max_rejected: float = corpus_defaults(config, name)["max_rejected"]
+    max_rejected: float = config.corpus[name].max_rejected
     return sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
 
 
@@ -203,7 +201,7 @@ def _write_rejected(
     Returns:
         What was written, by name.
     """
-    path = output_folder.rejected_path(epochs_folder(config, name), output_folder.PLAN)
+    path = output_folder.rejected_path(output_folder.epochs_folder(config.output, name), output_folder.PLAN)
     files.remove(path)
     if not len(selection.disagreeing):
         return {}
@@ -219,7 +217,7 @@ def _write_rejected(
                 "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
             }
             file.write(orjson.dumps(reject) + b"\n")
-    check_rejected(name, planned.counts, corpus_defaults(config, name)["max_rejected"], path)
+    check_rejected(name, planned.counts, config.corpus[name].max_rejected, path)
     return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from seqmill.pipelines.corpora import epoch_options, epochs_folder
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.trainer.command import cleanup_command, train_command
-from seqmill.trainer.options import TrainOptions, cleanup_policy
+from seqmill.trainer.options import CleanupPolicy
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
+from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
 
 # What may differ between the written epochs and the configuration: it changes no batch.
@@ -24,7 +24,7 @@ def train(config: Config) -> int:
         raise UsageError("training needs a corpus named train: [corpus.train]")
     for name in config.corpus:
         _check_preprocessed(config, name)
-    return train_command(train_options(config), config.output, config.corpus)
+    return train_command(config.train_options(), config.output, config.corpus)
 
 
 def cleanup(config: Config, dry_run: bool) -> int:
@@ -34,33 +34,16 @@ def cleanup(config: Config, dry_run: bool) -> int:
         config: The configuration; without the option, its defaults hold.
         dry_run: Only print what would be deleted.
     """
-    policy = cleanup_policy(config.cleanup_old_models or True)
-    assert policy is not None
-    return cleanup_command(policy, config.output, dry_run)
+    return cleanup_command(config.cleanup_old_models or CleanupPolicy(), config.output, dry_run)
 
 
 def _check_preprocessed(config: Config, name: str) -> None:
     """Refuses epochs that were written with other options than the configuration has now."""
-    folder = epochs_folder(config, name)
+    folder = output_folder.epochs_folder(config.output, name)
     written = manifest.read(folder).options
-    for option, value in describe(epoch_options(config, name)).items():
+    for option, value in describe(config.epoch_options(name)).items():
         if option not in _MAY_DIFFER and value != written.get(option):
             raise UsageError(
                 f"corpus.{name}: {option} is {value!r}, but the epochs in {folder} were written with "
                 f"{written.get(option)!r}; run `seqmill preprocess` or `seqmill run`"
             )
-
-
-def train_options(config: Config) -> TrainOptions:
-    """The options of training; as many distinct epochs as preprocess stores."""
-    num_stored = epoch_options(config, TRAIN).num_epochs
-    return TrainOptions(
-        num_epochs=config.num_epochs,
-        model=config.model or "",
-        distinct_epochs=None if num_stored == config.num_epochs else num_stored,
-        save_interval=config.save_interval,
-        start_epoch=config.start_epoch,
-        cleanup_old_models=cleanup_policy(config.cleanup_old_models),
-        stop_on_nonfinite_train_score=config.stop_on_nonfinite_train_score,
-        seed=config.seed,
-    )

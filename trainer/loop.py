@@ -28,12 +28,13 @@ from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.epochs import Corpus
 from seqmill.trainer.feed import check_same_data_keys, feed
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
-from seqmill.trainer.options import CleanupPolicy, TrainOptions, cleanup_policy
+from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.trainer.prepare_model import averages_overwrite_at_end, check_one_device, prepare_model
 from seqmill.trainer.progress import EpochTimer, ScalarWriters
 from seqmill.trainer.resume import check_same_data, data_facts, find_start
 from seqmill.trainer.scores import History, callback_logs, flat_scores
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.locks import only_writer
 
 Say = Callable[[str], None]
@@ -103,14 +104,17 @@ def train(
     >>> sorted(history.epochs), list(history.epochs[2]["train"])
     ([1, 2], ['loss'])
     """
-    options = TrainOptions(
-        num_epochs=num_epochs,
-        distinct_epochs=distinct_epochs,
-        save_interval=save_interval,
-        start_epoch=start_epoch,
-        cleanup_old_models=cleanup_policy(cleanup_old_models),
-        stop_on_nonfinite_train_score=stop_on_nonfinite_train_score,
-        seed=seed,
+    options = checked(
+        TrainOptions,
+        {
+            "num_epochs": num_epochs,
+            "distinct_epochs": distinct_epochs,
+            "save_interval": save_interval,
+            "start_epoch": start_epoch,
+            "cleanup_old_models": cleanup_old_models,
+            "stop_on_nonfinite_train_score": stop_on_nonfinite_train_score,
+            "seed": seed,
+        },
     )
     others = dev if isinstance(dev, Mapping) else {"dev": dev} if dev is not None else {}
     opened = {name: _opened(corpus) for name, corpus in others.items()}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, Field
+
+from seqmill.transforms.storage.checked_options import MOST, Options, is_absence, none_or, whole_number
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -33,19 +36,21 @@ class CleanupPolicy:
             _check_int("cleanup_old_models.keep", epoch, 1)
 
 
-def cleanup_policy(value: bool | Mapping[str, Any] | CleanupPolicy) -> CleanupPolicy | None:
+def cleanup_policy(value: Any) -> CleanupPolicy | None:
     """The policy that option ``cleanup_old_models`` asks for; ``None`` where nothing is to be deleted.
 
     Args:
-        value: ``False``, ``True`` (the defaults) or a table of ``CleanupPolicy``'s fields.
+        value: ``False`` (or 0, ``"none"``), ``True`` (the defaults) or a table of ``CleanupPolicy``'s fields.
 
     Raises:
         UsageError: A name is unknown or a value unusable.
     """
-    if isinstance(value, CleanupPolicy):
+    if value is None or isinstance(value, CleanupPolicy):
         return value
-    if isinstance(value, bool):
-        return CleanupPolicy() if value else None
+    if is_absence(value):
+        return None
+    if value is True:
+        return CleanupPolicy()
     if not isinstance(value, Mapping):
         raise UsageError(f"cleanup_old_models: {value!r}; expected true, false or a table")
     known = [field.name for field in fields(CleanupPolicy)]
@@ -60,9 +65,34 @@ def cleanup_policy(value: bool | Mapping[str, Any] | CleanupPolicy) -> CleanupPo
     return CleanupPolicy(**arguments)
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """Options of ``seqmill train``.
+def _cleanup(value: Any) -> CleanupPolicy | None:
+    try:
+        return cleanup_policy(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def _start_epoch(value: Any) -> Any:
+    if value == "auto":
+        return value
+    try:
+        return whole_number(1)(value)
+    except ValueError as error:
+        raise ValueError(f'{error} or "auto"') from None
+
+
+# What NumPy's and Keras' generators take.
+Seed = Annotated[int, BeforeValidator(whole_number(0, 2**32 - 1))]
+
+DistinctEpochs = Annotated[
+    int | None,
+    BeforeValidator(none_or(whole_number(1))),
+    Field(description="different epochs to write; default: all"),
+]
+
+
+class TrainOptions(Options):
+    """Options of ``seqmill train``; a configuration is one of these.
 
     Attributes:
         num_epochs: Epochs to train.
@@ -77,23 +107,20 @@ class TrainOptions:
         seed: Of the initial weights and of all randomness while training.
     """
 
-    num_epochs: int
-    model: str = ""
-    distinct_epochs: int | None = None
-    save_interval: int = 1
-    start_epoch: int | Literal["auto"] = "auto"
-    cleanup_old_models: CleanupPolicy | None = None
-    stop_on_nonfinite_train_score: bool = True
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        _check_int("num_epochs", self.num_epochs, 1)
-        _check_int("save_interval", self.save_interval, 1)
-        _check_int("seed", self.seed, 0)
-        if self.distinct_epochs is not None:
-            _check_int("distinct_epochs", self.distinct_epochs, 1)
-        if self.start_epoch != "auto":
-            _check_int("start_epoch", self.start_epoch, 1, 'or "auto"')
+    seed: Seed = Field(1, description="of all that is random")
+    num_epochs: Annotated[int, BeforeValidator(whole_number(1))] = Field(1, description="epochs to train")
+    distinct_epochs: DistinctEpochs = None
+    model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
+    save_interval: Annotated[int, BeforeValidator(whole_number(1))] = Field(
+        1, description="epochs between checkpoints"
+    )
+    start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_start_epoch)] = Field(
+        "auto", description="auto, or the epoch to go on with"
+    )
+    cleanup_old_models: Annotated[CleanupPolicy | None, BeforeValidator(_cleanup)] = Field(
+        None, description="true, or a table (keep_last_n, keep_best_n, keep); default: keep all"
+    )
+    stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
 
     def stored_epoch(self, epoch: int, num_stored: int) -> int:
         """The stored epoch that training epoch ``epoch`` (from 1) reads.
@@ -112,6 +139,6 @@ class TrainOptions:
 
 
 def _check_int(name: str, value: Any, least: int, alternative: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
         alternative = f" {alternative}" if alternative else ""
         raise UsageError(f"{name}: {value!r}; expected a whole number of at least {least}{alternative}")

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqmill.trainer.options import TrainOptions
+from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -44,5 +45,5 @@ def test_few_epochs_of_many_distinct_ones_need_no_more_than_are_trained():
     ],
 )
 def test_wrong_values_name_the_option_and_what_is_expected(name, value):
-    with pytest.raises(UsageError, match=rf"{name}: {value!r}; expected a whole number of at least"):
-        TrainOptions(**{"num_epochs": 1, name: value})
+    with pytest.raises(UsageError, match=rf"{name}: found {value!r}; expected a whole number of at least"):
+        checked(TrainOptions, {"num_epochs": 1, name: value})

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from seqmill.transforms.storage.checked_options import one_of, option_fields, whole_number
 
 LABEL_TYPES = ("chars", "words", "subwords")
 AUDIO_TYPES = ("audio", "log_mel")
 TYPES = ("ints", "floats", "bytes", *LABEL_TYPES, *AUDIO_TYPES)
 
 _DTYPES = {"ints": "int32", "floats": "float32", "bytes": "uint8", "audio": "float32", "log_mel": "float32"}
+_BELONG_TO = {
+    "vocab": ("chars", "words", "ints"),
+    "tokenizer": ("subwords",),
+    "bos": LABEL_TYPES,
+    "eos": LABEL_TYPES,
+    "sample_rate": AUDIO_TYPES,
+    "channel": AUDIO_TYPES,
+    "offset": AUDIO_TYPES,
+    "duration": AUDIO_TYPES,
+    "num_mel_bins": ("log_mel",),
+    "window": ("log_mel",),
+    "hop": ("log_mel",),
+}
 
 
-@dataclass(frozen=True)
+def _channel(value: Any) -> Any:
+    if value is not None and value != "mean" and not (type(value) is int and 0 <= value < 2**31):
+        raise ValueError('expected "mean" or the number of a channel, from 0')
+    return value
+
+
+_Size = Annotated[int, BeforeValidator(whole_number(1, 2**31 - 1))]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DataKey:
-    """One data key as the configuration describes it.
+    """One data key, ``[data.<key>]`` of a configuration.
 
     Attributes:
         name: The key (``data``, ``classes``, …).
@@ -36,20 +62,50 @@ class DataKey:
         hop: Distance between ``log_mel`` frames in seconds.
     """
 
-    name: str
-    field: str
-    type: str
-    vocab: str | None = None
-    tokenizer: str | None = None
-    bos: bool = False
-    eos: bool = False
-    sample_rate: int = 16000
-    channel: int | str | None = None
-    offset: str | None = None
-    duration: str | None = None
-    num_mel_bins: int = 80
-    window: float = 0.025
-    hop: float = 0.01
+    name: str = Field(strict=True)
+    field: str = Field(strict=True, description="field of a record (dots reach inside); default: the key")
+    type: Annotated[str, BeforeValidator(one_of(*TYPES))] = Field(description=f"one of {', '.join(TYPES)}")
+    vocab: str | None = Field(
+        None, strict=True, description="file with one label a line; default: counted over train"
+    )
+    tokenizer: str | None = Field(
+        None, strict=True, description="file of a Hugging Face tokenizer (subwords)"
+    )
+    bos: bool = Field(False, strict=True, description="put <s> before the labels")
+    eos: bool = Field(False, strict=True, description="put </s> after the labels")
+    sample_rate: _Size = Field(16000, description="Hz (audio, log_mel)")
+    channel: Annotated[int | str | None, BeforeValidator(_channel)] = Field(
+        None, description='"mean" or a number from 0 (audio, log_mel); default: mean, or what a cut names'
+    )
+    offset: str | None = Field(
+        None,
+        strict=True,
+        description="field with the seconds before a record's part of a file, or none (audio, log_mel)",
+    )
+    duration: str | None = Field(
+        None, strict=True, description="field with the seconds of that part, or none (audio, log_mel)"
+    )
+    num_mel_bins: _Size = Field(80, description="size of a frame (log_mel)")
+    window: float = Field(
+        0.025, strict=True, gt=0, allow_inf_nan=False, description="window in seconds (log_mel)"
+    )
+    hop: float = Field(
+        0.01, strict=True, gt=0, allow_inf_nan=False, description="distance of frames in seconds (log_mel)"
+    )
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> DataKey:
+        defaults = {option: field.default for option, field in option_fields(type(self)).items()}
+        wrong = [
+            f"{option} is an option of type {' or '.join(types)}, not of {self.type}"
+            for option, types in _BELONG_TO.items()
+            if self.type not in types and getattr(self, option) != defaults[option]
+        ]
+        if self.type == "subwords" and self.tokenizer is None:
+            wrong.append("type subwords needs tokenizer = FILE")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
 
     @property
     def dtype(self) -> np.dtype:

@@ -80,9 +80,8 @@ def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selectio
         options: Decides what is dropped. ``EpochOptions`` has an example.
 
     >>> import seqmill
-    >>> config = seqmill.load_config("config.toml", {})  # or the options that a configuration comes to
-    >>> from seqmill.pipelines.corpora import epoch_options
-    >>> select({"data": np.array([9, 3])}, epoch_options(config, "train")).rows.tolist()
+    >>> options = seqmill.load_config("config.toml", {}).epoch_options("train")
+    >>> select({"data": np.array([9, 3])}, options).rows.tolist()
     [0, 1]
     """
     kept, dropped = drop(lengths, options.length_limits)
@@ -173,9 +172,8 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         epoch: Number of the epoch, from 1.
 
     >>> import seqmill
-    >>> from seqmill.pipelines.corpora import epoch_options
     >>> store = seqmill.Store("work/store/train")
-    >>> options = epoch_options(seqmill.load_config("config.toml", {}), "train")
+    >>> options = seqmill.load_config("config.toml", {}).epoch_options("train")
     >>> plan = plan_epoch(select(store.lengths, options), options, epoch=1)
     >>> plan.num_seqs, plan.num_batches
     (8, 3)

@@ -1,0 +1,58 @@
+"""The input files of a configuration: patterns expanded, once a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from seqmill.pipelines.console import say
+from seqmill.pipelines.options import Config
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import UsageError
+
+Inputs = list[str] | dict[str, list[str]]
+"""Paths in corpus order; for format ``text`` such a list per field."""
+
+
+def find_inputs(config: Config) -> dict[str, Inputs]:
+    """Per corpus its input files. What is listed twice is there twice, which is said.
+
+    Raises:
+        UsageError: Names every file that is missing and every pattern that matches nothing.
+    """
+    problems: list[str] = []
+    found: dict[str, Inputs] = {}
+    for name, corpus in config.corpus.items():
+        where = f"corpus.{name}.files"
+        if isinstance(corpus.files, Mapping):
+            by_field = {
+                field: _expand(f"{where}.{field}", given, problems) for field, given in corpus.files.items()
+            }
+            if all(by_field.values()) and len({len(paths) for paths in by_field.values()}) > 1:
+                numbers = ", ".join(f"{len(paths)} for {field}" for field, paths in by_field.items())
+                problems.append(f"{where}: expected as many files for every key, found {numbers}")
+            found[name] = by_field
+            _warn_of_repeated(where, [*zip(*by_field.values(), strict=False)])
+        else:
+            found[name] = _expand(where, corpus.files, problems)
+            _warn_of_repeated(where, [(path,) for path in found[name]])
+    if problems:
+        raise UsageError("\n  ".join(["input files:", *problems]))
+    return found
+
+
+def _expand(where: str, patterns: Sequence[str], problems: list[str]) -> list[str]:
+    paths = []
+    for pattern in patterns:
+        matches = files.expand(pattern)
+        if not matches:
+            what = "no file matches" if files.has_wildcard(pattern) else "no such file"
+            problems.append(f"{where}: {pattern}: {what}")
+        paths += matches
+    return paths
+
+
+def _warn_of_repeated(where: str, inputs: Sequence[tuple[str, ...]]) -> None:
+    for paths, count in Counter(inputs).items():
+        if count > 1:
+            say(f"warning: {where}: {', '.join(paths)} is listed {count} times and read {count} times")
