@@ -26,6 +26,7 @@ from seqmill.trainer.scores import History
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import check_format
+from seqmill.transforms.storage.temporaries import TEMPORARY_PREFIX
 
 FORMAT = "seqmill.checkpoint/1"
 JSON_NAME = "checkpoint.json"
@@ -74,7 +75,7 @@ def save(model: keras.Model, folder: str, epoch: int, content: Mapping[str, Any]
     try:
         files.make_folder(folder)
         parent = folder if local else tempfile.gettempdir()
-        temporary = tempfile.mkdtemp(prefix=f"{files.TEMPORARY_PREFIX}{folder_name(epoch)}-", dir=parent)
+        temporary = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{folder_name(epoch)}-", dir=parent)
         try:
             _write(model, temporary, epoch, content)
             _publish(temporary, final) if local else _upload(temporary, final)
@@ -158,7 +159,7 @@ def delete(checkpoint: Checkpoint) -> None:
 def remove_leftovers(folder: str) -> None:
     """Removes what a killed training left half written. Only for the holder of the folder's lock."""
     for name in files.list_names(folder):
-        if name.startswith(files.TEMPORARY_PREFIX):
+        if name.startswith(TEMPORARY_PREFIX):
             files.remove(files.join(folder, name))
 
 
@@ -214,7 +215,7 @@ def _publish(temporary: str, final: str) -> None:
 
 
 def _aside(final: str) -> str:
-    aside = tempfile.mkdtemp(prefix=f"{files.TEMPORARY_PREFIX}replaced-", dir=Path(final).parent)
+    aside = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}replaced-", dir=Path(final).parent)
     return str(Path(final).rename(Path(aside, "old")).parent)
 
 

@@ -60,6 +60,9 @@ def map_checked(path: str, expected: Checksum) -> np.ndarray:
         SeqmillError: It is not there, or not what it was when it was recorded.
     """
     content, found = _map(path)
+    if found != expected and not files.is_local(path):
+        files.forget_copy(path)
+        content, found = _map(path)
     if found != expected:
         raise SeqmillError(f"{path}: {_difference(found, expected)}")
     return content

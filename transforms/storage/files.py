@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -21,10 +21,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from seqmill.transforms.storage import cache
+from seqmill.transforms.storage import cache as remote_cache
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.temporaries import remove_left, temporary_beside
 
-TEMPORARY_PREFIX = ".tmp-"
+_THIS_PROCESS = secrets.token_hex(16)
 # Per kind of object store what of its listing identifies content or an object's version.
 _CONTENT_TAGS = {
     "s3": ("ETag",),
@@ -179,9 +180,9 @@ def make_folder(folder: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file or a whole folder, if it is there."""
+    """Removes a file, a link or a whole folder, if it is there; what links lead to stays."""
     if is_local(path):
-        if Path(path).is_dir():
+        if Path(path).is_dir() and not Path(path).is_symlink():
             shutil.rmtree(path)
         else:
             Path(path).unlink(missing_ok=True)
@@ -194,8 +195,7 @@ def remove(path: str) -> None:
 def remove_temporaries(folder: str) -> None:
     """Removes what interrupted writes have left in a local folder and those below it."""
     if is_local(folder):
-        for leftover in Path(folder).rglob(f"{TEMPORARY_PREFIX}*"):
-            leftover.unlink(missing_ok=True)
+        remove_left(Path(folder))
 
 
 def open_read(path: str) -> IO[bytes]:
@@ -247,20 +247,20 @@ def write_atomically(path: str) -> Iterator[Any]:
         file.commit()
         return
     make_folder(parent(path))
-    temporary = Path(
-        join(parent(path), f"{TEMPORARY_PREFIX}{name(path)}-{os.getpid()}-{secrets.token_hex(4)}")
-    )
+    temporary = temporary_beside(Path(path))
     try:
-        with temporary.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(parent(path))
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = path  # a full disk does not say where it is
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -268,12 +268,15 @@ def map_bytes(path: str) -> np.ndarray:
     """A file as a read-only uint8 array: memory-mapped; a remote one from this machine's cache."""
     if not is_local(path):
         fs, stripped = _filesystem(path)
-        path = cache.fetch(fs, stripped, _remote_version(fs, stripped))
-    if Path(path).stat().st_size == 0:
-        return np.empty(0, np.uint8)
-    # Arrow lets go of the file and keeps what is mapped; Python's mmap holds a descriptor for each.
-    with pa.memory_map(path) as file:
-        return np.frombuffer(file.read_buffer(), np.uint8)
+        return remote_cache.fetch(fs, stripped, _remote_version(path), _map)
+    return _map(path)
+
+
+def forget_copy(path: str) -> None:
+    """Lets the next ``map_bytes`` of a remote file fetch it again, as its copy here is damaged."""
+    if not is_local(path):
+        fs, stripped = _filesystem(path)
+        remote_cache.forget(fs, stripped, _remote_version(path))
 
 
 def has_wildcard(path: str) -> bool:
@@ -292,11 +295,20 @@ def _with_literal_folders(pattern: str) -> str:
     return "/".join(parts)
 
 
-def _remote_version(fs: Any, path: str) -> list[Any]:
-    """What tells versions of a remote file apart, as far as its file system says."""
-    info = fs.info(path)
-    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5", "mtime", "created") if key in info), "")
-    return [int(info["size"]), stamp]
+def _remote_version(path: str) -> list[Any]:
+    """Tells versions of a remote file apart; only where its store identifies them, beyond this process."""
+    fs, stripped = _filesystem(path)
+    info = fs.info(stripped)
+    stamps = [str(info[key]) for key in ("ETag", "mtime", "created") if key in info]
+    return [int(info["size"]), content_tag(path) or [_THIS_PROCESS, stamps]]
+
+
+def _map(path: str) -> np.ndarray:
+    if Path(path).stat().st_size == 0:
+        return np.empty(0, np.uint8)
+    # Arrow lets go of the file and keeps what is mapped; Python's mmap holds a descriptor for each.
+    with pa.memory_map(path) as file:
+        return np.frombuffer(file.read_buffer(), np.uint8)
 
 
 def _filesystem(path: str) -> tuple[Any, str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
 LOCK_FILE = ".lock"
+
+_NO_FILE = (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO)
 
 
 @contextmanager
@@ -24,14 +27,23 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
         doing: What the process does there, for the messages of others (``"training"``).
 
     Raises:
-        SeqmillError: Another process writes or reads there.
+        SeqmillError: Another process writes or reads there, the folder cannot be written to or locked, or a
+            link stands in the place of the lock or of a folder of ours.
     """
     if not files.is_local(folder):
         yield
         return
-    files.make_folder(folder)
-    with Path(folder, LOCK_FILE).open("a+") as file:
-        _lock(file, folder, doing, fcntl.LOCK_EX)
+    _refuse_links(folder)
+    with ExitStack() as held:
+        try:
+            files.make_folder(folder)
+            descriptor = _open(folder, held)
+            _lock(descriptor, folder, doing, fcntl.LOCK_EX)
+        except OSError as error:
+            what = "locked, so two runs could write at once" if error.filename is None else "written to"
+            raise SeqmillError(
+                f"{folder}: cannot be {what} ({error.strerror}); choose another output folder"
+            ) from None
         yield
 
 
@@ -39,32 +51,62 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
 def reader(folder: str, doing: str) -> Iterator[None]:
     """Keeps writers out of a folder while it is read, but no other readers.
 
-    Folders that are not local, or that this process may not write to, have no lock.
+    Folders that are not local, that this process may not write to or that cannot be locked have no lock.
 
     Args:
         folder: What is read.
         doing: What the process does there, for the messages of others.
 
     Raises:
-        SeqmillError: Another process writes there.
+        SeqmillError: Another process writes there, or a link stands in the place of the lock.
     """
     with ExitStack() as held:
         if files.is_local(folder):
             with suppress(OSError):
-                file = held.enter_context(Path(folder, LOCK_FILE).open("a+"))
-                _lock(file, folder, doing, fcntl.LOCK_SH)
+                _lock(_open(folder, held), folder, doing, fcntl.LOCK_SH)
         yield
 
 
-def _lock(file: Any, folder: str, doing: str, kind: int) -> None:
+def _open(folder: str, held: ExitStack) -> int:
+    """The lock file, never what a link in its place leads to, and never a pipe. Raises OSError."""
+    path = files.join(folder, LOCK_FILE)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            raise _no_plain_file(path) from None
+        raise
+    held.callback(os.close, descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise _no_plain_file(path)
+    return descriptor
+
+
+def _lock(descriptor: int, folder: str, doing: str, kind: int) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "run (process unknown)"
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "run (process unknown)"
         raise SeqmillError(
             f"{folder}: another {holder} is at work here; wait for it or choose another output folder"
         ) from None
-    file.truncate(0)
-    file.write(f"{doing} (process {os.getpid()})")
-    file.flush()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{doing} (process {os.getpid()})".encode(), 0)
+
+
+def _no_plain_file(path: str) -> SeqmillError:
+    return SeqmillError(f"{path}: the lock must be a plain file; remove what is there")
+
+
+def _refuse_links(folder: str) -> None:
+    """Links to folders in place of ours would have us write, and remove, elsewhere. Raises SeqmillError."""
+    for top in map(Path, output_folder.own_folders(folder)):
+        links = [top] if top.is_symlink() else []
+        for inner, folders, _ in os.walk(top):
+            links += [path for name in folders if (path := Path(inner, name)).is_symlink()]
+        for link in links:
+            raise SeqmillError(
+                f"{link}: a link to {str(link.readlink())!r}; nothing is written through links inside an "
+                "output folder: let `output` itself lead there, or remove the link"
+            )

@@ -53,6 +53,11 @@ def model_folder(output: str) -> str:
     return files.join(output, "model")
 
 
+def own_folders(output: str) -> list[str]:
+    """Everything in an output folder that is ours."""
+    return [files.join(output, name) for name in ("store", "epochs", "vocab", "model")]
+
+
 def manifest_path(folder: str) -> str:
     """Written last: a folder without it is incomplete."""
     return files.join(folder, MANIFEST_NAME)

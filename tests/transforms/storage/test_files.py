@@ -1,0 +1,155 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.temporaries import temporary_beside
+
+WRITE = """
+import os, sys
+from seqmill.transforms.storage import files
+with files.write_atomically(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+def open_files():
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def make(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def found(folder, pattern):
+    return [path.removeprefix(f"{folder}/") for path in files.expand(f"{folder}/{pattern}")]
+
+
+def test_patterns(tmp_path):
+    folder = tmp_path / "a[1]*?"  # never a pattern, as it exists
+    make(tmp_path, "a1xy/z.txt", "a1xy/data1.txt")
+    make(folder, "b.txt", "a.txt", "data[1].txt", "data1.txt", "deep/er/c.txt", "[ab]/x.txt", "a/x.txt", ".h")
+    assert found(folder, "a.txt") == ["a.txt"]
+    assert found(folder, "data[1].txt") == ["data[1].txt"]
+    assert found(folder, "data[1].*") == ["data1.txt"]
+    assert found(folder, "[ab].txt") == ["a.txt", "b.txt"]
+    assert found(folder, "?.txt") == ["a.txt", "b.txt"]
+    assert found(folder, "[ab]/*.txt") == ["[ab]/x.txt"]
+    assert found(folder, "[a]/*.txt") == ["a/x.txt"]
+    assert found(folder, "**/c.txt") == ["deep/er/c.txt"]
+    assert found(folder, "deep") == found(folder, "nothing*") == found(folder, "nothing") == []
+
+
+def test_patterns_of_remote_files(write_remote_files):
+    top = write_remote_files("a[1]/b.txt", "a[1]/c[2].txt", "a1/b.txt", "a1/c2.txt")
+    assert found(top, "a[1]/*.txt") == ["a[1]/b.txt", "a[1]/c[2].txt"]
+    assert found(top, "a[1]/c[2].txt") == ["a[1]/c[2].txt"]
+    assert found(top, "a?/*.txt") == ["a1/b.txt", "a1/c2.txt"]
+
+
+@pytest.fixture
+def write_remote_files():
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    top = "memory:///patterns"
+
+    def write(*names):
+        for name in names:
+            fs.pipe_file(f"/patterns/{name}", b"x")
+        return top
+
+    yield write
+    fs.rm("/patterns", recursive=True)
+
+
+def test_names_that_are_not_utf8_and_unknown_schemes_are_one_line(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).touch()
+    with pytest.raises(SeqmillError, match=r"caf\\xe9.txt: its name is not UTF-8; rename it"):
+        files.expand(f"{tmp_path}/*.txt")
+    with pytest.raises(SeqmillError, match=r"foo://x/y: cannot open foo:// paths here"):
+        files.expand("foo://x/y")
+
+
+def test_maps_hold_no_file_open(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "empty").touch()
+    before = open_files()
+    maps = [files.map_bytes(str(tmp_path / "a")) for _ in range(100)]
+    assert open_files() == before
+    (tmp_path / "a").unlink()
+    assert all(mapped.tobytes() == b"abc" and not mapped.flags.writeable for mapped in maps)
+    assert files.map_bytes(str(tmp_path / "empty")).shape == (0,)
+    assert files.map_bytes(str(tmp_path / "empty")).dtype == np.uint8
+
+
+def test_writing_goes_through_no_link_and_heeds_the_umask(tmp_path):
+    victim, target = tmp_path / "victim", tmp_path / "out" / "a.json"
+    victim.write_text("precious")
+    target.parent.mkdir()
+    target.symlink_to(victim)
+    before = os.umask(0o027)
+    try:
+        files.write_json(str(target), {})
+    finally:
+        os.umask(before)
+    assert victim.read_text() == "precious"
+    assert not target.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_removing_follows_no_link(tmp_path):
+    make(tmp_path, "elsewhere/a", "out/b")
+    (tmp_path / "out/link").symlink_to(tmp_path / "elsewhere")
+    files.remove(str(tmp_path / "out/link"))
+    (tmp_path / "out/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / temporary_beside(Path("x")).name).touch()
+    files.remove_temporaries(str(tmp_path / "out"))
+    files.remove(str(tmp_path / "out"))
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    command = [sys.executable, "-c", WRITE, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"written\n"
+        files.remove_temporaries(str(tmp_path))
+        (left,) = tmp_path.iterdir()
+        assert left.read_bytes() == b"half"
+        process.send_signal(signal.SIGKILL)
+    machine, _, _ = left.name.removeprefix(".tmp-").partition("-")
+    elsewhere = left.with_name(left.name.replace(machine, "0" * 16))
+    elsewhere.touch()
+    files.remove_temporaries(str(tmp_path))
+    assert list(tmp_path.iterdir()) == [elsewhere]
+    os.utime(elsewhere, (1, 1))
+    files.remove_temporaries(str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_open_files_names_the_file_and_leaves_nothing(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    path = str(tmp_path / "a")
+    with (tmp_path / "b").open("w") as file:
+        first_free = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files") as raised, files.write_atomically(path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert raised.value.filename == path
+    assert not Path(path).exists()

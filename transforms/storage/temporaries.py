@@ -1,0 +1,61 @@
+"""Temporary names that tell who writes under them, so that what a killed process left can be removed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import xxhash
+
+TEMPORARY_PREFIX = ".tmp-"
+_SECONDS_LEFT = 86_400  # without a change, before another machine's temporary file counts as left
+
+
+def temporary_beside(path: Path) -> Path:
+    """A new name in the folder of ``path``, by which ``remove_left`` sees whose it is."""
+    owner = f"{_this_machine()}-{os.getpid()}"
+    return path.with_name(f"{TEMPORARY_PREFIX}{owner}-{secrets.token_hex(4)}-{path.name}")
+
+
+def remove_left(folder: Path) -> None:
+    """Removes what interrupted writes have left in a folder and those below it.
+
+    What a living process of this machine is writing stays, and what was left from elsewhere for a day.
+    """
+    for inner, _, names in os.walk(folder):
+        for found in names:
+            if found.startswith(TEMPORARY_PREFIX):
+                leftover = Path(inner, found)
+                with suppress(FileNotFoundError):
+                    if _is_left(leftover):
+                        leftover.unlink()
+
+
+def _is_left(temporary: Path) -> bool:
+    """Whether nobody writes a temporary file any more. Raises FileNotFoundError."""
+    machine, _, rest = temporary.name.removeprefix(TEMPORARY_PREFIX).partition("-")
+    process = rest.partition("-")[0]
+    if machine != _this_machine() or not process.isdigit():
+        return time.time() - temporary.lstat().st_mtime > _SECONDS_LEFT
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+@cache
+def _this_machine() -> str:
+    """Where process numbers mean the same: this machine since it was started, and this container of it."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return xxhash.xxh3_64_hexdigest("|".join(parts).encode())
