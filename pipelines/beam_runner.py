@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -22,6 +24,7 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
 _LOCAL_RUNNERS = ("apache_beam.runners.portability.fn_api_runner.FnApiRunner", "FnApiRunner", "DirectRunner")
+_CONTAINER_SHARE = Path("/sys/fs/cgroup/cpu.max")
 _IN_MEMORY_BYTES = 64_000_000  # less work than this is done before worker processes have started
 
 
@@ -166,7 +169,9 @@ def _choose_mode(options: PipelineOptions, job: Job, flags: Sequence[str]) -> tu
 
 
 def _num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use, by its affinity and by its container's share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        quota, period = map(int, _CONTAINER_SHARE.read_text().split())
+        cores = min(cores, math.ceil(quota / period))
+    return cores

@@ -13,6 +13,8 @@ from types import FrameType
 
 _SECONDS = 3.5  # to unwind in; then the process ends as it is
 _SECONDS_TO_NEXT_TRY = 0.05
+_MESSAGE = "seqmill: interrupted; what is done is kept, run the same command again to go on"
+_SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 _FATAL = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,6 +62,27 @@ def ending_at_once() -> Iterator[None]:
         os.close(write_end)
 
 
+@contextmanager
+def ending_the_process() -> Iterator[None]:
+    """Ends the process itself at the first Ctrl-C, without an exception: where there is nothing to unwind."""
+    usual = signal.getsignal(signal.SIGINT)
+    if usual is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        if usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, usual)
+
+
+def _end(number: int, frame: FrameType | None = None) -> None:
+    # Past Python's streams: somebody may be in the midst of writing to them.
+    cursor = _SHOW_CURSOR if os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{cursor}{_MESSAGE}\n".encode())
+    os._exit(128 + number)
+
+
 def raise_if_pressed() -> None:
     """Raises the interrupt again that somebody has swallowed since ``ending_at_once`` began."""
     if _state.pressed is not None:
@@ -92,13 +115,25 @@ def end_process(code: int) -> None:
 
 def say_interrupted() -> None:
     """Says what an interrupted command leaves."""
-    print("seqmill: interrupted; what is done is kept, run the same command again to go on", file=sys.stderr)
+    print(_MESSAGE, file=sys.stderr)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _state.pressed is None:
-        _state.pressed = number
-        raise _exception(number)
+        if _is_importing(frame):
+            _send_again(number)
+        else:
+            _state.pressed = number
+            raise _exception(number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: extension modules crash where an exception comes in between."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _raise_again(lost: sys.UnraisableHookArgs) -> None:
@@ -108,9 +143,13 @@ def _raise_again(lost: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(lost)
     elif number is not None:
         _state.pressed = None
-        again = threading.Timer(_SECONDS_TO_NEXT_TRY, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        _send_again(number)
+
+
+def _send_again(number: int) -> None:
+    again = threading.Timer(_SECONDS_TO_NEXT_TRY, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def _exception(number: int) -> KeyboardInterrupt:
@@ -121,8 +160,7 @@ def _end_by_force(read_end: int, ended: threading.Event) -> None:
     # Python writes the number of every signal here at once, also while C code keeps handlers from running.
     while number := os.read(read_end, 1):
         if number[0] in _FATAL and not ended.wait(_SECONDS):
-            say_interrupted()
-            end_process(128 + number[0])
+            _end(number[0])
     os.close(read_end)
 
 

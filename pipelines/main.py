@@ -172,6 +172,7 @@ def _add_show(commands: Any) -> None:
     show.set_defaults(run=_show)
 
 
+@interrupts.ending_at_once()
 def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.ingest import ingest
@@ -180,6 +181,7 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
         ingest(config, beam_flags, options.check)
 
 
+@interrupts.ending_at_once()
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.plan_report import print_reports
@@ -190,6 +192,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     print_reports(reports, as_json=options.json)
 
 
+@interrupts.ending_at_once()
 def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.preprocess import preprocess
@@ -199,9 +202,10 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
-    config, _ = _load(options, rest)
-    from seqmill.pipelines.train import train
-    from seqmill.transforms.storage.locks import reader
+    with interrupts.ending_the_process():
+        config, _ = _load(options, rest)
+        from seqmill.pipelines.train import train
+        from seqmill.transforms.storage.locks import reader
 
     with reader(config.output, "training"):
         code = train(config)
@@ -230,7 +234,7 @@ def _load(options: argparse.Namespace, rest: list[str]) -> tuple[Config, list[st
 def _writing(config: Config) -> Iterator[None]:
     from seqmill.transforms.storage.locks import only_writer
 
-    with interrupts.ending_at_once(), only_writer(config.output, "run"):
+    with only_writer(config.output, "run"):
         yield
 
 

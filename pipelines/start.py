@@ -17,7 +17,8 @@ def command() -> None:
     _forget_current_folder()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # failures of Beam's connections come as exceptions
     try:
-        from seqmill.pipelines.main import main
+        with interrupts.ending_the_process():
+            from seqmill.pipelines.main import main
 
         main()
     except KeyboardInterrupt as error:

@@ -49,6 +49,27 @@ def test_the_first_ctrl_c_ends_everything_and_a_second_is_harmless(config, momen
     assert not list(run.output.rglob(".tmp-*"))
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(("mode", "step"), [("multi_processing", 0.3), ("in_memory", 0.1)])
+def test_ctrl_c_at_any_moment(config, mode, step):
+    """One moment of a run after the other, each run in a new output."""
+    moment, is_done = 0.1, False
+    while not is_done:
+        run = Run(config, output=config.parent / f"out-{moment:.1f}", mode=mode)
+        time.sleep(moment)
+        run.workers()
+        is_done = run.process.poll() is not None
+        if not is_done:
+            os.killpg(run.process.pid, signal.SIGINT)
+        said = run.ends(within=5)
+        if run.process.returncode == 130:
+            assert "interrupted; what is done is kept" in says_only_one_line(said)
+        else:  # pressed behind the last line
+            assert run.process.returncode in (0, -signal.SIGINT), (moment, said)
+            assert "read = " in said, (moment, said)
+        moment += step
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_work_in_memory(config):
     run = Run(config, mode="in_memory")
