@@ -112,6 +112,8 @@ def find_segment(key: DataKey, value: Any, fields: Mapping[str, Any], from_text:
     Raises:
         RejectedSequence: The fields say nothing that can be meant.
     """
+    if isinstance(value, Mapping) and value.get("bytes") is None:
+        value = value.get("path")
     is_path = isinstance(value, str)
     start, start_name = _start(key, fields, from_text, is_path)
     duration = _seconds(key.duration or _DURATION, fields, from_text, key.duration is not None, is_path)

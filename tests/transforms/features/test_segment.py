@@ -51,6 +51,7 @@ def test_without_numbers_the_whole_file(fields):
 def test_bytes_are_whole(value):
     assert find({"offset": 1.0, "duration": 0.5}, value=value) is None
     assert find({"begin": 1.0, "len": 0.5}, NAMED, value) == Segment(1.0, 0.5)
+    assert find({"offset": 1.0, "duration": 0.5}, value={"bytes": None, "path": "a.wav"}) == Segment(1.0, 0.5)
 
 
 def test_named_fields():

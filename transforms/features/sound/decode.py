@@ -27,6 +27,7 @@ _WIDTHS = {
     "DOUBLE": 8,
 }
 _HEAD_BYTES = 1 << 16
+_MOST_IN_BLOCK = 4096  # samples that a block of ADPCM or GSM holds together
 _WARM_UP = 5  # a fifth of a second before a part of an Ogg, as Opus depends on what stands before
 
 
@@ -104,12 +105,11 @@ class Decoder:
         missing = 0 if said.size is None else max(0, said.start + said.size - source.size)
         if missing and choose is None:
             raise RejectedSequence("audio cut short", f"{missing} bytes fewer than its header says")
-        num_samples, width = sound.frames, _WIDTHS.get(sound.subtype)
-        if width is not None and said.size is not None:
-            announced = (said.size - missing) // (width * sound.channels)
-            if num_samples < announced:
-                raise RejectedSequence("audio cut short", f"{num_samples} of {announced} samples")
-            num_samples = announced
+        num_samples = _announced(sound, said, missing)
+        if num_samples is None or (missing and num_samples > sound.frames):
+            num_samples = sound.frames
+        if sound.frames < num_samples:
+            raise RejectedSequence("audio cut short", f"{sound.frames} of {num_samples} samples")
         return self._read(sound, num_samples, choose)
 
     def _decode_ogg(self, data: bytes, choose: Choose | None) -> tuple[np.ndarray, int]:
@@ -165,10 +165,11 @@ class Decoder:
         return start, stop
 
     def _samples(self, sound: Any, start: int, stop: int) -> np.ndarray:
+        first = start if sound.seekable() else 0
         try:
-            if start:
-                sound.seek(start)
-            samples = sound.read(stop - start, dtype="float32", always_2d=True)
+            if first:
+                sound.seek(first)
+            samples = sound.read(stop - first, dtype="float32", always_2d=True)[start - first :]
         except self._soundfile.SoundFileError as error:
             detail = f"cannot be decoded to its end ({_message(error)})"
             raise RejectedSequence("audio cut short", detail) from None
@@ -177,6 +178,17 @@ class Decoder:
         if len(samples) < stop - start:
             raise RejectedSequence("audio cut short", f"{len(samples)} of {stop - start} samples")
         return samples
+
+
+def _announced(sound: Any, said: SampleBytes, missing: int) -> int | None:
+    """How many samples a header says that a file has; None where it does not say."""
+    width = _WIDTHS.get(sound.subtype)
+    if width is not None:
+        return None if said.size is None else (said.size - missing) // (width * sound.channels)
+    if said.count is not None and sound.frames - said.count > _MOST_IN_BLOCK:
+        detail = f"{sound.frames} samples, its header says {said.count}"
+        raise RejectedSequence("audio longer than its header says", detail)
+    return said.count
 
 
 def _message(error: Exception) -> str:

@@ -22,11 +22,13 @@ class SampleBytes:
         start: Byte of the first.
         size: Bytes of all; None where the header leaves it open, and they reach to the end of the file.
         unexplained: Bytes behind them that belong to nothing.
+        count: Number of samples of a compressed WAV, whose last block may hold more; None for not known.
     """
 
     start: int
     size: int | None
     unexplained: int = 0
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ def find_samples(file: IO[bytes], file_size: int) -> SampleBytes | None:
 
 
 def _find_chunk(file: IO[bytes], file_size: int, chunks: _Chunks, magic: bytes) -> SampleBytes | None:
-    position, long_size = chunks.begin, None
+    position, long_size, count = chunks.begin, None, None
     while (chunk := _chunk_at(file, position, chunks)) is not None:
         name, size, content = chunk
         if magic == b"RF64" and name == b"ds64":
             (long_size,) = struct.unpack_from("<Q", file.read(16).ljust(16, b"\0"), 8)
+        if name == b"fact" and size >= 4:
+            count = int.from_bytes(file.read(4), "big" if magic == b"RIFX" else "little") or None
         if name == chunks.samples:
             if magic == b"RF64" and size == 0xFFFFFFFF:
                 size = long_size or 0
@@ -83,7 +87,7 @@ def _find_chunk(file: IO[bytes], file_size: int, chunks: _Chunks, magic: bytes) 
             behind = 0 if unknown else _unexplained(file, _behind(content, size, chunks), file_size, chunks)
             if unknown or (size == 0 and behind):
                 return SampleBytes(content + chunks.lead, None)
-            return SampleBytes(content + chunks.lead, max(0, size - chunks.lead), behind)
+            return SampleBytes(content + chunks.lead, max(0, size - chunks.lead), behind, count)
         position = _behind(content, size, chunks)
     return None
 

@@ -23,7 +23,6 @@ _MPEG1, _MPEG2, _MPEG25 = 3, 2, 0
 _RATES = {_MPEG1: (44100, 48000, 32000), _MPEG2: (22050, 24000, 16000), _MPEG25: (11025, 12000, 8000)}
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_MOST_BEFORE = 65536  # bytes that are no frames before the first one
 _WARM_UP_BYTES = 1024  # a frame may use up to 511 bytes of data from those before it
 _WARM_UP_FRAMES = 4  # and overlaps with the one before
 
@@ -51,7 +50,7 @@ class Frames:
 
 def is_mp3(data: bytes) -> bool:
     """Whether a file begins as MP3 does, behind ID3 tags."""
-    return _header(data, _skip_tags(data, 0)) is not None
+    return _header(data, _first_frame(data)) is not None
 
 
 def find_frames(data: bytes) -> Frames:
@@ -64,7 +63,7 @@ def find_frames(data: bytes) -> Frames:
     position = _first_frame(data)
     first = _header(data, position)
     if first is None:
-        raise RejectedSequence("not readable audio", "no MP3 frame in it")
+        raise RejectedSequence("not readable audio", f"no MP3 frame at byte {position}")
     starts = []
     while (header := _header(data, position)) is not None:
         if header.kind != first.kind:
@@ -158,18 +157,9 @@ def _size_at(data: bytes, position: int) -> int:
 
 
 def _first_frame(data: bytes) -> int:
-    """The first frame that another follows, or that ends the file."""
+    """Where frames should begin: behind tags, which zeros may follow."""
     position = _skip_tags(data, 0)
-    last = position + _MOST_BEFORE
-    while True:
-        header = _header(data, position)
-        if header is not None:
-            behind = position + header.size
-            if behind >= len(data) or _header(data, behind) is not None or _skip_tags(data, behind) > behind:
-                return position
-        position = data.find(b"\xff", position + 1, last)
-        if position < 0:
-            return len(data)
+    return len(data) - len(data[position:].lstrip(b"\0"))
 
 
 def _skip_tags(data: bytes, position: int) -> int:

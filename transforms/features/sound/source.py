@@ -15,6 +15,7 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_LOCAL = ("file:", "local:")
 _MAY_NOT = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO)
 
 
@@ -102,7 +103,7 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
     """
     if not path.strip():
         raise RejectedSequence("missing audio file", "the path is empty")
-    full = files.join(folder, path)
+    full = files.join(folder, path.removeprefix("file://"))
     try:
         file, size = _open(full)
     except (ValueError, SeqmillError) as error:
@@ -137,7 +138,10 @@ def check_size(num_bytes: int, max_bytes: int, what: str) -> None:
 
 def _open(path: str) -> tuple[IO[bytes], int]:
     if not files.is_local(path):
-        return files.open_read(path), files.size(path)
+        if path.startswith(_LOCAL) or "::" in path:
+            raise ValueError("a local path is written without a scheme, and schemes are not chained")
+        file = files.open_read(path)
+        return file, file.seek(0, os.SEEK_END)
     # Without O_NONBLOCK opening a pipe waits for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(descriptor)

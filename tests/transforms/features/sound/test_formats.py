@@ -174,6 +174,19 @@ def test_a_limit_on_what_samples_take(container, subtype):
     assert len(decoded(data, part(10, 1000), max_bytes=500_000)) == 990
 
 
+def test_the_last_block_of_a_compressed_wav_may_be_filled_up():
+    data = bytearray(written(noise(), "WAV", "GSM610"))
+    at = data.index(b"fact") + 8
+    assert struct.unpack_from("<I", data, at) == (20_000,)
+    whole = decoded(bytes(data))
+    assert len(whole) == 20_000
+    np.testing.assert_array_equal(decoded(bytes(data), part(19_000, 20_000)), whole[19_000:])
+    struct.pack_into("<I", data, at, 10_000)
+    assert rejection(bytes(data)).reason == "audio longer than its header says"
+    struct.pack_into("<I", data, at, 30_000)
+    assert rejection(bytes(data)).reason == "audio cut short"
+
+
 def test_alac_is_refused_as_libsndfile_does_not_notice_damage():
     assert "ALAC" in rejection(written(noise(), "CAF", "ALAC_16")).detail
 

@@ -67,6 +67,8 @@ def test_tags_are_no_samples():
             "damaged audio",
             "4 bytes at",
         ),
+        (lambda first, rest: b"junk" + b"".join(rest), "not readable audio", "not recognised"),
+        (lambda first, rest: first[:50] + b"".join(rest[5:]), "damaged audio", "bytes at byte"),
         (lambda first, rest: b"".join(rest)[:-10], "audio cut short", "lacks 10 bytes"),
         (lambda first, rest: b"".join(rest) + b"\xff\xf3", "audio cut short", "2 bytes"),
         (lambda first, rest: b"".join(rest[3:]), "damaged audio", "samples can be decoded"),

@@ -28,6 +28,9 @@ from seqmill.transforms.storage.errors import RejectedSequence
         ("a\0b", "missing audio file", "null"),
         ("\ud800", "missing audio file", "surrogates"),
         ("https://example.invalid/a.wav", "missing audio file", "https://"),
+        ("local:///dev/zero", "missing audio file", "without a scheme"),
+        ("simplecache::file:///dev/zero", "missing audio file", "not chained"),
+        ("file:///dev/zero", "not readable audio", "is a device"),
         ("what://example/a.wav", "missing audio file", "what://"),
     ],
 )
