@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from seqmill.transforms.storage.progress import totals
+from seqmill.transforms.storage.terminal import printable
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _POLL_SECONDS = 0.5
@@ -21,7 +22,7 @@ _Read = Callable[[], tuple[int, int]]  # what is done and the sequences handled,
 
 def say(message: str) -> None:
     """Prints one line of what is going on."""
-    _console.print(message, markup=False)
+    _console.print(printable(message), markup=False)
 
 
 @contextmanager

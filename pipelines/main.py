@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqmill.pipelines import interrupts
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.terminal import escape_what_the_terminal_lacks
 
 # Imported where they are used: help and mistakes need neither Arrow nor Beam, nor what checks options.
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ _CHECK_HELP = "hash again everything that earlier runs have written, and redo wh
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; ends the process with 0, 1 (the run failed) or 2 (wrong use)."""
     logging.getLogger().setLevel(logging.ERROR)
+    escape_what_the_terminal_lacks()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options, rest = _parser(given).parse_known_args(given)

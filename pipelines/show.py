@@ -17,6 +17,7 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import decode_labels, read_vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.terminal import printable
 
 _SHOWN_FRAMES = 6
 _SHOWN_CHARACTERS = 200
@@ -47,7 +48,7 @@ def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: in
         content = manifest.read(folder)
         vocabs = _vocabs(folder, content)
         for batch in islice(batches, num_batches):
-            console.print(_headline(content, batch))
+            console.print(printable(_headline(content, batch)))
             for row in range(min(num_seqs, len(batch.seq_tags))):
                 console.print(_sequence(content, vocabs, batch, row))
             if len(batch.seq_tags) > num_seqs:
@@ -94,7 +95,7 @@ def _headline(content: Manifest, batch: PaddedBatch) -> str:
 
 
 def _sequence(content: Manifest, vocabs: dict[str, tuple[str, ...]], batch: PaddedBatch, row: int) -> str:
-    text = f"  {batch.seq_tags[row].decode(errors='replace')} (row {batch.seq_index[row]}"
+    text = f"  {_one_line(batch.seq_tags[row].decode(errors='replace'))} (row {batch.seq_index[row]}"
     text += f", frame {batch.chunk_start[row]})" if batch.chunk_start[row] else ")"
     for key, spec in content.data_keys.items():
         length = int(batch.lengths[key][row])
@@ -112,4 +113,9 @@ def _readable(spec: ArraySpec, labels: tuple[str, ...] | None, array: np.ndarray
         numbers = " ".join(f"{number:.4g}" for number in flat[:_SHOWN_FRAMES].tolist())
         more = " …" if len(flat) > _SHOWN_FRAMES else ""
         return f"{numbers}{more} (min {array.min():.4g}, mean {array.mean():.4g}, max {array.max():.4g})"
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    shortened = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return _one_line(shortened)
+
+
+def _one_line(text: str) -> str:
+    return printable(text.replace("\n", "\\n"))

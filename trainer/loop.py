@@ -36,13 +36,14 @@ from seqmill.trainer.scores import History, callback_logs, flat_scores
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.locks import only_writer
+from seqmill.transforms.storage.terminal import printable
 
 Say = Callable[[str], None]
 ExtraScores = Callable[[keras.Model, Corpus], Mapping[str, float]]
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def train(
