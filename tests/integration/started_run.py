@@ -44,7 +44,7 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=heed_ctrl_c,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         self.seen: set[psutil.Process] = set()
@@ -69,7 +69,7 @@ class Run:
         return said
 
 
-def _heed_ctrl_c() -> None:
+def heed_ctrl_c() -> None:
     """Also where these tests run in a shell's background, which ignores it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

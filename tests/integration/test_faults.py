@@ -13,17 +13,17 @@ from seqmill_runs import tree, write_config, write_jsonl
 
 HERE = Path(__file__).parent
 
-# The call that fails, how, on which files, and what the line names.
+# The call that fails, how, on which files (behind "-" the name of a temporary one), and what the line names.
 FAULTS = {
-    "disk full at the store": ("write", errno.ENOSPC, ".tmp-sequences", "sequences-0000"),
-    "disk full at a shard": ("write", errno.ENOSPC, ".tmp-batches", "epoch-0001/batches-0000"),
-    "disk broken at a shard": ("write", errno.EIO, ".tmp-batches", "epoch-0001/batches-0000"),
-    "fsync fails": ("fsync", errno.EIO, ".tmp-sequences", "sequences-0000"),
-    "fsync of the manifest fails": ("fsync", errno.EIO, ".tmp-manifest", "manifest.json"),
+    "disk full at the store": ("write", errno.ENOSPC, "-sequences-0", "sequences-0000"),
+    "disk full at a shard": ("write", errno.ENOSPC, "-batches-0", "epoch-0001/batches-0000"),
+    "disk broken at a shard": ("write", errno.EIO, "-batches-0", "epoch-0001/batches-0000"),
+    "fsync fails": ("fsync", errno.EIO, "-sequences-0", "sequences-0000"),
+    "fsync of the manifest fails": ("fsync", errno.EIO, "-manifest.json", "manifest.json"),
     "rename fails": ("rename", errno.EIO, "batches-0000", "batches-0000"),
     "input cannot be opened": ("open", errno.EMFILE, "part-1.jsonl", "part-1.jsonl"),
     "input cannot be read": ("read", errno.EIO, "part-1.jsonl", "part-1.jsonl"),
-    "too many open files at a shard": ("open", errno.EMFILE, ".tmp-batches", "batches-0000"),
+    "too many open files at a shard": ("open", errno.EMFILE, "-batches-0", "batches-0000"),
     "progress cannot be written": ("write", errno.ENOSPC, "/progress/", ""),
     "progress folder cannot be listed": ("open", errno.EACCES, "/progress", ""),
 }

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 from seqmill_runs import write_config, write_jsonl
-from started_run import Run, wait_for
+from started_run import Run, heed_ctrl_c, wait_for
 
 MOMENTS = {
-    "modules load": lambda run: time.sleep(0.15),
     "workers start": lambda run: wait_for(run, run.workers),
-    "workers write": lambda run: wait_for(run, lambda: list(run.output.glob("store/train/.tmp-*"))),
+    "workers write": lambda run: wait_for(
+        run, lambda: list(run.output.glob("store/train/.tmp-*-sequences-*"))
+    ),
 }
 
 
@@ -47,6 +49,25 @@ def test_the_first_ctrl_c_ends_everything_and_a_second_is_harmless(config, momen
     assert "interrupted; what is done is kept" in says_only_one_line(run.ends())
     assert run.process.returncode == 130
     assert not list(run.output.rglob(".tmp-*"))
+
+
+def test_ctrl_c_ends_a_command_whose_modules_load():
+    run = psutil.Popen(
+        [sys.executable, "-X", "importtime", "-m", "seqmill.pipelines.main", "--help"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=heed_ctrl_c,
+    )
+    while not run.stderr.readline().strip().endswith("seqmill.pipelines.interrupts"):
+        assert run.poll() is None
+    time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=10)[1]
+    assert run.returncode == 130
+    lines = [line for line in said.splitlines() if not line.startswith("import time:")]
+    assert len(lines) == 1, said
+    assert "interrupted" in lines[0]
 
 
 @pytest.mark.long

@@ -48,7 +48,7 @@ def corpus(tmp_path_factory):
 
 MOMENTS = {
     "labels are counted": ("vocab/parts/00002-counts.json", None),
-    "a store file was begun": ("store/train/.tmp-sequences-00001*", None),
+    "a store file was begun": ("store/train/.tmp-*-sequences-00001*", None),
     "the store has just been finished": ("store/train/manifest.json", None),
     "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", None),
     "half the epochs are there": ("epochs/train/parts/epoch-0003-00000.json", None),
