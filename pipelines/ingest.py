@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSI
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done, split_encoders
+from seqmill.transforms.store.named_files import forget_changed, learn_hashes
 from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_manifest
 from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.split_receipt import remove_receipt
@@ -119,7 +121,8 @@ def _ingest_corpus(
     limits = (options.max_rejected, options.allow_damaged)
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
     files.remove(output_folder.progress_folder(folder))
-    if _is_complete(folder, whole, fresh):
+    changed = forget_changed(folder, tasks, root, hashes)
+    if not changed and _is_complete(folder, whole, fresh):
         console.say(f"ingest {name}: up to date")
         return
     files.remove(output_folder.manifest_path(folder))
@@ -145,8 +148,10 @@ def _ingest_corpus(
         run=whole,
     )
     work = IngestSplits(folder, keys, specs, options.seq_tag, vocab_paths, whole, root)
+    began = time.time_ns()
     with _from_unchanged(hashes, folder, output_folder.manifest_path(folder)):
         _run(f"ingest {name}", RunTasks(open_tasks, work, finish, folder), keys, beam_flags)
+    learn_hashes(folder, open_tasks, root, hashes, began)
     _report(folder)
 
 

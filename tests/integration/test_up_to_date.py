@@ -2,7 +2,9 @@
 
 import os
 
+import numpy as np
 import pytest
+import soundfile
 from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
 
 from seqmill.transforms.features.vocab import decode_labels, read_vocab
@@ -63,6 +65,57 @@ def test_an_edited_counted_vocabulary_is_made_again(first_run, seqmill):
     seqmill.succeeds("preprocess", config)
     assert vocab.read_bytes() == content
     assert texts(source.parent) == ["abc"]
+
+
+@pytest.fixture
+def audio_run(tmp_path, seqmill):
+    """A corpus of three sound files, one of them missing: its configuration, its folder."""
+    for name, value in (("a", 1), ("b", 2)):
+        same_times(write_wav(tmp_path / f"{name}.wav", value))
+    write_jsonl(tmp_path / "a.jsonl", [{"x": f"{name}.wav"} for name in "abc"])
+    corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}
+    config = write_config(tmp_path, {"x": {"type": "audio"}}, corpora, max_seqs=9, max_rejected=0.7)
+    assert "1 rejected" in seqmill.succeeds("preprocess", config).err
+    return config, tmp_path
+
+
+def write_wav(path, value):
+    soundfile.write(path, np.full(1600, value / 100, "f4"), 16000, subtype="PCM_16")
+    return path
+
+
+def first_samples(folder):
+    return [round(float(array[0]) * 100) for _, _, array in sequences(read_epochs(folder / "out")[0], "x")]
+
+
+def test_a_recording_that_changed_behind_its_manifest_is_noticed(audio_run, seqmill):
+    config, folder = audio_run
+    os.utime(folder / "a.wav")
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+    same_times(write_wav(folder / "a.wav", 5))
+    seqmill.succeeds("preprocess", config)
+    assert first_samples(folder) == [5, 2]
+    write_wav(folder / "c.wav", 3)
+    seqmill.succeeds("preprocess", config)
+    assert first_samples(folder) == [5, 2, 3]
+    (folder / "b.wav").unlink()
+    os.mkfifo(folder / "b.wav")  # which must not be waited for
+    seqmill.succeeds("preprocess", config)
+    assert first_samples(folder) == [5, 3]
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+
+
+def test_another_version_of_a_library_redoes_what_it_decides_alone(audio_run, seqmill, monkeypatch):
+    config, folder = audio_run
+    write_jsonl(folder / "t.jsonl", [{"x": "abc"}])
+    text = write_config(folder, CHARS, {"train": {"format": "jsonl", "files": ["t.jsonl"]}}, "t.toml")
+    seqmill.succeeds("ingest", text, f"--output={folder / 'text'}")
+    metadata = folder / "site" / "soxr-99.0.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: soxr\nVersion: 99.0\n")
+    monkeypatch.syspath_prepend(folder / "site")
+    assert "up to date" not in seqmill.succeeds("ingest", config).err
+    assert "up to date" in seqmill.succeeds("ingest", text, f"--output={folder / 'text'}").err
 
 
 def test_names_that_hold_wildcards_are_meant_as_they_stand(tmp_path, seqmill):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from seqmill.transforms.features.extras import require
 from seqmill.transforms.features.segment import Described, Segment, find_segment
 from seqmill.transforms.features.sound.decode import Decoder
 from seqmill.transforms.features.sound.source import Source, check_size, open_bytes, open_path
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 
 _MAX_RATE_RATIO = 100  # beyond it a header is broken, and would ask for any amount of memory
@@ -73,7 +74,17 @@ class Audio(Encoder):
             return open_bytes(bytes(value))
         if not isinstance(value, str):
             raise RejectedSequence(f"expected audio, found {kind_of(value)}", shown(value))
-        return open_path(value, self._folder)
+        return self._open_named(value)
+
+    @contextmanager
+    def _open_named(self, name: str) -> Iterator[Source]:
+        self.named_files.setdefault(name, None)
+        with open_path(name, self._folder) as source:
+            if self.named_files[name] is None:
+                path = files.join(self._folder, name)
+                tag = None if files.is_local(path) else files.content_tag(path)
+                self.named_files[name] = tag or source.xxh128()
+            yield source
 
     def _mono(self, samples: np.ndarray, segment: Segment | None, named: Any) -> np.ndarray:
         num_channels = samples.shape[1]

@@ -28,6 +28,8 @@ class Encoder(ABC):
         dtype: The arrays' dtype.
         feature_shape: Shape of one frame; ``None`` where it is not known before the first sequence.
         num_labels: Number of labels, for keys that hold label ids of a known vocabulary.
+        named_files: The hash of every file that values named, by the name as they have it; None for those
+            that could not be opened.
         converted: What was changed on the way (``"resampled"``, ``"channels averaged"``), in sequences; and
             as ``UNKNOWN``, in labels, what became ``<unk>``.
     """
@@ -38,6 +40,7 @@ class Encoder(ABC):
         self.dtype: np.dtype = key.dtype
         self.feature_shape = feature_shape
         self.converted: Counter[str] = Counter()
+        self.named_files: dict[str, str | None] = {}
 
     @abstractmethod
     def encode(self, value: Any) -> np.ndarray:

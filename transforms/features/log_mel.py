@@ -32,6 +32,7 @@ class LogMel(Encoder):
         super().__init__(key, (key.num_mel_bins,))
         self._audio = Audio(key, folder, max_bytes, from_text)
         self.converted = self._audio.converted
+        self.named_files = self._audio.named_files
         self._key = key
         self._fbank = require("kaldi_native_fbank", "audio", 'type = "log_mel"')
         self._options = _options(self._fbank, key)

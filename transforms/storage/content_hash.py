@@ -1,13 +1,15 @@
 """Hashes of what inputs hold, so that a changed file is noticed whatever its size and times say.
 
-A file is read once: its hash is remembered on this machine under path, device, inode, size and times of
-change, the last of which (ctime) no program can set. Remembered hashes can only save a read. They lie in a
-file of this user's alone, of bounded size, which is not used where its own hash does not fit.
+A file is read once: its hash is remembered on this machine under device, inode, size and times of change, the
+last of which (ctime) no program can set. Remembered hashes can only save a read. They lie in a file of this
+user's alone, of bounded size, which is not used where its own hash does not fit.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +62,7 @@ class ContentHashes:
         try:
             for _ in range(_ATTEMPTS):
                 version = _version(path)
-                key = _key(path, version)
+                key = _key(version)
                 digest = self._find(key)
                 if digest is None:
                     digest = _hash_local(path)
@@ -81,8 +83,21 @@ class ContentHashes:
         paths = list(dict.fromkeys(paths))
         with ThreadPoolExecutor(min(_THREADS, 2 * (os.cpu_count() or 1))) as pool:
             hashes = dict(zip(paths, pool.map(self.of, paths), strict=True))
-        self._remember()
+        self.remember()
         return hashes
+
+    def learn(self, path: str, digest: str, read_after: int) -> None:
+        """Takes over the hash of a local file that a worker read.
+
+        Args:
+            path: The file.
+            digest: Its hash.
+            read_after: When the worker began at the earliest, in nanoseconds since 1970.
+        """
+        with suppress(OSError):
+            version = _version(path)
+            if read_after - max(version[3:]) > _SETTLED_NS:
+                self._used[_key(version)] = bytes.fromhex(digest)
 
     def check_unchanged(self) -> None:
         """Compares the files hashed so far with what they were then.
@@ -107,7 +122,7 @@ class ContentHashes:
                 return self._used[key]
         return None
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         """Writes what was used, behind what others have written; the oldest go where there are too many."""
         if self._memory is None or not self._used:
             return
@@ -148,14 +163,17 @@ def _version(path: str) -> _Version:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _key(path: str, version: _Version) -> bytes:
-    return xxhash.xxh3_128_digest(os.fsencode(os.path.realpath(path)) + repr(version).encode())
+def _key(version: _Version) -> bytes:
+    return xxhash.xxh3_128_digest(repr(version).encode())
 
 
 def _hash_local(path: str) -> bytes:
     digest = xxhash.xxh3_128()
     buffer = bytearray(_READ_BYTES)
-    with Path(path).open("rb", buffering=0) as file:
+    # Without O_NONBLOCK opening a pipe waits for its writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         while count := file.readinto(buffer):
             digest.update(memoryview(buffer)[:count])
     return digest.digest()

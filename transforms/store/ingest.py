@@ -35,6 +35,7 @@ from seqmill.transforms.store.split_receipt import (
     FORMAT,
     SplitReceipt,
     lengths_part,
+    named_files_part,
     read_receipt,
     rejects_part,
     write_receipt,
@@ -124,8 +125,20 @@ class IngestSplits:
             damaged=reader.damaged,
         )
         check_run(self.folder, self.run)
-        receipt = SplitReceipt(FORMAT, entry, lengths, Checksum(sink.size, sink.xxh128))
+        named = self._write_named_files(task, encoders)
+        receipt = SplitReceipt(FORMAT, entry, lengths, Checksum(sink.size, sink.xxh128), named)
         write_receipt(self.folder, task.index, receipt)
+
+    def _write_named_files(self, task: IngestTask, encoders: Mapping[str, Encoder]) -> Checksum | None:
+        named = {
+            name: digest for encoder in encoders.values() for name, digest in encoder.named_files.items()
+        }
+        if not named:
+            return None
+        with files.write_atomically(named_files_part(self.folder, task.index)) as file:
+            sink = HashingFile(file)
+            sink.write(orjson.dumps(named))
+        return Checksum(sink.size, sink.xxh128)
 
     def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
         reporter = Reporter(output_folder.progress_folder(self.folder))

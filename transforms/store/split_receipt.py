@@ -26,12 +26,14 @@ class SplitReceipt:
         file: Its Arrow file.
         lengths: Its part of the length index.
         rejects: Its part of the rejected sequences.
+        named_files: Hashes of the files that its records name; None where they name none.
     """
 
     format: str
     file: StoreFile
     lengths: Checksum
     rejects: Checksum
+    named_files: Checksum | None = None
 
 
 _ADAPTER = TypeAdapter(SplitReceipt)
@@ -59,6 +61,8 @@ def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = F
             lengths_part(folder, index): receipt.lengths,
             rejects_part(folder, index): receipt.rejects,
         }
+        if receipt.named_files is not None:
+            expected[named_files_part(folder, index)] = receipt.named_files
         for path, checksum in expected.items():
             whole = files.is_whole(path, checksum.bytes) if by_size else is_intact(path, checksum, fresh)
             if not whole:
@@ -80,3 +84,8 @@ def lengths_part(folder: str, index: int) -> str:
 def rejects_part(folder: str, index: int) -> str:
     """Path of the rejected sequences of split ``index``."""
     return split_part_path(folder, index, "rejected.jsonl")
+
+
+def named_files_part(folder: str, index: int) -> str:
+    """Path of what is known of the files that the records of split ``index`` name."""
+    return split_part_path(folder, index, "named.json")

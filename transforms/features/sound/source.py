@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import xxhash
+
 from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -36,6 +38,14 @@ class Source:
         """The first bytes of the file."""
         self._file.seek(0)
         return self._file.read(num_bytes)
+
+    def xxh128(self) -> str:
+        """The xxh3_128 of the whole file."""
+        self._file.seek(0)
+        digest = xxhash.xxh3_128()
+        while block := self._file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
 
     def read_all(self, max_bytes: int) -> bytes:
         """The whole file. Raises RejectedSequence where it is larger than ``max_bytes``."""

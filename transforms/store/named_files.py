@@ -1,0 +1,70 @@
+"""Files that records name, of audio: a change behind an unchanged manifest is noticed by their hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import map_checked
+from seqmill.transforms.storage.content_hash import ContentHashes
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.store.ingest import IngestTask
+from seqmill.transforms.store.split_receipt import named_files_part, read_receipt, remove_receipt
+
+_THREADS = 8
+
+
+def forget_changed(
+    folder: str, tasks: Iterable[IngestTask], audio_root: str | None, hashes: ContentHashes
+) -> bool:
+    """Removes the receipts of splits whose records name files that have changed, came or went.
+
+    Args:
+        folder: The store's folder.
+        tasks: The splits.
+        audio_root: Folder that relative paths start from; None for that of the file that names them.
+        hashes: Of inputs.
+
+    Returns:
+        Whether there were any.
+    """
+    changed = False
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for task in tasks:
+            named = _read(folder, task, audio_root)
+            found = pool.map(lambda path: _hash(path, hashes), named)
+            if any(now != then for now, then in zip(found, named.values(), strict=True)):
+                remove_receipt(folder, task.index)
+                changed = True
+    return changed
+
+
+def learn_hashes(
+    folder: str, tasks: Iterable[IngestTask], audio_root: str | None, hashes: ContentHashes, began: int
+) -> None:
+    """Takes over what the workers of a run that began at ``began`` (nanoseconds) have hashed."""
+    for task in tasks:
+        for path, digest in _read(folder, task, audio_root).items():
+            if digest is not None and files.is_local(path):
+                hashes.learn(path, digest, began)
+    hashes.remember()
+
+
+def _read(folder: str, task: IngestTask, audio_root: str | None) -> Mapping[str, str | None]:
+    """Of the files that the records of a finished split name the hashes, by path."""
+    receipt = read_receipt(folder, task.index, by_size=True)
+    if receipt is None or receipt.named_files is None:
+        return {}
+    content = map_checked(named_files_part(folder, task.index), receipt.named_files).tobytes()
+    start = files.parent(task.split.source) if audio_root is None else audio_root
+    return {files.join(start, name): digest for name, digest in orjson.loads(content).items()}
+
+
+def _hash(path: str, hashes: ContentHashes) -> str | None:
+    try:
+        return hashes.of(path)
+    except (SeqmillError, OSError, ValueError):
+        return None
