@@ -20,6 +20,8 @@ from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _RANDOM = ("dropout", "alpha", "nbest_size")  # of BPE; of Unigram
 
+_HIGHEST_ID = (1 << 24) - 1  # a list of labels is made of ids, and a damaged file may have any
+
 
 class Subwords(Encoder):
     """``subwords``: token ids, int32 [T].
@@ -50,7 +52,9 @@ class Subwords(Encoder):
         texts = [to_text(value) for value in values]
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        except Exception as error:  # the library raises nothing more specific
+        except BaseException as error:
+            if not _is_of_library(error):
+                raise
             raise RejectedSequence("the tokenizer failed", str(error)) from None
         ids = [encoding.ids for encoding in encodings]
         tokens = np.array(list(chain.from_iterable(ids)), self.dtype)
@@ -69,14 +73,24 @@ def load_tokenizer(path: str) -> Any:
         tokenizer = tokenizers.Tokenizer.from_buffer(files.read_bytes(path))
     except FileNotFoundError:
         raise SeqmillError(f"tokenizer {path}: no such file") from None
-    except Exception as error:  # the library raises nothing more specific
+    except BaseException as error:
+        if not _is_of_library(error):
+            raise
         raise SeqmillError(f"{path}: not a file of the tokenizers library ({error})") from None
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if highest > _HIGHEST_ID:
+        raise SeqmillError(f"{path}: has the label id {highest}; expected none over {_HIGHEST_ID}")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     for setting in _RANDOM:
         if getattr(tokenizer.model, setting, None) is not None:
             setattr(tokenizer.model, setting, None)
     return tokenizer
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Whether the library failed: it raises plain exceptions, and panics, which are no ``Exception``."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _unknown_id(tokenizer: Any) -> int | None:

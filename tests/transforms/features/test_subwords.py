@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -86,6 +87,21 @@ def test_wrong_use(tokenizer_file, tmp_path, rejects):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(SeqmillError, match=r"bad.json: not a file of the tokenizers library"):
         encoder(str(tmp_path / "bad.json"))
+
+
+def test_a_file_that_makes_the_library_panic(tmp_path):
+    vocab = {"a": 0, "b": 1, "ab": 2}
+    model = {"type": "BPE", "vocab": vocab, "merges": [["a", "b"]], "continuing_subword_prefix": "long"}
+    (tmp_path / "t.json").write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+    with pytest.raises(SeqmillError, match=r"t\.json: not a file of the tokenizers library"):
+        encoder(str(tmp_path / "t.json"))
+
+
+def test_ids_without_bound_are_refused(tmp_path):
+    path = str(tmp_path / "t.json")
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 2**31}, unk_token="a")).save(path)
+    with pytest.raises(SeqmillError, match="has the label id 2147483648"):
+        encoder(path)
 
 
 def test_a_missing_package_is_named(tokenizer_file, monkeypatch):
