@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,12 @@ from markdown_it import MarkdownIt
 
 from seqmill.pipelines.config import TABLES, global_options, load_config
 from seqmill.pipelines.main import main
+from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
 from seqmill.transforms.storage.checked_options import option_fields
+from seqmill.transforms.store import sequence_store
+from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.sequence_store import DamagedSource, StoreFile, StoreManifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -96,14 +102,31 @@ def test_every_page_is_named_in_the_readme():
 
 
 def test_every_option_has_a_row():
-    tokens = MARKDOWN.parse((ROOT / "docs" / "configuration.md").read_text())
-    named = set()
-    for row, _, cell in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if row.type == "tr_open":
-            named |= {child.content for child in cell.children or [] if child.type == "code_inline"}
     options = {*global_options(), *(option for model in TABLES.values() for option in option_fields(model))}
-    missing = options - named - {"name"}
+    missing = options - _names_in_rows("configuration.md", first_cell_only=True) - {"name"}
     assert not missing, f"docs/configuration.md says nothing of {', '.join(sorted(missing))}"
+
+
+@pytest.mark.parametrize("kind", [Manifest, Epoch, Shard, Counts, StoreManifest, StoreFile, DamagedSource])
+def test_every_field_of_a_manifest_is_told(kind):
+    missing = {field.name for field in fields(kind)} - _names_in_rows("formats.md")
+    assert not missing, f"docs/formats.md says nothing of {', '.join(sorted(missing))}"
+
+
+@pytest.mark.parametrize("module", [manifest, sequence_store])
+def test_formats_are_those_of_the_code(module):
+    assert module.FORMAT in _names_in_rows("formats.md")
+
+
+def _names_in_rows(page, first_cell_only=False):
+    """What stands in backquotes in the tables of a page."""
+    names = set()
+    cell = 0
+    for token in MARKDOWN.parse((ROOT / "docs" / page).read_text()):
+        cell = 0 if token.type in ("tr_open", "table_close") else cell + (token.type == "td_open")
+        if token.type == "inline" and (cell == 1 or (cell and not first_cell_only)):
+            names |= {child.content for child in token.children or [] if child.type == "code_inline"}
+    return names
 
 
 def _anchors(path):

@@ -30,7 +30,7 @@ def test_help_of_a_command_explains_every_option(capsys, command):
     assert code == 0
     for name, field in global_options().items():
         assert field.description
-        assert f"--{name} VALUE" in out
+        assert f"--{name}" in out
 
 
 @pytest.mark.parametrize(

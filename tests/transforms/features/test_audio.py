@@ -161,7 +161,7 @@ def test_what_a_rejected_block_converted_is_not_counted(rejects):
         (sound(tone(), 3), "not readable audio", "a sample rate of 3 Hz"),
         ("none.wav", "missing audio file", "/none.wav"),
         ("x" * 5000, "missing audio file", "xxx"),
-        ("a\0b", "missing audio file", "null byte"),
+        ("a\0b", "missing audio file", "null"),
         ("", "missing audio file", "the path is empty"),
         (".", "not readable audio", "is a directory"),
         (7, "expected audio, found int", "7"),
