@@ -65,7 +65,7 @@ def run(job: Job, beam_flags: Sequence[str]) -> None:
     if job.transform.tasks:
         _run_pipeline(job, beam_flags)
     else:
-        job.transform.finish_alone()
+        job.transform.run_here()
     if error := read_failure(folder):
         clear_failure(folder)
         raise SeqmillError(error)

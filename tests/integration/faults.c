@@ -1,4 +1,5 @@
-/* Makes system calls fail: SEQMILL_FAULT=CALL:ERRNO:PART fails CALL on files whose path holds PART. */
+/* Makes system calls fail: SEQMILL_FAULT=CALL:ERRNO:SKIP:PART fails CALL on files whose path holds PART, all but
+   the first SKIP times. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,12 +13,20 @@
 #include <unistd.h>
 
 static int fails(const char *call, const char *path) {
+  static char last[PATH_MAX];
+  static long passed;
   const char *fault = getenv("SEQMILL_FAULT");
-  size_t length = strlen(call);
-  if (!fault || strncmp(fault, call, length) || fault[length] != ':') return 0;
-  const char *part = strchr(fault + length + 1, ':');
-  if (!part || !strstr(path, part + 1)) return 0;
-  errno = atoi(fault + length + 1);
+  char name[16], part[PATH_MAX];
+  int code;
+  long skip;
+  if (!fault || sscanf(fault, "%15[^:]:%d:%ld:%s", name, &code, &skip, part) != 4) return 0;
+  if (strcmp(name, call) || !strstr(path, part)) return 0;
+  if (strcmp(fault, last)) {
+    strcpy(last, fault);
+    passed = 0;
+  }
+  if (passed++ < skip) return 0;
+  errno = code;
   return 1;
 }
 
