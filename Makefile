@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-long lint types unit wheel api lock clean
+.PHONY: demo test test-long fuzz lint types unit wheel api lock clean
 
 # One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
@@ -28,6 +28,12 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/pytest
+
+# Damages raw inputs and files of ours: make fuzz CASES=100000 FIRST=20000
+CASES ?= 20000
+FIRST ?= 0
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz.py --cases=$(CASES) --first=$(FIRST)
 
 # A marker without tests is no failure (pytest's exit code 5).
 test-long: $(STAMP)
