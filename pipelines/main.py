@@ -189,7 +189,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.plan_report import print_reports
     from seqmill.pipelines.preprocess import plan
 
-    with _writing(config):
+    with interrupts.ending_at_once():  # what it writes, it writes alone
         reports = plan(config, beam_flags)
     print_reports(reports, as_json=options.json)
 

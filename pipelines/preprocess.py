@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import orjson
 
-from seqmill.pipelines import beam_runner, console
-from seqmill.pipelines.beam_runner import Job
-from seqmill.pipelines.ingest import ingest
+from seqmill.pipelines import console
+from seqmill.pipelines.ingest import ingest, ingest_scanned, is_ingested
+from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.transforms.batches import manifest
@@ -26,8 +26,6 @@ from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.segment import Segment, read_receipt, receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
-from seqmill.transforms.beam.shuffle import ShuffleShards
-from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import (
@@ -40,6 +38,7 @@ from seqmill.transforms.storage.checked_files import (
     known_here,
 )
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
@@ -74,27 +73,39 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
         beam_flags: Beam's own flags.
 
     Raises:
-        SeqmillError: Bad input, or nothing to write.
+        SeqmillError: Bad input, nothing to write, or what ``preprocess`` would refuse but for lack of space,
+            which is a warning.
 
     >>> import seqmill
     >>> (report,) = seqmill.plan(seqmill.load_config("config.toml", {}), [])
     >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
     ('train', 3, 8)
     """
-    ingest(config, beam_flags)
-    reports = []
-    for name in config.corpus:
-        store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
-        selection = select_sequences(store, options)
-        reports.append(report_corpus(store, selection, options, lay_out(store, selection, options)))
-    return reports
+    scanned = scan(config)
+    if not is_ingested(scanned):
+        with only_writer(config.output, "run"):
+            ingest_scanned(scanned, beam_flags)
+    with reader(config.output, "plan"):
+        return [_plan_corpus(config, name) for name in config.corpus]
+
+
+def _plan_corpus(config: Config, name: str) -> CorpusReport:
+    store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
+    selection = select_sequences(store, options)
+    planned = planned_manifest(store, selection, options, [])
+    check_rejected(name, planned.counts, config.corpus[name].max_rejected, None)
+    report = report_corpus(store, selection, options, lay_out(store, selection, options))
+    free = _free_bytes(config.output)
+    needed = sum(epoch.bytes for epoch in report.epochs)
+    if free is not None and needed > free:
+        console.say(f"warning: {config.output}: {name} needs {needed:,} bytes, {free:,} bytes are free")
+    return report
 
 
 def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
     store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     was = _written(folder)
-    files.remove(output_folder.progress_folder(folder))
     same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
     if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
@@ -113,6 +124,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
     planned = planned_manifest(store, selection, options, epochs)
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
+    files.remove(output_folder.progress_folder(folder))
     files.remove(output_folder.manifest_path(folder))
     files.remove_temporaries(folder)
     others = _write_rejected(config, name, store, selection, planned)
@@ -135,6 +147,11 @@ def _write_shards(
     run: str,
     beam_flags: Sequence[str],
 ) -> None:
+    # Where nothing is to be written, Beam is not imported.
+    from seqmill.pipelines import beam_runner
+    from seqmill.transforms.beam.shuffle import ShuffleShards
+    from seqmill.transforms.beam.tasks import RunTasks
+
     folder = output_folder.epochs_folder(config.output, name)
     num_bytes = sum(segment.bytes for segment in segments)
     _check_space(folder, num_bytes)
@@ -157,7 +174,9 @@ def _write_shards(
     if config.exchange == "shuffle":
         transform = ShuffleShards(segments, work, finish, store.num_blocks)
     progress_folder = output_folder.progress_folder(folder)
-    beam_runner.run(Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags)
+    beam_runner.run(
+        beam_runner.Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags
+    )
 
 
 def _written(folder: str) -> Manifest | None:
@@ -222,13 +241,16 @@ def _write_rejected(
 
 
 def _check_space(folder: str, needed: int) -> None:
-    if files.is_local(folder):
-        free = shutil.disk_usage(folder).free
-        if needed > free:
-            raise SeqmillError(
-                f"{folder}: no space: {needed:,} bytes are to be written, {free:,} bytes are free; fewer "
-                "distinct_epochs need less"
-            )
+    free = _free_bytes(folder)
+    if free is not None and needed > free:
+        raise SeqmillError(
+            f"{folder}: no space: {needed:,} bytes are to be written, {free:,} bytes are free; fewer "
+            "distinct_epochs need less"
+        )
+
+
+def _free_bytes(folder: str) -> int | None:
+    return shutil.disk_usage(folder).free if files.is_local(folder) else None
 
 
 def _say_what_was_written(folder: str) -> None:

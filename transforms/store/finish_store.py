@@ -154,8 +154,11 @@ class FinishStore:
                 files.remove(files.join(self.folder, name))
 
 
-def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str) -> None:
-    """Ends a run of which too much was rejected, or nothing is left. Raises SeqmillError."""
+def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str | None) -> None:
+    """Ends a run of which too much was rejected, or nothing is left. Raises SeqmillError.
+
+    ``path`` is the file that lists the rejects, if there is one yet.
+    """
     total = sum(counts.rejected.values())
     if counts.read == 0:
         raise SeqmillError(f"corpus {corpus}: no sequences in its files")
@@ -163,11 +166,12 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str) 
         return
     limit = "" if total == counts.read else f", more than max_rejected = {max_rejected:.2%}"
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in Counter(counts.rejected).most_common())
-    first = files.read_bytes(path).splitlines()[0].decode() if total else ""
-    raise SeqmillError(
-        f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected "
-        f"({total / counts.read:.2%}){limit}; {reasons}\n  first: {first}\n  all of them: {path}"
-    )
+    message = f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected "
+    message += f"({total / counts.read:.2%}){limit}; {reasons}"
+    if path is not None:
+        first = files.read_bytes(path).splitlines()[0].decode() if total else ""
+        message += f"\n  first: {first}\n  all of them: {path}"
+    raise SeqmillError(message)
 
 
 def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillError:

@@ -12,33 +12,29 @@ from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.ingest import IngestTask
-from seqmill.transforms.store.split_receipt import named_files_part, read_receipt, remove_receipt
+from seqmill.transforms.store.split_receipt import named_files_part, read_receipt
 
 _THREADS = 8
 
 
-def forget_changed(
+def find_changed(
     folder: str, tasks: Iterable[IngestTask], audio_root: str | None, hashes: ContentHashes
-) -> bool:
-    """Removes the receipts of splits whose records name files that have changed, came or went.
+) -> list[IngestTask]:
+    """The finished splits whose records name files that have changed since, came or went.
 
     Args:
         folder: The store's folder.
         tasks: The splits.
         audio_root: Folder that relative paths start from; None for that of the file that names them.
         hashes: Of inputs.
-
-    Returns:
-        Whether there were any.
     """
-    changed = False
+    changed = []
     with ThreadPoolExecutor(_THREADS) as pool:
         for task in tasks:
             named = _read(folder, task, audio_root)
             found = pool.map(lambda path: _hash(path, hashes), named)
             if any(now != then for now, then in zip(found, named.values(), strict=True)):
-                remove_receipt(folder, task.index)
-                changed = True
+                changed.append(task)
     return changed
 
 

@@ -1,0 +1,221 @@
+"""What there is to ingest: input files, their splits, tasks and fingerprints. Nothing here writes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from seqmill.pipelines.input_files import Inputs, find_inputs
+from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
+from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
+from seqmill.transforms.features import Vocab
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
+from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
+from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
+from seqmill.transforms.readers import ReadOptions, Split, get_field, open_split, split_corpus
+from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.content_hash import ContentHashes
+from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.library_versions import library_versions
+from seqmill.transforms.storage.output_folder import counted_vocab_path
+from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
+from seqmill.transforms.store.ingest import IngestTask, split_encoders
+from seqmill.transforms.store.sources import source_names
+from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
+
+SPLIT_BYTES = 16_000_000
+_SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
+_MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
+_PROBED_SEQS = 100
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """The input of a run, listed, measured and hashed once.
+
+    Attributes:
+        config: The configuration.
+        splits: Per corpus its splits, in corpus order.
+        sizes: Bytes of every input file.
+        hashes: What they hold.
+    """
+
+    config: Config
+    splits: dict[str, list[Split]]
+    sizes: dict[str, int]
+    hashes: ContentHashes
+
+
+@dataclass(frozen=True)
+class CountWork:
+    """Labels to count: the tasks over ``train``, and a fingerprint of all of it."""
+
+    folder: str
+    keys: tuple[DataKey, ...]
+    tasks: list[IngestTask]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class StoreWork:
+    """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it."""
+
+    folder: str
+    specs: dict[str, ArraySpec]
+    vocab_files: dict[str, str]
+    sources: tuple[str, ...]
+    tasks: list[IngestTask]
+    fingerprint: str
+
+
+def scan(config: Config) -> Scanned:
+    """Finds the input of a run.
+
+    Raises:
+        SeqmillError: A file is missing, or is not of its format at all.
+    """
+    inputs = find_inputs(config)
+    keys = tuple(config.data.values())
+    paths = [path for found in inputs.values() for path in _all_paths(found)]
+    sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
+    splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
+    hashes = ContentHashes()
+    hashes.of_all(paths)
+    return Scanned(config, splits, sizes, hashes)
+
+
+def count_work(scanned: Scanned) -> CountWork | None:
+    """The counting of labels that comes before all else; None where no data key needs it."""
+    keys = tuple(key for key in scanned.config.data.values() if key.has_counted_vocab)
+    if not keys:
+        return None
+    decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in keys])
+    tasks = _tasks(scanned, scanned.splits[TRAIN], decisive)
+    folder = output_folder.counted_vocab_folder(scanned.config.output)
+    return CountWork(folder, keys, tasks, fingerprint([task.fingerprint for task in tasks]))
+
+
+def store_work(scanned: Scanned, name: str) -> StoreWork:
+    """What makes the store of a corpus, once vocabularies are there."""
+    options, splits = scanned.config.corpus[name], scanned.splits[name]
+    keys = tuple(scanned.config.data.values())
+    vocab_paths = _vocab_files(scanned.config)
+    vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
+    for key in keys:
+        if key.type in ("chars", "words") and key.vocab:
+            check_labels_occur(key.vocab, vocabs[key.name], key.type)
+    specs = _array_specs(keys, splits, vocabs)
+    labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
+    arrays = [_decisive(key, scanned.hashes) for key in keys]
+    root = _beside(splits, options.audio_root)
+    tasks = _tasks(scanned, splits, (STORE_VERSION, arrays, specs, labels, options.seq_tag, root))
+    sources = source_names(splits)
+    limits = (options.max_rejected, options.allow_damaged)
+    whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
+    folder = output_folder.store_folder(scanned.config.output, name)
+    return StoreWork(folder, specs, vocab_paths, sources, tasks, whole)
+
+
+def _all_paths(inputs: Inputs) -> list[str]:
+    return inputs if isinstance(inputs, list) else [path for paths in inputs.values() for path in paths]
+
+
+def _vocab_files(config: Config) -> dict[str, str]:
+    """Per data key with labels the file that lists them."""
+    folder = output_folder.counted_vocab_folder(config.output)
+    return {
+        key.name: key.vocab or counted_vocab_path(folder, key.name)
+        for key in config.data.values()
+        if key.vocab or key.has_counted_vocab or key.tokenizer
+    }
+
+
+def _split(
+    options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
+) -> list[Split]:
+    target = SPLIT_BYTES
+    if any(key.type in AUDIO_TYPES for key in keys) and options.format not in ("parquet", "tfrecord"):
+        paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
+        total = sum(sizes[path] for path in paths)
+        target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
+    reading = ReadOptions(options.max_record_size, options.quoting)
+    fields = [key.field for key in keys] + ([options.seq_tag] if options.seq_tag else [])
+    return split_corpus(options.format, inputs, target, reading, fields)
+
+
+def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[IngestTask]:
+    """A task per split, with a fingerprint of its input and of what else decides its bytes."""
+    contents = {path: scanned.hashes.of(path) for split in splits for _, path in split.files}
+    sizes = scanned.sizes
+    tasks = []
+    for index, split in enumerate(splits):
+        inputs = [(key, files.name(path), contents[path]) for key, path in split.files]
+        ends = [
+            sizes[path] if end is None or split.format == "parquet" else end
+            for (_, path), end in zip(split.files, split.ends, strict=True)
+        ]
+        starts = split.starts if split.format != "parquet" else [0] * len(ends)
+        work = max(1, sum(ends) - sum(starts))
+        reader = (split.format, READER_VERSIONS[split.format], vars(split.options), split.lists)
+        content = (index, reader, inputs, split.starts, split.ends, split.columns)
+        tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
+    return tasks
+
+
+def _decisive(key: DataKey, hashes: ContentHashes) -> object:
+    """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
+    return (
+        {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer")},
+        hashes.of(key.tokenizer) if key.tokenizer else None,
+        key.vocab is not None,
+        ENCODER_VERSIONS[key.type],
+        library_versions(key.type),
+    )
+
+
+def _beside(splits: list[Split], folder: str | None) -> str | None:
+    """A folder as seen from the first input, so that it may move together with the corpus."""
+    if folder is None or not files.is_local(folder) or not files.is_local(splits[0].source):
+        return folder
+    return os.path.relpath(folder, files.parent(splits[0].source))
+
+
+def _array_specs(
+    keys: tuple[DataKey, ...], splits: list[Split], vocabs: dict[str, Vocab]
+) -> dict[str, ArraySpec]:
+    """What the arrays are like; shapes of ``floats`` are those of most of the corpus' first sequences."""
+    encoders = split_encoders(splits[0], keys, vocabs, None)
+    unknown = [key for key in keys if encoders[key.name].feature_shape is None]
+    probed = _probe_shapes(unknown, splits) if unknown else {}
+    specs = {}
+    for key in keys:
+        shape = encoders[key.name].feature_shape
+        if shape is None:
+            shape = probed[key.name]
+        vocab = output_folder.vocab_name(key.name) if key.name in vocabs else None
+        num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
+        specs[key.name] = ArraySpec(key.type, key.dtype.str, shape, num_labels, vocab)
+    return specs
+
+
+def _probe_shapes(keys: Sequence[DataKey], splits: list[Split]) -> dict[str, tuple[int, ...]]:
+    """The shape of most of the first sequences, per data key; as many splits are looked into as it takes."""
+    shapes: dict[str, Counter[tuple[int, ...]]] = {key.name: Counter() for key in keys}
+    for split in splits:
+        open_keys = [key for key in keys if not shapes[key.name]]
+        if not open_keys:
+            break
+        encoders = split_encoders(split, open_keys, {}, None)
+        for _, record in islice(open_split(split, [key.field for key in open_keys]), _PROBED_SEQS):
+            if not isinstance(record, RejectedSequence):
+                for key in open_keys:
+                    with suppress(RejectedSequence):
+                        array = encoders[key.name].encode(get_field(record, key.field))
+                        shapes[key.name][array.shape[1:]] += 1
+    return {key: found.most_common(1)[0][0] if found else () for key, found in shapes.items()}
