@@ -13,7 +13,7 @@ CHARS = {"x": {"type": "chars"}}
 
 
 def texts(folder):
-    labels = read_vocab(str(folder / "out/vocab/x.txt")).labels
+    labels = read_vocab(str(folder / "out/epochs/train/vocab/x.txt")).labels
     return [
         decode_labels(labels, ids, "chars") for _, _, ids in sequences(read_epochs(folder / "out")[0], "x")
     ]

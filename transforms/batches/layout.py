@@ -93,7 +93,10 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
 
 def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
     """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
-    return fingerprint(PLANNING_VERSION, _content(store), describe(options))
+    others = store.manifest.others
+    # Not in ``_content``: other labels under the same numbers change no shard.
+    vocabs = {key: others.get(str(spec.vocab)) for key, spec in store.data_keys.items() if spec.vocab}
+    return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(options))
 
 
 def planned_manifest(
