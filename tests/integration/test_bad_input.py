@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -272,6 +273,18 @@ def test_bad_audio_is_rejected_and_other_rates_and_channels_are_converted(tmp_pa
     assert counts.converted == {"resampled": 1, "channels averaged": 1, cancelled: 1}
     assert f"1 resampled, 1 channels averaged, 1 {cancelled}" in ended.err
     seqmill.succeeds("verify", tmp_path / "out")
+
+
+def test_paths_that_are_no_sound_files_are_rejected_and_a_rerun_is_up_to_date(tmp_path, seqmill):
+    (tmp_path / "good.wav").write_bytes(wav(np.zeros(800)))
+    os.mkfifo(tmp_path / "pipe")
+    bad = ["pipe", "/dev/zero", "file:///dev/zero", "local:///dev/zero", "simplecache::file:///dev/zero"]
+    bad += ["", "a\0b", "https://example.invalid/a.wav", "what://x"]
+    corpora = jsonl_corpus(tmp_path, [{"x": path} for path in ("good.wav", *bad)])
+    config = write_config(tmp_path, {"x": {"type": "audio"}}, corpora, max_rejected=0.9)
+    seqmill.succeeds("preprocess", config)
+    assert [reject["position"] for reject in rejects(tmp_path / "out")] == list(range(2, 2 + len(bad)))
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
 
 
 # Vocabularies.

@@ -13,7 +13,7 @@ from seqmill.transforms.features.encoder import Encoder, kind_of, shown
 from seqmill.transforms.features.extras import require
 from seqmill.transforms.features.segment import Described, Segment, find_segment
 from seqmill.transforms.features.sound.decode import Decoder
-from seqmill.transforms.features.sound.source import Source, check_size, open_bytes, open_path
+from seqmill.transforms.features.sound.source import Source, check_size, full_path, open_bytes, open_path
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 
@@ -81,7 +81,7 @@ class Audio(Encoder):
         self.named_files.setdefault(name, None)
         with open_path(name, self._folder) as source:
             if self.named_files[name] is None:
-                path = files.join(self._folder, name)
+                path = full_path(name, self._folder)
                 tag = None if files.is_local(path) else files.content_tag(path)
                 self.named_files[name] = tag or source.xxh128()
             yield source

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import orjson
 
+from seqmill.transforms.features.sound.source import full_path
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.content_hash import ContentHashes
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.store.ingest import IngestTask
 from seqmill.transforms.store.split_receipt import named_files_part, read_receipt
 
@@ -56,7 +58,11 @@ def _read(folder: str, task: IngestTask, audio_root: str | None) -> Mapping[str,
         return {}
     content = map_checked(named_files_part(folder, task.index), receipt.named_files).tobytes()
     start = files.parent(task.split.source) if audio_root is None else audio_root
-    return {files.join(start, name): digest for name, digest in orjson.loads(content).items()}
+    paths = {}
+    for name, digest in orjson.loads(content).items():
+        with suppress(RejectedSequence):  # by its name alone, which cannot change
+            paths[full_path(name, start)] = digest
+    return paths
 
 
 def _hash(path: str, hashes: ContentHashes) -> str | None:

@@ -111,9 +111,7 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
         RejectedSequence: There is no such file, it is none, or this machine cannot open paths of its kind.
         OSError: The file system failed; the error names the file.
     """
-    if not path.strip():
-        raise RejectedSequence("missing audio file", "the path is empty")
-    full = files.join(folder, path.removeprefix("file://"))
+    full = full_path(path, folder)
     try:
         file, size = _open(full)
     except (ValueError, SeqmillError) as error:
@@ -138,6 +136,21 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
             raise _named(source.file.error, full)
 
 
+def full_path(path: str, folder: str) -> str:
+    """Where a path as a record has it leads.
+
+    Raises:
+        RejectedSequence: It is empty, or could lead to local files past the check for regular ones.
+    """
+    if not path.strip():
+        raise RejectedSequence("missing audio file", "the path is empty")
+    full = files.join(folder, path.removeprefix("file://"))
+    if not files.is_local(full) and (full.startswith(_LOCAL) or "::" in full):
+        detail = f"{shown(full)}: a local path is written without a scheme, and schemes are not chained"
+        raise RejectedSequence("missing audio file", detail)
+    return full
+
+
 def check_size(num_bytes: int, max_bytes: int, what: str) -> None:
     """Refuses what is too large. Raises RejectedSequence."""
     if num_bytes > max_bytes:
@@ -148,8 +161,6 @@ def check_size(num_bytes: int, max_bytes: int, what: str) -> None:
 
 def _open(path: str) -> tuple[IO[bytes], int]:
     if not files.is_local(path):
-        if path.startswith(_LOCAL) or "::" in path:
-            raise ValueError("a local path is written without a scheme, and schemes are not chained")
         file = files.open_read(path)
         return file, file.seek(0, os.SEEK_END)
     # Without O_NONBLOCK opening a pipe waits for its writer.
