@@ -240,6 +240,8 @@ def _report(folder: str) -> None:
         console.say(f"  rejected: {number:,} {reason}")
     for entry in manifest.damaged:
         console.say(f"  damaged: {entry.source}: {entry.detail}")
+    if counts.duplicate_tags:
+        console.say(f"  warning: {counts.duplicate_tags:,} sequences have the tag of another one")
     for key, number in counts.unknown.items():
         share = number / int(store.lengths[key].sum(dtype=np.int64))
         remark = "warning: " if share > _MOST_UNKNOWN else ""

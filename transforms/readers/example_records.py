@@ -69,7 +69,7 @@ def list_features(splits: Sequence[Split]) -> tuple[str, ...]:
     """
     found: set[str] = set()
     firsts = [split for split in splits if split.starts[0] == 0]
-    num_probed = max(_PROBED_RECORDS // max(1, len(firsts)), 10)
+    num_probed = min(max(_PROBED_RECORDS // max(1, len(firsts)), 10), 1000)
     for split in firsts:
         for payload in islice(frames(_chunks(split), split.options), num_probed):
             if isinstance(payload, np.ndarray):

@@ -68,7 +68,7 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
     """
     match split.format:
         case "jsonl":
-            return JsonlReader(split, [*fields, *optional])
+            return JsonlReader(split, fields, optional)
         case "text":
             return TextReader(split)
         case "csv" | "tsv":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -51,17 +52,22 @@ class JsonlReader(Reader):
     Args:
         split: What to read.
         fields: Dotted names of the fields that will be asked for.
+        optional: Names of further ones that the corpus need not have.
     """
 
-    def __init__(self, split: Split, fields: Sequence[str] = ()):
+    def __init__(self, split: Split, fields: Sequence[str] = (), optional: Sequence[str] = ()):
         super().__init__(split)
-        self._fields = fields
-        self._names = [json.dumps(name).encode() for name in _first_parts(fields)]
+        self._fields = [*fields, *optional]
+        parts = {field.split(".")[0] for field in fields}
+        names = [re.escape(json.dumps(part, ensure_ascii=False)) for part in sorted(parts)]
+        self._num_names = len(parts)
+        # One search for all names, which goes from quote to quote.
+        self._find_names = re.compile(f'"(?:{"|".join(name[1:-1] for name in names)})"'.encode()).findall
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (line, record or reject)."""
         split, position = self.split, 0
-        options, num_blank = split.options, 0
+        options, loads, num_blank = split.options, orjson.loads, 0
         try:
             for block in line_blocks(split.source, split.starts[0], split.ends[0], options.max_record_size):
                 if isinstance(block, LongLine):
@@ -70,9 +76,21 @@ class JsonlReader(Reader):
                     continue
                 self.num_bytes += len(block)
                 lines = split_lines(block)
-                for position, record in enumerate(map(self._parsed, lines), position):  # noqa: B020
-                    if record is None:
-                        num_blank += 1
+                # Looking at every line on its own would take as long as parsing it.
+                has_repeats = len(self._find_names(block)) > len(lines) * self._num_names
+                for position, line in enumerate(lines, position):  # noqa: B020
+                    try:
+                        record = loads(line)
+                    except orjson.JSONDecodeError as error:
+                        if line.strip():
+                            yield position, self._tolerated(line, error)
+                        else:
+                            num_blank += 1
+                        continue
+                    if type(record) is not dict:
+                        yield position, _not_an_object(record)
+                    elif has_repeats and (reject := self._repeated(line)):
+                        yield position, reject
                     else:
                         yield position, record
                 position += 1
@@ -80,19 +98,6 @@ class JsonlReader(Reader):
             self.lose(str(error))
         self.num_positions = position
         self.num_records = position - num_blank
-
-    def _parsed(self, line: bytes) -> Record | RejectedSequence | None:
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            return self._tolerated(line, error) if line.strip() else None
-        if type(record) is not dict:
-            detail = f"the line holds a value of type {type(record).__name__}"
-            return RejectedSequence("not a JSON object", detail)
-        for name in self._names:
-            if line.count(name) > 1 and (reject := self._duplicate(line)):
-                return reject
-        return record
 
     def _tolerated(self, line: bytes, error: orjson.JSONDecodeError) -> Record | RejectedSequence:
         """A record with NaN or Infinity in a field that nobody asks for; else why the line is rejected."""
@@ -115,10 +120,12 @@ class JsonlReader(Reader):
         for field in self._fields:
             if found := _constant_in(record, field):
                 return RejectedSequence("NaN or Infinity", f"{found} in the field {field}")
-        return self._duplicate(line) or record
+        return self._repeated(line) or record
 
-    def _duplicate(self, line: bytes) -> RejectedSequence | None:
+    def _repeated(self, line: bytes) -> RejectedSequence | None:
         """The reject of an object in which a wanted field occurs twice, at any depth of its path."""
+        if len(self._find_names(line)) <= self._num_names:
+            return None
         wanted = {part for field in self._fields for part in (field, *field.split("."))}
         found: list[str] = []
 
@@ -136,15 +143,15 @@ class JsonlReader(Reader):
         return RejectedSequence("a field occurs twice", ", ".join(sorted(set(found)))) if found else None
 
 
+def _not_an_object(value: object) -> RejectedSequence:
+    return RejectedSequence("not a JSON object", f"the line holds a value of type {type(value).__name__}")
+
+
 class _NoNumber(float):
     """NaN or an infinity that stood in a JSON text."""
 
     def __new__(cls, name: str) -> _NoNumber:
         return super().__new__(cls, name.replace("Infinity", "inf"))
-
-
-def _first_parts(fields: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(part for field in fields for part in (field, field.split(".")[0])))
 
 
 def _constant_in(record: Record, field: str) -> str | None:

@@ -35,7 +35,9 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _BATCH_BYTES = 1 << 24
-_SHARED_BYTES = 1 << 28  # text that a dictionary page may stand for before it is kept as a dictionary
+_LARGE_BYTES = 1 << 28  # text that a dictionary page may stand for before it is cared about
+_DICTIONARY_BYTES = 1 << 20  # largest dictionary page that writers make
+_SHARED_VALUE_BYTES = 16  # values of fewer bytes each in the file are mostly repeated ones
 _MOST_BATCHES = 20_000  # to read a broken row group in once more
 _VALUE_BYTES = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 8}
 
@@ -141,9 +143,7 @@ def _reopened(
         chunk.path_in_schema
         for group in groups
         for chunk in _chunks(file, group, columns)
-        if chunk.physical_type == "BYTE_ARRAY"
-        and chunk.has_dictionary_page
-        and chunk.num_values * chunk.total_uncompressed_size > _SHARED_BYTES
+        if _may_expand(chunk) and chunk.total_uncompressed_size < _SHARED_VALUE_BYTES * chunk.num_values
     }
     if metadata is None and not shared:
         return file
@@ -162,6 +162,8 @@ def _items(
         yield RejectedSequence(reject.reason, reject.detail, num_rows)
         return
     size, done = max(1, min(num_rows, num_rows * _BATCH_BYTES // max(1, num_bytes))), 0
+    if any(map(_may_expand, _chunks(file, group, columns))):
+        size = min(size, 4 * _LARGE_BYTES // _DICTIONARY_BYTES)
     while done < num_rows:
         start = 0
         try:
@@ -237,6 +239,12 @@ def _num_bytes(file: pq.ParquetFile, group: int, columns: list[str]) -> int:
         max(chunk.total_uncompressed_size, chunk.num_values * _VALUE_BYTES.get(chunk.physical_type, 1))
         for chunk in _chunks(file, group, columns)
     )
+
+
+def _may_expand(chunk: Any) -> bool:
+    """Whether a part of a column may hold far more text than its size says."""
+    is_text = chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
+    return bool(is_text and chunk.num_values * chunk.total_uncompressed_size > _LARGE_BYTES)
 
 
 def _chunks(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[Any]:

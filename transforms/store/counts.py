@@ -14,7 +14,8 @@ class Counts:
     """What became of the sequences read: ``read == kept + Σ dropped + Σ rejected``.
 
     ``converted`` counts sequences that were kept but changed on the way (resampled, channels averaged);
-    ``unknown``, per data key, labels that its vocabulary lacks and that became ``<unk>``.
+    ``unknown``, per data key, labels that its vocabulary lacks and that became ``<unk>``;
+    ``duplicate_tags`` are kept sequences whose given tag an earlier one has.
     """
 
     read: int
@@ -23,6 +24,7 @@ class Counts:
     rejected: Mapping[str, int]
     converted: Mapping[str, int]
     unknown: Mapping[str, int] = field(default_factory=dict)
+    duplicate_tags: int = 0
 
     def __post_init__(self) -> None:
         if self.read != self.kept + sum(self.dropped.values()) + sum(self.rejected.values()):

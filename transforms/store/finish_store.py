@@ -26,7 +26,13 @@ from seqmill.transforms.store.sequence_store import (
     StoreManifest,
     write_manifest,
 )
-from seqmill.transforms.store.split_receipt import SplitReceipt, lengths_part, read_receipt, rejects_part
+from seqmill.transforms.store.split_receipt import (
+    SplitReceipt,
+    lengths_part,
+    read_receipt,
+    rejects_part,
+    tags_part,
+)
 
 _MOST_SHOWN = 10
 
@@ -71,7 +77,7 @@ class FinishStore:
         check_run(self.folder, self.run)
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
-        counts = _sum_counts(entries)
+        counts = replace(_sum_counts(entries), duplicate_tags=self._num_duplicate_tags(receipts))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
@@ -131,6 +137,16 @@ class FinishStore:
                 reject = orjson.loads(line)
                 position = receipt.file.first_position + reject.pop("position")
                 yield orjson.dumps({"source": receipt.file.source, "position": position, **reject}) + b"\n"
+
+    def _num_duplicate_tags(self, receipts: list[SplitReceipt]) -> int:
+        """Sequences whose tag another one before has, told by hashes of 64 bits."""
+        parts = [
+            map_checked(tags_part(self.folder, index), receipt.tags).view("<u8")
+            for index, receipt in enumerate(receipts)
+            if receipt.tags is not None
+        ]
+        hashes = np.sort(np.concatenate([np.empty(0, "<u8"), *parts]))
+        return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
 
     def _index(self, receipts: list[SplitReceipt]) -> pa.Table:
         schema = index_schema(self.data_keys, self.has_tags)

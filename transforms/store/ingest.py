@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from xxhash import xxh3_64_intdigest
 
 from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -38,12 +40,14 @@ from seqmill.transforms.store.split_receipt import (
     named_files_part,
     read_receipt,
     rejects_part,
+    tags_part,
     write_receipt,
 )
 from seqmill.transforms.store.store_writer import StoreWriter
 
 _BLOCK_BYTES = 128_000  # larger blocks of Python objects fall out of the processor's cache
 _BLOCK_SEQS = 1024
+_BLOCK_RAW_BYTES = 4_000_000  # of records that are held before they are encoded
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,19 @@ class IngestSplits:
         name = store_file_name(task.index)
         with files.write_atomically(files.join(self.folder, name)) as file:
             writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
-            reader = self._fill(writer, collector, task)
+            tag_hashes = array("Q")
+            reader = self._fill(writer, collector, task, tag_hashes)
             writer.close()
             check_run(self.folder, self.run)
         _check_accounted(reader, sum(writer.batch_rows), collector.num_rejected.total())
         lengths = write_index(lengths_part(self.folder, task.index), writer.index)
         rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
-        with files.write_atomically(rejects_part(self.folder, task.index)) as file:
-            sink = HashingFile(file)
-            sink.write(b"".join(orjson.dumps(reject) + b"\n" for reject in rejects))
+        rejected = b"".join(orjson.dumps(reject) + b"\n" for reject in rejects)
+        rejects_sum = _write_part(rejects_part(self.folder, task.index), rejected)
+        tags = None
+        if self.seq_tag is not None:
+            hashes = np.array(tag_hashes, "<u8").tobytes()
+            tags = _write_part(tags_part(self.folder, task.index), hashes)
         entry = StoreFile(
             file=name,
             fingerprint=task.fingerprint,
@@ -126,7 +134,7 @@ class IngestSplits:
         )
         check_run(self.folder, self.run)
         named = self._write_named_files(task, encoders)
-        receipt = SplitReceipt(FORMAT, entry, lengths, Checksum(sink.size, sink.xxh128), named)
+        receipt = SplitReceipt(FORMAT, entry, lengths, rejects_sum, named, tags)
         write_receipt(self.folder, task.index, receipt)
 
     def _write_named_files(self, task: IngestTask, encoders: Mapping[str, Encoder]) -> Checksum | None:
@@ -135,12 +143,11 @@ class IngestSplits:
         }
         if not named:
             return None
-        with files.write_atomically(named_files_part(self.folder, task.index)) as file:
-            sink = HashingFile(file)
-            sink.write(orjson.dumps(named))
-        return Checksum(sink.size, sink.xxh128)
+        return _write_part(named_files_part(self.folder, task.index), orjson.dumps(named))
 
-    def _fill(self, writer: StoreWriter, collector: _Collector, task: IngestTask) -> Reader:
+    def _fill(
+        self, writer: StoreWriter, collector: _Collector, task: IngestTask, tag_hashes: array[int]
+    ) -> Reader:
         reporter = Reporter(output_folder.progress_folder(self.folder))
         fields = [key.field for key in self.keys] + ([] if self.seq_tag is None else [self.seq_tag])
         described = [described_by(key) for key in self.keys]
@@ -150,6 +157,8 @@ class IngestSplits:
                 arrays, tags = collector.encode(rows, positions)
                 if tags:
                     writer.append(arrays, tags)
+                    if self.seq_tag is not None:
+                        tag_hashes.extend(map(xxh3_64_intdigest, tags))
                 reporter.add(num_seqs=len(tags))
         reporter.add(task.work)
         reporter.flush()
@@ -163,6 +172,13 @@ class IngestSplits:
 def _vocab(path: str, run: str) -> Vocab:
     """A vocabulary, kept for the next split of a run: reading millions of labels takes seconds."""
     return read_vocab(path)
+
+
+def _write_part(path: str, content: bytes) -> Checksum:
+    with files.write_atomically(path) as file:
+        sink = HashingFile(file)
+        sink.write(content)
+    return Checksum(sink.size, sink.xxh128)
 
 
 def _check_accounted(reader: Reader, num_kept: int, num_rejected: int) -> None:
@@ -237,7 +253,7 @@ def _blocks(
     get: Callable[[Any], Sequence[Any]] = (
         itemgetter(*fields) if len(fields) > 1 else lambda record: (record[fields[0]],)
     )
-    is_described = any(described)
+    is_described, start = any(described), 0
     for position, record in reader:
         try:
             rows.append(get(record))
@@ -250,9 +266,9 @@ def _blocks(
         if is_described and not isinstance(record, RejectedSequence):
             rows[-1] = _describe(rows[-1], record, described)
         positions.append(position)
-        if len(rows) >= collector.block_seqs:
+        if len(rows) >= collector.block_seqs or reader.num_bytes - start > _BLOCK_RAW_BYTES:
             yield rows, positions
-            rows, positions = [], []
+            rows, positions, start = [], [], reader.num_bytes
     if rows:
         yield rows, positions
 
@@ -364,10 +380,14 @@ class _Collector:
 
 
 def _tag(value: Any) -> str:
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise RejectedSequence("tag is no string", repr(value)[:80])
-    return value
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            value.encode()
+            return value
+    except UnicodeError as error:
+        raise RejectedSequence("tag is not UTF-8", f"{error} in {value!r}"[:200]) from None
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(value)
+    raise RejectedSequence("tag is no string", repr(value)[:80])

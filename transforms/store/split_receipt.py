@@ -27,6 +27,7 @@ class SplitReceipt:
         lengths: Its part of the length index.
         rejects: Its part of the rejected sequences.
         named_files: Hashes of the files that its records name; None where they name none.
+        tags: Hashes of its tags, by which equal ones are counted; None where tags are not given.
     """
 
     format: str
@@ -34,6 +35,7 @@ class SplitReceipt:
     lengths: Checksum
     rejects: Checksum
     named_files: Checksum | None = None
+    tags: Checksum | None = None
 
 
 _ADAPTER = TypeAdapter(SplitReceipt)
@@ -63,6 +65,8 @@ def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = F
         }
         if receipt.named_files is not None:
             expected[named_files_part(folder, index)] = receipt.named_files
+        if receipt.tags is not None:
+            expected[tags_part(folder, index)] = receipt.tags
         for path, checksum in expected.items():
             whole = files.is_whole(path, checksum.bytes) if by_size else is_intact(path, checksum, fresh)
             if not whole:
@@ -79,6 +83,11 @@ def remove_receipt(folder: str, index: int) -> None:
 def lengths_part(folder: str, index: int) -> str:
     """Path of the part of the length index of split ``index``."""
     return split_part_path(folder, index, "lengths.arrow")
+
+
+def tags_part(folder: str, index: int) -> str:
+    """Path of the hashes of the tags of split ``index``, uint64 [n]."""
+    return split_part_path(folder, index, "tags.u64")
 
 
 def rejects_part(folder: str, index: int) -> str:
