@@ -42,15 +42,21 @@ def _is_left(temporary: Path) -> bool:
     process = rest.partition("-")[0]
     if machine != _this_machine() or not process.isdigit():
         return time.time() - temporary.lstat().st_mtime > _SECONDS_LEFT
+    return not _is_running(int(process))
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process of this machine has not ended; one that nobody has waited for yet has."""
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:
         return False
-    with suppress(OSError):  # a zombie, which nobody may ever collect in a container, writes nothing
-        return Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return False
+    except PermissionError:
+        return True
+    with suppress(OSError, IndexError):
+        # Linux: the state follows the command's name, which stands in parentheses and may hold any character.
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return True
 
 
 @cache

@@ -130,6 +130,9 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         (left,) = tmp_path.iterdir()
         assert left.read_bytes() == b"half"
         process.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        files.remove_temporaries(str(tmp_path))  # it has ended, though nobody has waited for it yet
+        assert not list(tmp_path.iterdir())
     machine, _, _ = left.name.removeprefix(".tmp-").partition("-")
     elsewhere = left.with_name(left.name.replace(machine, "0" * 16))
     elsewhere.touch()
