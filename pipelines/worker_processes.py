@@ -81,6 +81,13 @@ class WorkerProcesses:
         try:
             thread.start()
             error = self._news.get()
+            if (
+                error
+                and not isinstance(error, WorkerDied)
+                and any(not handler.is_closed for handler in self._handlers)
+            ):
+                with contextlib.suppress(queue.Empty):  # Beam was the first to see that a worker is gone
+                    error = self._news.get(timeout=_UNWIND_SECONDS)
         finally:
             self._end()
             thread.join(_UNWIND_SECONDS)
@@ -145,7 +152,7 @@ class _Handler(worker_handlers.GrpcWorkerHandler):
         self.control_conn: Any = _Requests(self.control_conn)
         self._processes = processes
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_closed = False
+        self.is_closed = False
 
     def host_from_worker(self) -> str:
         return _HOST
@@ -163,7 +170,7 @@ class _Handler(worker_handlers.GrpcWorkerHandler):
         threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
 
     def close(self) -> None:
-        self._is_closed = True
+        self.is_closed = self._process is None or self._process.poll() is None
         super().close()
 
     def stop_worker(self) -> None:
@@ -175,7 +182,7 @@ class _Handler(worker_handlers.GrpcWorkerHandler):
         reader = threading.Thread(target=_read, args=(process.stdout, written), daemon=True)
         reader.start()
         process.wait()
-        if not self._is_closed:
+        if not self.is_closed:
             reader.join(_GRACE_SECONDS)
             text = b"".join(written).decode(errors="replace")
             self._processes.report(WorkerDied(_how_it_ended(process.returncode, text), text))
