@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
 
 MANIFEST_NAME = "manifest.json"
 LENGTHS_NAME = "lengths.arrow"
@@ -39,7 +40,15 @@ def all_epochs_folder(output: str) -> str:
 
 
 def store_beside(folder: str, corpus: str) -> str:
-    """The sequence store that stands in the same output as a corpus' folder of epochs."""
+    """The sequence store that stands in the same output as a corpus' folder of epochs.
+
+    Raises:
+        SeqmillError: ``corpus``, as a manifest has it, leads out of the output.
+    """
+    if "/" in corpus or corpus in ("", ".", ".."):
+        raise SeqmillError(
+            f"{folder}: the manifest names the corpus {corpus!r}, which leads outside the output"
+        )
     return store_folder(files.parent(files.parent(folder)), corpus)
 
 
