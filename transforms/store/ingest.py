@@ -158,7 +158,7 @@ class IngestSplits:
                 if tags:
                     writer.append(arrays, tags)
                     if self.seq_tag is not None:
-                        tag_hashes.extend(map(xxh3_64_intdigest, tags))
+                        tag_hashes.extend(xxh3_64_intdigest(tag.encode()) for tag in tags)
                 reporter.add(num_seqs=len(tags))
         reporter.add(task.work)
         reporter.flush()
