@@ -83,8 +83,12 @@ def damage(path: Path, rng: random.Random) -> None:
     path.write_bytes(content)
 
 
-def test_verify_finds_any_damage_of_what_is_named(written, output, seqmill):
-    rng = random.Random(SEED)
+def test_verify_finds_any_damage_of_what_is_named(output, seqmill):
+    _damage_and_verify(output, seqmill, SEED)
+
+
+def _damage_and_verify(output, seqmill, seed):
+    rng = random.Random(seed)
     named = [
         output / name for name in tree(output) if "/parts/" not in name and not name.startswith("vocab/")
     ]
@@ -118,8 +122,29 @@ def test_reading_never_gives_what_was_not_written(output):
             path.write_bytes(whole)
 
 
+def test_no_file_of_ours_holds_a_path_of_this_machine(written):
+    for name, content in tree(written / "out").items():
+        assert str(written).encode() not in content, name
+
+
 @pytest.mark.parametrize("seed", range(SEED, SEED + 12))
-def test_a_rerun_makes_damaged_files_again(written, output, seqmill, seed):
+def test_a_rerun_makes_damaged_files_again(output, seqmill, seed):
+    _damage_and_rerun(output, seqmill, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1000, 1400))
+def test_reruns_for_long(output, seqmill, seed):
+    _damage_and_rerun(output, seqmill, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2000, 2100))
+def test_verify_for_long(output, seqmill, seed):
+    _damage_and_verify(output, seqmill, seed)
+
+
+def _damage_and_rerun(output, seqmill, seed):
     rng = random.Random(seed)
     before = tree(output)
     names = rng.sample(sorted(before), rng.randint(1, 6))

@@ -12,7 +12,7 @@ from seqmill.transforms.batches.planned import read_planned
 from seqmill.transforms.batches.segment import read_receipt, receipt_path
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import checksum
-from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -32,7 +32,10 @@ class FinishEpochs:
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all segments have been written. Raises SeqmillError where one is not as planned."""
-        check_run(self.folder, self.run)
+        with publishing(self.folder, self.run):
+            self._finish()
+
+    def _finish(self) -> None:
         planned = read_planned(self.folder)
         shards: defaultdict[int, list[Shard]] = defaultdict(list)
         for segment in planned.segments:
@@ -52,7 +55,6 @@ class FinishEpochs:
             name = str(content.data_keys[key].vocab)
             files.copy(path, files.join(self.folder, name))
             others[name] = checksum(files.join(self.folder, name))
-        check_run(self.folder, self.run)
         epochs = tuple(replace(epoch, shards=tuple(shards[epoch.epoch])) for epoch in content.epochs)
         manifest.write(self.folder, replace(content, epochs=epochs, others=others))
 

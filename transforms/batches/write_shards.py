@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Known, file_version, learn
-from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.progress import Reporter
@@ -69,7 +70,8 @@ class WriteShards:
             rows: Row in ``source`` of every entry of the batches, [n].
         """
         reporter = Reporter(output_folder.progress_folder(self.folder))
-        with files.write_atomically(files.join(self.folder, segment.file)) as file:
+        path = files.join(self.folder, segment.file)
+        with ExitStack() as published, files.write_atomically(path) as file:
             sink = HashingFile(file)
             buffered = io.BufferedWriter(sink, _WRITE_BYTES)
             for batches in padded_batches(source, rows, planned, self.chunking, self.length_key):
@@ -82,9 +84,10 @@ class WriteShards:
                 raise RuntimeError(
                     f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned"
                 )
-            check_run(self.folder, self.run)
+            published.enter_context(publishing(self.folder, self.run))
         reporter.flush()
-        write_receipt(self.folder, segment, sink.xxh128)
+        with publishing(self.folder, self.run):
+            write_receipt(self.folder, segment, sink.xxh128)
 
 
 def open_store(folder: str, fingerprint: str) -> Store:

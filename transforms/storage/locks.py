@@ -37,7 +37,7 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
             files.make_folder(folder)
-            descriptor = _open(folder, held)
+            descriptor = open_lock(folder, held)
             _lock(descriptor, folder, doing, fcntl.LOCK_EX)
         except OSError as error:
             what = "locked, so two runs could write at once" if error.filename is None else "written to"
@@ -63,12 +63,17 @@ def reader(folder: str, doing: str) -> Iterator[None]:
     with ExitStack() as held:
         if files.is_local(folder):
             with suppress(OSError):
-                _lock(_open(folder, held), folder, doing, fcntl.LOCK_SH)
+                _lock(open_lock(folder, held), folder, doing, fcntl.LOCK_SH)
         yield
 
 
-def _open(folder: str, held: ExitStack) -> int:
-    """The lock file, never what a link in its place leads to, and never a pipe. Raises OSError."""
+def open_lock(folder: str, held: ExitStack) -> int:
+    """The lock file of a folder, closed by ``held``; never what a link in its place leads to, and no pipe.
+
+    Raises:
+        OSError: It cannot be opened.
+        SeqmillError: Something else stands in its place.
+    """
     path = files.join(folder, LOCK_FILE)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:

@@ -77,7 +77,7 @@ def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, An
         raise UnusableManifestError(f"{path}: not valid JSON ({error})") from None
     check_format(content, path, expected_format)
     if seal(content)[HASH_FIELD] != content.pop(HASH_FIELD, None):
-        raise UnusableManifestError(f"{path}: its content does not fit its {HASH_FIELD}: it was changed")
+        raise UnusableManifestError(f"{path}: its content does not fit its xxh128: it was changed")
     return content
 
 

@@ -12,7 +12,7 @@ from seqmill.transforms.features.vocab import build_vocab, count_labels, write_v
 from seqmill.transforms.readers import get_field, open_split
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, is_intact
-from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.manifest_file import read_sealed_json, seal
 from seqmill.transforms.storage.output_folder import counted_vocab_path, split_part_path
@@ -51,9 +51,9 @@ class CountLabels:
                         count_labels(key, get_field(record, key.field), counters[key.name])
             if num_records % 1000 == 999:
                 reporter.add(num_seqs=1000)
-        check_run(self.folder, self.run)
         content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
-        files.write_json(_part_path(self.folder, task.index), seal(content))
+        with publishing(self.folder, self.run):
+            files.write_json(_part_path(self.folder, task.index), seal(content))
         reporter.add(task.work)
         reporter.flush()
 
@@ -76,7 +76,10 @@ class WriteVocabs:
 
     def __call__(self, num_tasks: int) -> None:
         """Writes the vocabularies; called when all tasks have succeeded."""
-        check_run(self.folder, self.fingerprint)
+        with publishing(self.folder, self.fingerprint):
+            self._write()
+
+    def _write(self) -> None:
         sums: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
         for index, fingerprint in enumerate(self.splits):
             content = _read(_part_path(self.folder, index), _PART_FORMAT)

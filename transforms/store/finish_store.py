@@ -13,7 +13,7 @@ import pyarrow as pa
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
-from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.output_folder import store_file_name
@@ -74,7 +74,10 @@ class FinishStore:
             SeqmillError: Too many sequences were rejected, none is left, a source is damaged, or a part of
                 the store is missing.
         """
-        check_run(self.folder, self.run)
+        with publishing(self.folder, self.run):
+            self._finish()
+
+    def _finish(self) -> None:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
         counts = replace(_sum_counts(entries), duplicate_tags=self._num_duplicate_tags(receipts))
@@ -98,7 +101,6 @@ class FinishStore:
             name = str(self.data_keys[key].vocab)
             files.copy(path, files.join(self.folder, name))
             others[name] = checksum(files.join(self.folder, name))
-        check_run(self.folder, self.run)
         write_manifest(
             self.folder,
             StoreManifest(

@@ -6,7 +6,7 @@ import gc
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
@@ -26,7 +26,7 @@ from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
-from seqmill.transforms.storage.current_run import check_run
+from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.output_folder import store_file_name
@@ -99,21 +99,13 @@ class IngestSplits:
         encoders = split_encoders(task.split, self.keys, self._vocabs(), self.data_keys, self.audio_root)
         collector = _Collector(encoders, has_tags=self.seq_tag is not None)
         name = store_file_name(task.index)
-        with files.write_atomically(files.join(self.folder, name)) as file:
+        with ExitStack() as published, files.write_atomically(files.join(self.folder, name)) as file:
             writer = StoreWriter(file, self.data_keys, has_tags=self.seq_tag is not None)
             tag_hashes = array("Q")
             reader = self._fill(writer, collector, task, tag_hashes)
             writer.close()
-            check_run(self.folder, self.run)
+            published.enter_context(publishing(self.folder, self.run))
         _check_accounted(reader, sum(writer.batch_rows), collector.num_rejected.total())
-        lengths = write_index(lengths_part(self.folder, task.index), writer.index)
-        rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
-        rejected = b"".join(orjson.dumps(reject) + b"\n" for reject in rejects)
-        rejects_sum = _write_part(rejects_part(self.folder, task.index), rejected)
-        tags = None
-        if self.seq_tag is not None:
-            hashes = np.array(tag_hashes, "<u8").tobytes()
-            tags = _write_part(tags_part(self.folder, task.index), hashes)
         entry = StoreFile(
             file=name,
             fingerprint=task.fingerprint,
@@ -132,10 +124,24 @@ class IngestSplits:
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
             damaged=reader.damaged,
         )
-        check_run(self.folder, self.run)
-        named = self._write_named_files(task, encoders)
-        receipt = SplitReceipt(FORMAT, entry, lengths, rejects_sum, named, tags)
-        write_receipt(self.folder, task.index, receipt)
+        with publishing(self.folder, self.run):
+            named = self._write_named_files(task, encoders)
+            lengths, rejects, tags = self._write_parts(task, writer, collector, tag_hashes)
+            receipt = SplitReceipt(FORMAT, entry, lengths, rejects, named, tags)
+            write_receipt(self.folder, task.index, receipt)
+
+    def _write_parts(
+        self, task: IngestTask, writer: StoreWriter, collector: _Collector, tag_hashes: array[int]
+    ) -> tuple[Checksum, Checksum, Checksum | None]:
+        """The split's part of the length index, its rejects and, where tags are given, their hashes."""
+        lengths = write_index(lengths_part(self.folder, task.index), writer.index)
+        rejects = sorted(collector.rejects, key=lambda reject: reject["position"])
+        rejected = b"".join(orjson.dumps(reject) + b"\n" for reject in rejects)
+        rejects_sum = _write_part(rejects_part(self.folder, task.index), rejected)
+        if self.seq_tag is None:
+            return lengths, rejects_sum, None
+        hashes = np.array(tag_hashes, "<u8").tobytes()
+        return lengths, rejects_sum, _write_part(tags_part(self.folder, task.index), hashes)
 
     def _write_named_files(self, task: IngestTask, encoders: Mapping[str, Encoder]) -> Checksum | None:
         named = {
