@@ -108,3 +108,60 @@ def test_unusable_headers(tmp_path, content, message):
     with pytest.raises(SeqmillError, match=message) as caught:
         split_corpus("csv", [str(path)], 100)
     assert str(path) in str(caught.value)
+
+
+def test_tsv_has_no_quotes_and_is_cut_anywhere(tmp_path, read_corpus):
+    path = tmp_path / "corpus.tsv"
+    rows = [('"Wait," he said', "1"), ('"never closed', "2"), ('tail" end', "3"), ("a", '"b')] * 50
+    path.write_bytes(b"a\tb\n" + "".join(f"{a}\t{b}\n" for a, b in rows).encode())
+    expected = [(i, {"a": a, "b": b}) for i, (a, b) in enumerate(rows)]
+    assert read_corpus("tsv", [str(path)]) == read_corpus("tsv", [str(path)], 100) == expected
+
+
+def test_with_quoting_no_quote_of_a_tsv_swallows_rows(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.tsv"
+    path.write_bytes(b'a\tb\n"x\ty"\t1\n"never closed\t2\nz\t3\n"multi\nline"\t4\n')
+    for target_bytes in (10, 1 << 30):
+        assert read_corpus("tsv", [str(path)], target_bytes, quoting=True) == [
+            (0, {"a": "x\ty", "b": "1"}),
+            (1, reject("wrong quoting")),
+            (2, {"a": "z", "b": "3"}),
+            (3, reject("wrong quoting")),
+            (4, {"a": 'line"', "b": "4"}),
+        ]
+
+
+def test_csv_that_rfc_4180_does_not_allow_is_rejected(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.csv"
+    path.write_bytes(b'a,b\r\n1,2\r\n3\r4,5\r\n"x" y,6\r\n"in\rside",7\r\n')
+    assert read_corpus("csv", [str(path)]) == [
+        (0, {"a": "1", "b": "2"}),
+        (1, reject("lone carriage return")),
+        (2, reject("wrong quoting")),
+        (3, {"a": "in\rside", "b": "7"}),
+    ]
+    path.write_bytes(b'a,b\n"x,2\n')
+    assert read_corpus("csv", [str(path)], quoting=False) == [(0, {"a": '"x', "b": "2"})]
+    path.write_bytes(b"a,b\r1,2\r3,4\r")
+    with pytest.raises(SeqmillError, match="lone carriage return"):
+        split_corpus("csv", [str(path)], 100)
+
+
+def test_a_missing_column_lists_those_that_are_there(tmp_path):
+    path = tmp_path / "corpus.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(SeqmillError, match="no column text; its columns are a, b"):
+        split_corpus("csv", [str(path)], 100, fields=["a", "text"])
+
+
+@pytest.mark.parametrize(("format", "quote"), [("csv", ""), ("csv", '"'), ("tsv", "")])
+def test_a_long_line_is_rejected_and_the_next_is_read(tmp_path, read_corpus, reject, format, quote):
+    path = tmp_path / "corpus"
+    mark = DELIMITERS[format]
+    long = f"{quote}{'x' * 5000}{quote}{mark}2\n"
+    path.write_text(f"a{mark}b\n1{mark}2\n{long}3{mark}4\n")
+    assert read_corpus(format, [str(path)], max_record_size=1000) == [
+        (0, {"a": "1", "b": "2"}),
+        (1, reject("larger than max_record_size")),
+        (2, {"a": "3", "b": "4"}),
+    ]

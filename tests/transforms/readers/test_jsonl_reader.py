@@ -140,3 +140,49 @@ def recoverable_lines(packed):
     import zlib
 
     return zlib.decompressobj(31).decompress(packed).count(b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+def test_a_long_line_is_one_reject_whatever_the_blocks(tmp_path, read_corpus, reject, size):
+    path = tmp_path / "corpus.jsonl"
+    some = [{"a": "x" * length} for length in (1, 900, 991, 992, 5000, 3)]
+    path.write_bytes(b"\n".join(map(orjson.dumps, some)))
+    expected = [
+        (i, one if len(orjson.dumps(one)) <= 999 else reject("larger than max_record_size"))
+        for i, one in enumerate(some)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", size)
+        for target_bytes in (100, 1 << 30):
+            assert read_corpus("jsonl", [str(path)], target_bytes, max_record_size=999) == expected
+
+
+def test_nan_costs_only_records_that_are_asked_for_it(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"x": "ab", "score": NaN}\n{"x": [1, -Infinity]}\n{"x": 1, "y": nan}\n{"x": "c"}\n')
+    found = read_corpus("jsonl", [str(path)], fields=["x"])
+    assert found[0][1]["x"] == "ab"
+    assert found[1:] == [
+        (1, reject("NaN or Infinity")),
+        (2, reject("not valid JSON")),
+        (3, {"x": "c"}),
+    ]
+
+
+def test_an_object_with_a_wanted_field_twice_is_rejected(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(
+        '{"x": 1, "x": 2}\n{"x": 1, "y": {"x": 2}}\n{"x": "\\"x\\"", "y": "x"}\n{"x": 1, "z": 1, "z": 2}\n'
+    )
+    found = read_corpus("jsonl", [str(path)], fields=["x"])
+    assert found[0] == (0, reject("a field occurs twice"))
+    assert [record["x"] for _, record in found[1:]] == [1, '"x"', 1]
+
+
+def test_deep_nesting_and_huge_numbers_end_nothing(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.jsonl"
+    deep = "[" * 100_000 + "]" * 100_000
+    path.write_text(f'{{"x": {deep}}}\n{{"x": {"9" * 5000}}}\n{{"x": NaN, "y": {deep}}}\n{{"x": 1}}\n')
+    found = read_corpus("jsonl", [str(path)], fields=["x"])
+    assert found[0] == (0, reject("not valid JSON"))
+    assert found[2:] == [(2, reject("not valid JSON")), (3, {"x": 1})]

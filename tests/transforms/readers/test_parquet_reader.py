@@ -77,6 +77,103 @@ def test_rows_of_an_unreadable_row_group_are_counted_and_the_next_is_read(tmp_pa
     assert "rows 1 to 10 of 10" in lost.detail
 
 
+def test_a_damaged_page_costs_the_rows_from_it_on(tmp_path):
+    path = tmp_path / "corpus.parquet"
+    pq.write_table(
+        pa.table({"n": range(3000)}), path, data_page_size=500, use_dictionary=False, compression="none",
+        write_page_checksum=True, row_group_size=2000,
+    )  # fmt: skip
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size * 3 // 4] ^= 1
+    path.write_bytes(content)
+    (split,) = split_corpus("parquet", [str(path)], 1 << 30)
+    reader = open_split(split, ["n"])
+    found = list(reader)
+    (lost,) = [record for _, record in found if isinstance(record, RejectedSequence)]
+    assert "checksum" in lost.detail
+    assert [record["n"] for _, record in found if isinstance(record, dict)] == [
+        *range(2000 - lost.count), *range(2000, 3000)
+    ]  # fmt: skip
+    assert 500 < lost.count < 1500
+    assert (reader.num_records, reader.damaged) == (3000, None)
+
+
+def test_bad_utf8_and_unreadable_values_cost_their_row(tmp_path, read_corpus, reject):
+    raw = pa.array([b"ok", b"caf\xe9", b"fine"])
+    text = pa.StringArray.from_buffers(3, *raw.buffers()[1:])
+    path = str(tmp_path / "corpus.parquet")
+    times = pa.array([1, 2, 2**62], pa.timestamp("us"))
+    nested = pa.ListArray.from_arrays([0, 1, 2, 3], text)
+    write(path, pa.table({"text": text, "nested": nested, "time": times}), 10)
+    for field in ("text", "nested"):
+        found = read_corpus("parquet", [path], fields=[field])
+        assert found[1] == (1, reject("invalid UTF-8"))
+        assert [record[field] for _, record in (found[0], found[2])] in (["ok", "fine"], [["ok"], ["fine"]])
+    assert read_corpus("parquet", [path], fields=["time"])[2] == (2, reject("unreadable value"))
+
+
+def test_a_null_in_lists_of_a_fixed_size_costs_nothing_else(tmp_path, read_corpus):
+    path = str(tmp_path / "corpus.parquet")
+    lists = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int32(), 2))
+    deep = pa.array([[[1, 2]], [[3, 4], [5, 6]], None], pa.list_(pa.list_(pa.int32(), 2)))
+    write(path, pa.table({"x": lists, "deep": deep}), 10)
+    found = [record for _, record in read_corpus("parquet", [path], fields=["x", "deep"])]
+    assert [None if r["x"] is None else r["x"].tolist() for r in found] == lists.to_pylist()
+    assert [None if r["deep"] is None else r["deep"].tolist() for r in found] == deep.to_pylist()
+
+
+@pytest.mark.parametrize("order", [None, [1, 0]])
+def test_tensors_keep_their_shape(tmp_path, read_corpus, order):
+    path = str(tmp_path / "corpus.parquet")
+    kind = pa.fixed_shape_tensor(pa.int32(), [2, 3], permutation=order)
+    column = pa.ExtensionArray.from_storage(kind, pa.array([range(6), range(6, 12)], kind.storage_type))
+    write(path, pa.table({"x": column}), 10)
+    found = np.stack([record["x"] for _, record in read_corpus("parquet", [path], fields=["x"])])
+    assert np.array_equal(found, column.to_numpy_ndarray())
+
+
+def test_types_that_keep_their_meaning_are_read_and_others_refused(tmp_path, read_corpus):
+    path = str(tmp_path / "corpus.parquet")
+    unknown = pa.ExtensionArray.from_storage(pa.opaque(pa.int32(), "geo", "me"), pa.array([1], pa.int32()))
+    table = {
+        "json": pa.array(['{"a": 1}'], pa.json_()),
+        "word": pa.array(["a"]).dictionary_encode(),
+        "large": pa.array(["b"], pa.large_string()),
+        "geo": unknown,
+    }
+    write(path, pa.table(table), 10)
+    expected = {"json": '{"a": 1}', "word": "a", "large": "b"}
+    assert read_corpus("parquet", [path], fields=list(expected)) == [(0, expected)]
+    with pytest.raises(SeqmillError, match=r"column geo is of the extension type arrow.opaque"):
+        split_corpus("parquet", [path], 100, fields=["geo"])
+
+
+def test_missing_and_duplicated_columns_are_named_before_work_starts(tmp_path):
+    path = str(tmp_path / "corpus.parquet")
+    write(path, pa.table({"a": [1], "s": [{"b": 1}]}), 10)
+    for field, message in (("x", "no column x; its columns are a, s"), ("s.x", "no field x.*it has b")):
+        with pytest.raises(SeqmillError, match=message):
+            split_corpus("parquet", [path], 100, fields=[field])
+    write(path, pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), 10)
+    with pytest.raises(SeqmillError, match="columns occur more than once: a"):
+        split_corpus("parquet", [path], 100, fields=["a"])
+
+
+def test_numbers_in_a_field_name_reach_into_lists(tmp_path, read_corpus):
+    path = str(tmp_path / "corpus.parquet")
+    write(path, pa.table({"rec": [{"sources": [{"source": "a.wav"}]}]}), 10)
+    split_corpus("parquet", [path], 100, fields=["rec.sources.0.source"])
+    ((_, record),) = read_corpus("parquet", [path], fields=["rec.sources.0.source"])
+    assert get_field(record, "rec.sources.0.source") == "a.wav"
+
+
+def test_a_file_without_row_groups_has_no_records(tmp_path, read_corpus):
+    path = str(tmp_path / "corpus.parquet")
+    pq.ParquetWriter(path, pa.schema({"a": pa.int64()})).close()
+    assert read_corpus("parquet", [path], fields=["a"]) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"PAR1" * 10])
 def test_not_a_parquet_file(tmp_path, content):
     path = tmp_path / "corpus.parquet"
