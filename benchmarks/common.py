@@ -25,6 +25,7 @@ from seqmill.pipelines.beam_runner import Job
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
+from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.tasks import RunTasks
 from seqmill.transforms.features import Ragged
@@ -278,7 +279,7 @@ def _took(begin: float, spans: list[Span], end: float) -> Took:
 
 def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> Took:
     """Plans and writes an epoch as ``seqmill preprocess`` does; planning counts as wall time."""
-    begin, cpu = time.monotonic(), time.process_time()
+    start, cpu = time.monotonic(), time.process_time()
     selection = select_sequences(store, options)
     (layout,) = lay_out(store, selection, options)
     files.make_folder(output_folder.parts_folder(folder))
@@ -288,7 +289,7 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     compared = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
     hash_all(compared)
     known = known_here(compared)
-    planning, cpu = time.monotonic() - begin, time.process_time() - cpu
+    planning, cpu = time.monotonic() - start, time.process_time() - cpu
     notes = files.join(folder, "notes")
     write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run, known)
     transform = RunTasks(segments, Timed(write, notes), FinishEpochs(folder, {}, run), folder)
