@@ -33,6 +33,8 @@ def feed(corpus: Corpus, stored: int, batch_to_xy: BatchToXy) -> Iterator[tf.dat
         if reader.error is not None:
             raise reader.error from None
         raise
+    finally:
+        reader.close()
 
 
 def check_same_data_keys(train: Corpus, other: Corpus) -> None:

@@ -19,9 +19,13 @@ class GradientCheck:
 
     Args:
         model: A compiled model. Its optimizer is extended once, however many checks look at it.
+
+    Attributes:
+        optimizer: That optimizer.
     """
 
     def __init__(self, model: keras.Model):
+        self.optimizer = model.optimizer
         self._sum: tf.Variable | None = None
         if keras.backend.backend() == "tensorflow":
             apply = model.optimizer.apply
@@ -29,7 +33,7 @@ class GradientCheck:
                 apply = _SummingApply(apply, model.distribute_strategy)
                 model.optimizer.apply = apply
                 model.make_train_function(force=True)
-            self._sum = apply.sum
+            self._sum = getattr(apply.sum, "values", [apply.sum])[0]  # that of the only device
 
     def may_have_failed(self) -> bool:
         """Whether the last step may have left something that is not finite."""

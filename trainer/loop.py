@@ -24,17 +24,27 @@ from seqmill.trainer.callbacks.save_checkpoint import SaveCheckpoint
 from seqmill.trainer.callbacks.step_progress import StepProgress
 from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
-from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.checkpoints import TRAINED, Checkpoint
 from seqmill.trainer.epochs import Corpus
 from seqmill.trainer.feed import check_same_data_keys, feed
+from seqmill.trainer.final_model import save_final
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
+from seqmill.trainer.load_checkpoint import load, load_weights
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
-from seqmill.trainer.prepare_model import averages_overwrite_at_end, check_one_device, prepare_model
+from seqmill.trainer.prepare_model import (
+    check_callbacks,
+    check_one_device,
+    device_scope,
+    prepare_model,
+    without_averages,
+)
 from seqmill.trainer.progress import EpochTimer, ScalarWriters
 from seqmill.trainer.resume import check_same_data, data_facts, find_start
 from seqmill.trainer.scores import History, callback_logs, flat_scores
+from seqmill.trainer.state.model_state import ModelState
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import checked
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.terminal import printable
 
@@ -56,6 +66,8 @@ def train(
     distinct_epochs: int | None = None,
     save_interval: int = 1,
     start_epoch: int | Literal["auto"] = "auto",
+    resume: Literal["all", "weights"] = "all",
+    init_from: str | None = None,
     cleanup_old_models: bool | Mapping[str, Any] | CleanupPolicy = False,
     stop_on_nonfinite_train_score: bool = True,
     seed: int = 1,
@@ -76,6 +88,8 @@ def train(
         distinct_epochs: See ``TrainOptions``; so for the options that follow.
         save_interval: See ``TrainOptions``.
         start_epoch: See ``TrainOptions``.
+        resume: See ``TrainOptions``.
+        init_from: See ``TrainOptions``.
         cleanup_old_models: ``True``, a table or a ``CleanupPolicy``.
         stop_on_nonfinite_train_score: See ``TrainOptions``.
         seed: See ``TrainOptions``. The model's initial weights are the caller's.
@@ -112,6 +126,8 @@ def train(
             "distinct_epochs": distinct_epochs,
             "save_interval": save_interval,
             "start_epoch": start_epoch,
+            "resume": resume,
+            "init_from": init_from,
             "cleanup_old_models": cleanup_old_models,
             "stop_on_nonfinite_train_score": stop_on_nonfinite_train_score,
             "seed": seed,
@@ -139,7 +155,8 @@ def train_with(
     with only_writer(folder, "training"):
         training = _Training(model, train, dict(others), folder, options, batch_to_xy, extra_scores, say)
         try:
-            return training.run(callbacks)
+            with device_scope(model):
+                return training.run(callbacks)
         except KeyboardInterrupt:
             say(f"\n{_how_to_go_on(folder, options)}")
             raise
@@ -187,39 +204,68 @@ class _Training:
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))
         self._data_facts = data_facts(train)
 
-    def run(self, user_callbacks: Sequence[keras.callbacks.Callback]) -> History:
+    def run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         checkpoints.remove_leftovers(self._folder)
-        start = find_start(self._folder, self._options.start_epoch, self._say)
+        check_callbacks(users)
         prepare_model(self._model, self._options.seed, lambda: feed(self._train, 1, self._batch_to_xy))
+        state = ModelState(self._model)
+        start = find_start(
+            self._folder, self._options.start_epoch, self._say, lambda found: self._load(state, found)
+        )
         if start.checkpoint is not None:
-            is_explicit = self._options.start_epoch != "auto"
-            check_same_data(start.checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
-            checkpoints.load(self._model, start.checkpoint)
-            self._say(f"going on from {start.checkpoint.folder}")
+            alone = ": its weights, with a fresh optimizer and fresh callbacks"
+            what = "" if self._options.resume == "all" else alone
+            self._say(f"going on from {start.checkpoint.folder}{what}")
+        elif self._options.init_from is not None:
+            load_weights(self._model, checkpoints.read(self._options.init_from), self._say)
+            self._say(f"beginning with the weights of {self._options.init_from}")
         scores.write(self._folder, start.history)
-        self._make_callbacks(user_callbacks, start.history)
+        self._make_callbacks(users, start.history, state)
         self._model.stop_training = False
-        with self._interrupts, averages_overwrite_at_end(self._model):
+        with self._interrupts:
             self._callbacks.begin_training()
-            logs = self._resume(start.checkpoint) if start.checkpoint is not None else {}
+            logs: dict[str, float] = {}
+            if start.checkpoint is not None and self._options.resume == "all":
+                logs = self._resume(state, start.checkpoint)
             logs = self._run_epochs(start.epoch, logs)
+        self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.end_training(logs)
+        save_final(self._model, self._folder, self._save.history, self._say)
         return self._save.history
 
-    def _make_callbacks(self, users: Sequence[keras.callbacks.Callback], history: History) -> None:
+    def _load(self, state: ModelState, checkpoint: Checkpoint) -> None:
+        is_explicit = self._options.start_epoch != "auto"
+        check_same_data(checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
+        if self._options.resume == "all":
+            load(state, checkpoint, self._say)
+        else:
+            load_weights(self._model, checkpoint, self._say)
+
+    def _make_callbacks(
+        self, users: Sequence[keras.callbacks.Callback], history: History, state: ModelState
+    ) -> None:
         """The three of ``seqmill.trainer``, the loop's own and the user's."""
         facts = {"seed": self._options.seed, "data": self._data_facts}
         self._save = SaveCheckpoint(
             self._folder, self._options.save_interval, users, "trained", facts, self._say
         )
-        self._save.history = history
+        self._save.history, self._save.model_state = history, state
         self._interrupts = Interrupts()
         guard = []
         if self._options.stop_on_nonfinite_train_score:
             guard = [StopOnNonfiniteTrainScore(self._folder, self._train, self._stored_epoch)]
         cleanup = []
         if (policy := self._options.cleanup_old_models) is not None:
-            cleanup = [CleanupOldModels(self._folder, policy.keep_last_n, policy.keep_best_n, policy.keep)]
+            cleanup = [
+                CleanupOldModels(
+                    self._folder,
+                    policy.keep_last_n,
+                    policy.keep_best_n,
+                    policy.keep,
+                    keep_best_by=policy.keep_best_by,
+                    say=self._say,
+                )
+            ]
         self._callbacks = TrainingCallbacks(
             before=[ReseedEveryEpoch(self._options.seed), *guard, self._steps, self._interrupts],
             users=users,
@@ -229,22 +275,54 @@ class _Training:
             num_epochs=self._options.num_epochs,
         )
 
-    def _resume(self, checkpoint: Checkpoint) -> dict[str, float]:
-        """Takes callbacks to the end of the checkpoint's epoch, by way of its beginning."""
-        self._callbacks.replay_epoch_begin(checkpoint.epoch - 1)
-        checkpoints.load(self._model, checkpoint)  # callbacks may have changed the model
-        self._save.restore_callbacks(checkpoint)
-        logs = self._evaluate(checkpoint.epoch)
-        if checkpoint.content["moment"] == "trained":
-            self._callbacks.end_epoch(checkpoint.epoch - 1, logs)
+    def _resume(self, state: ModelState, checkpoint: Checkpoint) -> dict[str, float]:
+        """Takes model and callbacks to where they were when the checkpoint's epoch had ended."""
+        epoch = checkpoint.epoch
+        if checkpoint.content["moment"] == TRAINED:  # killed while evaluating: that is done again
+            self._callbacks.replay_epoch_begin(epoch - 1)
+            self._put_back(state, checkpoint)
+            return self._end_epoch(epoch, self._evaluate(epoch, anew=True))
+        self._save.restore_callbacks(checkpoint, self._say, self._changed_data(epoch))
+        logs = self._evaluate(epoch)
+        self._put_back(state, checkpoint)
+        self._ask_again(state, checkpoint, logs)
         return logs
 
+    def _put_back(self, state: ModelState, checkpoint: Checkpoint) -> None:
+        """Model and callbacks as the checkpoint has them, whatever callbacks did to them since."""
+        load(state, checkpoint, _nothing)
+        self._save.restore_callbacks(checkpoint, _nothing, self._changed_data(checkpoint.epoch))
+
+    def _ask_again(self, state: ModelState, checkpoint: Checkpoint, logs: Mapping[str, float]) -> None:
+        """A callback that had ended the training may, with more patience or time, not do so again."""
+        stopped_by = checkpoint.content.get("stopped_by")
+        callback = None if stopped_by is None else self._save.callback_of(checkpoint, stopped_by)
+        if callback is not None and self._save.restore_before_end(checkpoint, callback):
+            callback.on_epoch_end(checkpoint.epoch - 1, dict(logs))
+            if not self._model.stop_training:
+                self._put_back(state, checkpoint)
+
+    def _changed_data(self, epoch: int) -> list[str]:
+        """Prefixes of the scores whose corpora are not those that were scored after an epoch."""
+        then = self._save.history.measured_on.get(epoch, {})
+        names = list(self._others)
+        changed = [
+            name for name in names if then.get(name, "") not in ("", self._others[name].manifest.fingerprint)
+        ]
+        return [*(f"{name}_" for name in changed), *(["val_"] if names[:1] == changed[:1] != [] else [])]
+
     def _run_epochs(self, first: int, logs: dict[str, float]) -> dict[str, float]:
-        for epoch in range(first, self._options.num_epochs + 1):
-            if self._model.stop_training:
-                self._say(f"a callback ended the training after epoch {epoch - 1}")
-                break
+        epoch = first - 1
+        while epoch < self._options.num_epochs and not self._model.stop_training:
+            epoch += 1
             logs = self._train_epoch(epoch)
+        if self._model.stop_training and not self._save.is_whole:
+            self._say(
+                f"a callback ended the training inside epoch {epoch}: its steps are in model/final alone, "
+                "and the same command trains them again"
+            )
+        elif self._model.stop_training and epoch < self._options.num_epochs:
+            self._say(f"a callback ended the training after epoch {epoch}")
         return logs
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
@@ -255,9 +333,13 @@ class _Training:
         self._timer.trained()
         logs = self._evaluate(epoch)
         self._say(self._timer.end(epoch, stored, self._save.history.epochs[epoch]))
-        self._callbacks.end_epoch(epoch - 1, logs)
-        if self._model.stop_training:
-            self._save.save_if_not_saved(epoch)
+        return self._end_epoch(epoch, logs)
+
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
+        """Lets the callbacks see the end of an epoch, and keeps what they made of it."""
+        stopped_by = self._callbacks.end_epoch(epoch - 1, logs)
+        if self._save.is_whole:
+            self._save.end_epoch(epoch, stopped_by)
         return logs
 
     def _fit(self, epoch: int, stored: int) -> None:
@@ -265,23 +347,32 @@ class _Training:
             feed(self._train, stored, self._batch_to_xy) as data,
             self._showing(f"epoch {epoch}, train", data),
         ):
-            self._callbacks.expect_steps(int(data.cardinality()))
-            self._model.fit(
-                data,
-                initial_epoch=epoch - 1,
-                epochs=epoch,
-                shuffle=False,
-                verbose=0,
-                callbacks=self._callbacks,
+            num_batches = int(data.cardinality())
+            self._callbacks.expect_steps(num_batches)
+            self._model._initial_epoch = None  # a callback's wish to begin elsewhere
+            with without_averages(self._model):
+                self._model.fit(
+                    data,
+                    initial_epoch=epoch - 1,
+                    epochs=epoch,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=self._callbacks,
+                )
+        if not self._model.stop_training and not self._save.has_trained(epoch, num_batches):
+            raise SeqmillError(
+                f"epoch {epoch}: {num_batches} batches were to be trained, but Keras trained fewer; what "
+                "a callback does to the model must not end an epoch early (stop_training ends the training)"
             )
 
-    def _evaluate(self, epoch: int) -> dict[str, float]:
-        """Scores the other corpora, where that is not yet done; all scores as callbacks see them."""
+    def _evaluate(self, epoch: int, anew: bool = False) -> dict[str, float]:
+        """Scores the other corpora, where not yet done or ``anew``; all scores as callbacks see them."""
         history = self._save.history
         known = history.epochs[epoch]
         for name, corpus in self._others.items():
-            if name not in known:
-                history.add(epoch, name, self._scores_of(epoch, name, corpus))
+            if anew or name not in known:
+                found = self._scores_of(epoch, name, corpus)
+                history.add(epoch, name, found, corpus.manifest.fingerprint)
                 scores.write(self._folder, history)
                 if not all(math.isfinite(value) for value in known[name].values()):
                     self._say(f"epoch {epoch}: the {name} score is not finite: {known[name]}")
@@ -306,6 +397,10 @@ class _Training:
 
     def _stored_epoch(self, epoch: int) -> int:
         return self._options.stored_epoch(epoch, self._train.num_epochs)
+
+
+def _nothing(line: str) -> None:
+    """Says nothing: it has been said."""
 
 
 def _opened(corpus: Corpus | str) -> Corpus:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from seqmill.trainer.state.values import value_of
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -49,7 +50,7 @@ def nonfinite_variables(model: keras.Model) -> list[dict[str, Any]]:
     found = []
     for variable in [*model.variables, *model.optimizer.variables]:
         if not is_finite(variable):
-            values = np.asarray(keras.ops.convert_to_numpy(variable.value), np.float64)
+            values = value_of(variable).astype(np.float64)
             layer, _, _ = variable.path.rpartition("/")
             counts = {"nan": int(np.isnan(values).sum()), "inf": int(np.isinf(values).sum())}
             found.append({"path": variable.path, "layer": layer, "size": int(values.size), **counts})
@@ -60,7 +61,8 @@ def is_finite(variable: keras.Variable) -> bool:
     """Whether a variable holds finite values only, which one of whole numbers always does."""
     if "float" not in str(variable.dtype):
         return True
-    return bool(keras.ops.convert_to_numpy(keras.ops.all(keras.ops.isfinite(variable.value))))
+    value = getattr(variable.value, "values", (variable.value,))[0]
+    return bool(keras.ops.convert_to_numpy(keras.ops.all(keras.ops.isfinite(value))))
 
 
 def message_of(autopsy: Mapping[str, Any], steps: list[int]) -> str:

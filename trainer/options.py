@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from seqmill.transforms.storage.checked_options import MOST, Options, is_absence, none_or, whole_number
+from seqmill.transforms.storage.checked_options import (
+    MOST,
+    Options,
+    is_absence,
+    none_or,
+    one_of,
+    whole_number,
+)
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -20,6 +28,8 @@ class CleanupPolicy:
         keep_last_n: The newest ones.
         keep_best_n: For each dev score the best ones.
         keep: Epochs that always stay.
+        keep_best_by: The score that decides which are best: ``"dev.per"``, or ``"dev.accuracy:max"`` where
+            higher is better. By default the loss on each corpus but ``train``.
 
     >>> CleanupPolicy(keep_last_n=3, keep=frozenset({10, 20})).keep_best_n
     4
@@ -28,12 +38,36 @@ class CleanupPolicy:
     keep_last_n: int = 2
     keep_best_n: int = 4
     keep: frozenset[int] = frozenset({20, 40, 80, 160, 240})
+    keep_best_by: str | None = None
+
+    @property
+    def score(self) -> str | None:
+        """``<corpus>.<score>`` of ``keep_best_by``."""
+        return None if self.keep_best_by is None else self.keep_best_by.partition(":")[0]
+
+    @property
+    def score_name(self) -> str:
+        """The score that decides, for people."""
+        return self.score or "loss"
+
+    @property
+    def sign(self) -> int:
+        """1 where lower is better, else -1."""
+        return -1 if self.keep_best_by is not None and self.keep_best_by.endswith(":max") else 1
 
     def __post_init__(self) -> None:
         _check_int("cleanup_old_models.keep_last_n", self.keep_last_n, 1)
         _check_int("cleanup_old_models.keep_best_n", self.keep_best_n, 0)
         for epoch in self.keep:
             _check_int("cleanup_old_models.keep", epoch, 1)
+        if self.keep_best_by is not None and not (
+            isinstance(self.keep_best_by, str)
+            and re.fullmatch(r"[^.:]+\.[^:]+(:(min|max))?", self.keep_best_by)
+        ):
+            raise UsageError(
+                f"cleanup_old_models.keep_best_by: {self.keep_best_by!r}; expected <corpus>.<score>, such as "
+                '"dev.per", or "dev.accuracy:max" where higher is better'
+            )
 
 
 def cleanup_policy(value: Any) -> CleanupPolicy | None:
@@ -81,6 +115,12 @@ def _start_epoch(value: Any) -> Any:
         raise ValueError(f'{error} or "auto"') from None
 
 
+def _text(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected the folder of a checkpoint")
+    return value
+
+
 # What NumPy's and Keras' generators take.
 Seed = Annotated[int, BeforeValidator(whole_number(0, 2**32 - 1))]
 
@@ -102,6 +142,10 @@ class TrainOptions(Options):
         save_interval: A checkpoint every so many epochs (and after the last).
         start_epoch: ``"auto"``, the newest complete checkpoint's epoch + 1, or a number n, which needs the
             checkpoint of epoch n - 1.
+        resume: ``"all"``, or ``"weights"``: the newest checkpoint's weights alone, with a fresh optimizer and
+            fresh callbacks.
+        init_from: A checkpoint's directory (path or URL), of another training perhaps, whose weights a new
+            training begins with.
         cleanup_old_models: What ``cleanup_policy`` made of the option.
         stop_on_nonfinite_train_score: End training when the train score becomes NaN or infinite.
         seed: Of the initial weights and of all randomness while training.
@@ -117,8 +161,14 @@ class TrainOptions(Options):
     start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_start_epoch)] = Field(
         "auto", description="auto, or the epoch to go on with"
     )
+    resume: Annotated[Literal["all", "weights"], BeforeValidator(one_of("all", "weights"))] = Field(
+        "all", description="what to go on from: all, or weights, with a fresh optimizer"
+    )
+    init_from: Annotated[str | None, BeforeValidator(none_or(_text))] = Field(
+        None, description="a checkpoint's folder whose weights a new training begins with"
+    )
     cleanup_old_models: Annotated[CleanupPolicy | None, BeforeValidator(_cleanup)] = Field(
-        None, description="true, or a table (keep_last_n, keep_best_n, keep); default: keep all"
+        None, description="true, or a table (keep_last_n, keep_best_n, keep, keep_best_by); default: keep all"
     )
     stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 def check_one_device(model: keras.Model) -> None:
@@ -21,6 +21,22 @@ def check_one_device(model: keras.Model) -> None:
             f"the model is built for {num_replicas} devices (tf.distribute), expected one: Keras splits each "
             "batch between them, and fails where its sequences do not divide evenly"
         )
+
+
+def device_scope(model: keras.Model) -> AbstractContextManager[Any]:
+    """The scope of the ``tf.distribute`` strategy that a model was built under."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Raises UsageError where there is a callback that would train epochs again."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.BackupAndRestore):
+            raise UsageError(
+                "callback BackupAndRestore: puts back epochs of its own; seqmill's checkpoints do what it "
+                "does, so leave it out"
+            )
 
 
 def prepare_model(
@@ -49,15 +65,14 @@ def prepare_model(
 
 
 @contextlib.contextmanager
-def averages_overwrite_at_end(model: keras.Model) -> Iterator[None]:
-    """Overwrites weights with their averages (``use_ema``) after the training, not after each ``fit``."""
+def without_averages(model: keras.Model) -> Iterator[None]:
+    """Keeps a ``fit`` from overwriting weights with their averages (``use_ema``) at its end."""
     optimizer = model.optimizer
     optimizer.finalize_variable_values = lambda var_list: None
     try:
         yield
     finally:
         del optimizer.finalize_variable_values
-    optimizer.finalize_variable_values(model.trainable_weights)
 
 
 def _call_once(model: keras.Model, x: Any) -> None:

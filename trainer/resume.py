@@ -9,6 +9,7 @@ from typing import Any, Literal
 import xxhash
 
 from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.array_files import BrokenCheckpointError
 from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.epochs import Corpus
 from seqmill.trainer.scores import History
@@ -34,35 +35,59 @@ class Start:
     checkpoint: Checkpoint | None
 
 
-def find_start(folder: str, start_epoch: int | Literal["auto"], say: Callable[[str], None]) -> Start:
-    """Finds the checkpoint that training goes on from.
+def find_start(
+    folder: str,
+    start_epoch: int | Literal["auto"],
+    say: Callable[[str], None],
+    load: Callable[[Checkpoint], None],
+) -> Start:
+    """Finds the checkpoint that training goes on from, and loads it.
 
     Args:
         folder: The model folder.
         start_epoch: The first epoch to train, which needs the checkpoint of the one before, or ``"auto"``.
         say: Takes a message about each checkpoint that is passed over.
+        load: Loads a checkpoint. Where ``"auto"`` meets one that is broken, the one before is tried.
 
     Raises:
         UsageError: ``start_epoch`` is a number whose checkpoint is not there.
+        SeqmillError: ``load`` refused it.
     """
     found, broken = checkpoints.find(folder)
     history = _history(folder, found)
     own = checkpoints.owned(found, history)
     for message in broken:
         say(f"passed over: {message}")
+    if start_epoch != "auto":
+        return _start_at(start_epoch, folder, history, own, load)
     for epoch, one in found.items():
-        if epoch not in own and start_epoch == "auto":
+        if epoch not in own:
             say(f"passed over: {one.folder}: written by another training")
-    if start_epoch == "auto":
-        last = max(own, default=0)
-        return Start(last + 1, history.forget_from(last + 1), own.get(last))
-    first = start_epoch
-    if first > 1 and first - 1 not in own:
+    for epoch in sorted(own, reverse=True):
+        try:
+            load(own[epoch])
+            return Start(epoch + 1, history.forget_from(epoch + 1), own[epoch])
+        except BrokenCheckpointError as error:
+            say(f"passed over: {error}")
+    return Start(1, history.forget_from(1), None)
+
+
+def _start_at(
+    first: int,
+    folder: str,
+    history: History,
+    own: Mapping[int, Checkpoint],
+    load: Callable[[Checkpoint], None],
+) -> Start:
+    if first == 1:
+        return Start(1, history.branch_at(1), None)
+    if first - 1 not in own:
         there = ", ".join(map(str, sorted(own))) or "none"
         raise UsageError(
             f"start_epoch = {first} needs the checkpoint of epoch {first - 1}; complete in {folder}: {there}"
         )
-    return Start(first, history.branch_at(first), own.get(first - 1))
+    load(own[first - 1])
+    return Start(first, history.branch_at(first), own[first - 1])
 
 
 def data_facts(corpus: Corpus) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import check_format
 
 FILE_NAME = "scores.json"
-FORMAT = "seqmill.scores/1"
+FORMAT = "seqmill.scores/2"
 
 Scores = dict[str, dict[str, float]]
 
@@ -29,18 +29,28 @@ class History:
         epochs: Per epoch, per corpus (``train``, ``dev``, …), per metric (``loss``, …) the value; a value
             that is not finite is stored as ``null`` and read as NaN.
         parents: Ids of trainings that this one goes on from, each with the last epoch it still has of them.
+        measured_on: Per epoch and corpus the fingerprint of the data that its scores were measured on.
     """
 
     training: str = field(default_factory=lambda: secrets.token_hex(8))
     epochs: dict[int, Scores] = field(default_factory=dict)
     parents: dict[str, int] = field(default_factory=dict)
+    measured_on: dict[int, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, epoch: int, corpus: str, values: Mapping[str, Any]) -> None:
-        """Sets the scores of one corpus after one epoch."""
+    def add(self, epoch: int, corpus: str, values: Mapping[str, Any], data: str = "") -> None:
+        """Sets the scores of one corpus after one epoch.
+
+        Args:
+            epoch: The epoch, from 1.
+            corpus: Its name.
+            values: Its scores by name.
+            data: The corpus' fingerprint.
+        """
         numbers = {
             name: float(values[name]) for name in sorted(values, key=lambda name: (name != "loss", name))
         }
         self.epochs.setdefault(epoch, {})[corpus] = numbers
+        self.measured_on.setdefault(epoch, {})[corpus] = data
 
     def owns(self, training: str, epoch: int) -> bool:
         """Whether the checkpoint that training ``training`` wrote after ``epoch`` is part of this one."""
@@ -49,25 +59,45 @@ class History:
     def forget_from(self, epoch: int) -> History:
         """The history before ``epoch``, which will be trained again."""
         before = {number: scores for number, scores in self.epochs.items() if number < epoch}
-        return replace(self, epochs=before)
+        measured_on = {number: data for number, data in self.measured_on.items() if number < epoch}
+        return replace(self, epochs=before, measured_on=measured_on)
 
     def branch_at(self, epoch: int) -> History:
         """The history of a new training that goes on from this one before ``epoch``."""
         parents = {parent: min(last, epoch - 1) for parent, last in self.parents.items()}
-        epochs = self.forget_from(epoch).epochs
-        return History(epochs=epochs, parents={**parents, self.training: epoch - 1})
+        before = self.forget_from(epoch)
+        return History(
+            epochs=before.epochs,
+            parents={**parents, self.training: epoch - 1},
+            measured_on=before.measured_on,
+        )
 
-    def dev_losses(self) -> dict[int, dict[str, float]]:
-        """Per epoch the loss on each corpus but ``train``; the train loss where there is no other."""
+    def ranked(self, by: str | None = None) -> dict[int, dict[str, float]]:
+        """Per epoch the scores that checkpoints are ranked by, by name.
+
+        Scores that were measured on other data than the newest ones have a name of their own, so that only
+        scores on the same data are ranked together.
+
+        Args:
+            by: ``<corpus>.<score>``, such as ``dev.per``; by default the loss on each corpus but ``train``,
+                or the train loss where there is no other.
+        """
         others = {corpus for scores in self.epochs.values() for corpus in scores if corpus != "train"}
-        return {
-            epoch: {
-                f"{corpus}_loss": scores[corpus]["loss"]
-                for corpus in others or {"train"}
-                if "loss" in scores.get(corpus, {})
-            }
-            for epoch, scores in self.epochs.items()
+        wanted = [tuple(by.split(".", 1))] if by else [(corpus, "loss") for corpus in others or {"train"}]
+        newest = {
+            corpus: data
+            for epoch in sorted(self.measured_on)
+            for corpus, data in self.measured_on[epoch].items()
         }
+        ranked: dict[int, dict[str, float]] = {}
+        for epoch, scores in self.epochs.items():
+            ranked[epoch] = {}
+            for corpus, score in wanted:
+                if score in scores.get(corpus, {}):
+                    data = self.measured_on.get(epoch, {}).get(corpus, "")
+                    other = "" if data == newest.get(corpus, "") else f" on other data ({data[:8]})"
+                    ranked[epoch][f"{corpus}_{score}{other}"] = scores[corpus][score]
+        return ranked
 
     def to_json(self) -> dict[str, Any]:
         """What the file holds."""
@@ -80,6 +110,7 @@ class History:
             "training": self.training,
             "parents": self.parents,
             "epochs": epochs,
+            "measured_on": {str(epoch): data for epoch, data in sorted(self.measured_on.items())},
         }
 
 
@@ -122,7 +153,8 @@ def from_json(value: Any, path: str) -> History:
             for epoch, scores in value["epochs"].items()
         }
         parents = {str(parent): int(last) for parent, last in value["parents"].items()}
-        return History(str(value["training"]), epochs, parents)
+        measured_on = {int(epoch): dict(data) for epoch, data in value["measured_on"].items()}
+        return History(str(value["training"]), epochs, parents, measured_on)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise SeqmillError(f"{path}: not a history of scores ({error!r})") from None
 

@@ -72,6 +72,12 @@ class StoredEpoch:
         shard, number = self._place(index)
         return read_batch(shard, number, self._data_keys)
 
+    def close(self) -> None:
+        """Lets go of the shards and of the thread that opens them; a dataset may outlive its reading."""
+        self._opener.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._open.clear()
+
     def _place(self, index: int) -> tuple[ShardFile, int]:
         """The shard of a batch, and the batch's number there."""
         number = bisect_right(self._ends, index)

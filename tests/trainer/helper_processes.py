@@ -11,9 +11,12 @@ from pathlib import Path
 import keras
 import models
 import numpy as np
+import stateful
 import tensorflow as tf
+from training_runs import save
 
-from seqmill.trainer import checkpoints, command, loop, train
+from seqmill.trainer import command, loop, train
+from seqmill.trainer.state.model_state import slots
 from seqmill.transforms.storage.errors import SeqmillError
 
 assert command and loop  # imported before processes fork
@@ -21,10 +24,15 @@ assert command and loop  # imported before processes fork
 NUM_EPOCHS = 6
 
 
-def train_to_the_end(train_folder: str, dev_folder: str, folder: str) -> None:
-    """Trains from wherever ``folder`` stands, then writes every variable to ``<folder>.npz``."""
+def train_to_the_end(kind: str, train_folder: str, dev_folder: str, folder: str) -> None:
+    """Trains from wherever ``folder`` stands, then writes every variable to ``<folder>.npz``.
+
+    ``kind`` is "plain", or "state": two optimizers, a callback with lists and arrays, best weights.
+    """
     _be_quiet()
-    model = models.fresh()
+    model = models.fresh() if kind == "plain" else stateful.two_optimizers()
+    best = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    callbacks = [] if kind == "plain" else [stateful.Slow(), best]
     train(
         model,
         train_folder,
@@ -32,11 +40,11 @@ def train_to_the_end(train_folder: str, dev_folder: str, folder: str) -> None:
         num_epochs=NUM_EPOCHS,
         folder=folder,
         cleanup_old_models={"keep_last_n": 2, "keep_best_n": 1, "keep": []},
-        callbacks=[_Slowly()],
+        callbacks=[_Slowly(), *callbacks],
         say=lambda line: None,
     )
     temporary = Path(f"{folder}.tmp.npz")
-    np.savez(temporary, *models.values(model))
+    np.savez(temporary, *[slot.array() for slot in slots(model)])
     temporary.rename(f"{folder}.npz")
 
 
@@ -44,10 +52,10 @@ def save_with_little_room(folder: str, answer: str) -> None:
     """Saves a checkpoint, then one with less room than it needs; writes how that failed to ``answer``."""
     _be_quiet()
     model = models.fresh()
-    checkpoints.save(model, folder, 1, {"training": "abc"})
+    save(model, folder, 1)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     try:
-        checkpoints.save(model, folder, 2, {"training": "abc"})
+        save(model, folder, 2)
     except SeqmillError as error:
         Path(answer).write_text(str(error))
 

@@ -13,7 +13,6 @@ from epoch_folders import SPECS, poison, regression_epochs, write_corpus
 from training_runs import SIZES, assert_equal_bits, run
 
 from seqmill.trainer import checkpoints, train
-from seqmill.trainer.callbacks.callback_state import scalars
 from seqmill.trainer.nonfinite import NonfiniteTrainScore
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
@@ -76,14 +75,6 @@ def test_callbacks_share_what_they_add_to_the_scores(corpora, tmp_path):
     stopping = keras.callbacks.EarlyStopping("val_own", mode="min", patience=1)
     _, history, _ = run(corpora, tmp_path, 6, callbacks=[Add(), stopping])
     assert list(history.epochs) == [1, 2]
-
-
-def test_arguments_of_a_base_class_are_no_state():
-    class Mine(keras.callbacks.EarlyStopping):
-        def __init__(self, **arguments):
-            super().__init__(**arguments)
-
-    assert "min_delta" not in scalars(Mine(monitor="loss", min_delta=0.5))
 
 
 def test_metrics_that_are_arrays(corpora, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqmill.trainer.cleanup import decide
+from seqmill.trainer.cleanup import UNRANKED, decide
 from seqmill.trainer.options import CleanupPolicy, cleanup_policy
 from seqmill.transforms.storage.errors import UsageError
 
@@ -22,6 +22,9 @@ policies = st.builds(
 def test_what_must_stay_stays_and_nothing_else(losses, stored, policy, resumed_from):
     decisions = decide(losses, stored, policy, resumed_from)
     assert [decision.epoch for decision in decisions] == sorted(stored)
+    if policy.keep_best_n and not any(losses.values()):
+        assert all(UNRANKED in " ".join(decision.reasons) for decision in decisions)
+        return
     must_stay = {max(stored), *sorted(stored)[-policy.keep_last_n :]} | {*policy.keep, resumed_from} & stored
     for name in ("dev_loss", "test_loss"):
         known = [epoch for epoch in stored if not math.isnan(losses.get(epoch, {}).get(name, math.nan))]

@@ -15,16 +15,24 @@ from seqmill.trainer import checkpoints, scores
 SEED = os.environ.get("SEQMILL_KILL_SEED", "0")
 
 
-def start(helpers, corpora, folder):
-    process = helpers.Process(target=helper_processes.train_to_the_end, args=(*corpora, str(folder)))
+def start(helpers, kind, corpora, folder):
+    arguments = (kind, *corpora, str(folder))
+    process = helpers.Process(target=helper_processes.train_to_the_end, args=arguments)
     process.start()
     return process
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", [6, pytest.param(100, marks=pytest.mark.long)])
-def test_killed_training_ends_bit_identical(helpers, corpora, tmp_path, num_kills):
-    straight = start(helpers, corpora, tmp_path / "straight")
+@pytest.mark.parametrize(
+    ("kind", "num_kills"),
+    [
+        ("state", 6),
+        pytest.param("state", 60, marks=pytest.mark.long),
+        pytest.param("plain", 60, marks=pytest.mark.long),
+    ],
+)
+def test_killed_training_ends_bit_identical(helpers, corpora, tmp_path, kind, num_kills):
+    straight = start(helpers, kind, corpora, tmp_path / "straight")
     wait_for_training(straight, tmp_path / "straight")
     began = time.monotonic()
     straight.join()
@@ -37,9 +45,12 @@ def test_killed_training_ends_bit_identical(helpers, corpora, tmp_path, num_kill
         rounds += 1
         folder = tmp_path / f"killed-{rounds}"
         while not Path(f"{folder}.npz").exists():
-            process = start(helpers, corpora, folder)
+            process = start(helpers, kind, corpora, folder)
             wait_for_training(process, folder)
-            process.join(rng.uniform(0, longest) if kills < num_kills else None)
+            if kills % 2:  # every other kill comes soon after a checkpoint, so that trainings get on
+                wait_for_newer_checkpoint(process, folder)
+            time_left = rng.uniform(0, longest / (helper_processes.NUM_EPOCHS if kills % 2 else 1))
+            process.join(time_left if kills < num_kills else None)
             if process.is_alive():
                 process.kill()
                 kills += 1
@@ -55,9 +66,15 @@ def wait_for_training(process, folder):
     """Until the training holds its lock: building the model is not what is to be killed."""
     while process.is_alive():
         lock = folder / ".lock"
-        if lock.exists() and lock.read_text() == str(process.pid):
+        if lock.exists() and f"(process {process.pid})" in lock.read_text():
             return
         time.sleep(0.01)
+
+
+def wait_for_newer_checkpoint(process, folder):
+    before = set(folder.glob("epoch-*"))
+    while process.is_alive() and set(folder.glob("epoch-*")) <= before:
+        time.sleep(0.005)
 
 
 def check_folder(folder):

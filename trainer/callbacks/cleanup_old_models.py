@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from seqmill.trainer.callbacks.save_checkpoint import folder_path
-from seqmill.trainer.cleanup import clean_up
+from seqmill.trainer.cleanup import UNRANKED, clean_up
 from seqmill.trainer.options import CleanupPolicy
 
 
@@ -26,7 +26,9 @@ class CleanupOldModels(keras.callbacks.Callback):
         keep_best_n: So many of the best stay, for the loss of each corpus but the train loss.
         keep: Epochs (from 1) that always stay.
         dry_run: Delete nothing, only say what would be deleted.
-        say: Takes the lines of a dry run.
+        keep_best_by: The score that decides which are best, ``<corpus>.<score>``: ``"val.accuracy:max"``
+            where higher is better; by default the loss on each corpus but the train loss.
+        say: Takes the lines of a dry run, and one where there is no score to find the best by.
 
     Example:
         >>> import keras, numpy as np, os, tempfile
@@ -47,11 +49,13 @@ class CleanupOldModels(keras.callbacks.Callback):
         keep_best_n: int = CleanupPolicy.keep_best_n,
         keep: Iterable[int] = CleanupPolicy.keep,
         dry_run: bool = False,
+        keep_best_by: str | None = None,
         say: Callable[[str], None] = print,
     ):
         super().__init__()
         self._folder = folder_path(folder)
-        self._policy = CleanupPolicy(keep_last_n, keep_best_n, frozenset(keep))
+        self._policy = CleanupPolicy(keep_last_n, keep_best_n, frozenset(keep), keep_best_by)
+        self._has_said = False
         self._dry_run = dry_run
         self._say = say
         self._resumed_from: int | None = None
@@ -68,6 +72,10 @@ class CleanupOldModels(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Cleans up."""
         decisions = clean_up(self._folder, self._policy, self._resumed_from, self._dry_run)
+        why = next((reason for one in decisions for reason in one.reasons if UNRANKED in reason), None)
+        if why is not None and not self._has_said:
+            self._has_said = True
+            self._say(f"no checkpoint is deleted: {why}")
         if self._dry_run:
             for decision in decisions:
                 if not decision.keep:

@@ -9,19 +9,25 @@ from typing import Any, Literal
 import keras
 
 from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.callbacks.callback_state import CallbackStates
-from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.checkpoints import ENDED, TRAINED, Checkpoint
+from seqmill.trainer.load_checkpoint import load, reading
 from seqmill.trainer.resume import find_start
 from seqmill.trainer.scores import History, flat_scores
+from seqmill.trainer.state.callback_states import CallbackStates, Entry
+from seqmill.trainer.state.model_state import ModelState
+from seqmill.trainer.state.values import Arrays
+from seqmill.trainer.write_checkpoint import save, save_end
+from seqmill.transforms.storage import files
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
     """Writes the scores of every epoch and, every few epochs, a checkpoint.
 
-    ``epoch-0007/`` in the folder holds every variable of model and optimizer, seed states too, the epoch, the
-    step, all scores so far and the state of other callbacks; it is there whole or not at all, whenever the
-    process is killed. ``scores.json`` holds the scores. An epoch that ``stop_training`` ended before its last
-    batch is not saved. ``resume`` loads the newest checkpoint.
+    ``epoch-0007/`` in the folder holds every variable of model and optimizers, seed states too, what changed
+    in attributes of the model, the epoch, the step, all scores so far and the state of other callbacks. It is
+    read back and compared, and is there whole or not at all, whenever the process is killed. What cannot be
+    kept is said by name at the first save. ``scores.json`` holds the scores. An epoch that ``stop_training``
+    ended before its last batch is not saved. ``resume`` loads the newest checkpoint.
 
     Put it last, but before ``CleanupOldModels``: what is saved is what callbacks before it left behind.
     In Keras' ``fit`` the order of shuffled data is drawn anew after resuming; ``seqmill.trainer.dataset``
@@ -37,7 +43,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
             seen it; ``"trained"``, they see it later, and see it again after resuming (as in seqmill's own
             loop, which saves before it evaluates).
         facts: More to keep in ``checkpoint.json``.
-        say: Takes a line about each checkpoint that ``resume`` passes over.
+        say: Takes lines about what ``resume`` finds changed, and what cannot be kept.
 
     Attributes:
         history: The scores so far.
@@ -80,37 +86,72 @@ class SaveCheckpoint(keras.callbacks.Callback):
         if moment not in ("ended", "trained"):
             raise ValueError(f"moment: expected 'ended' or 'trained', got {moment!r}")
         self.history = History()
+        self.model_state: ModelState | None = None
+        self.is_saved = False
         self._save_interval = save_interval
         self._states = CallbackStates(callbacks)
+        self._has_begun = False
         self._moment = moment
         self._facts = dict(facts or {})
         self._say = say
         self._resumed: Checkpoint | None = None
-        self._steps = 0
-        self._saved = 0
+        self._said_lost = False
+        self._before: tuple[list[dict[str, Any]], Arrays] = ([], {})
+        self._epoch, self._steps = 0, 0
 
     def resume(self, model: keras.Model) -> int:
-        """Loads the folder's newest checkpoint into a compiled model, before ``fit``.
+        """Loads the folder's newest checkpoint into a compiled, built model, before ``fit``.
 
         Returns:
             The epochs trained, for ``fit``'s ``initial_epoch``; 0 where there is no checkpoint yet.
 
         Raises:
-            SeqmillError: The checkpoint is of another model, or broken.
+            SeqmillError: The checkpoint is of another model.
         """
         checkpoints.remove_leftovers(self._folder)
-        start = find_start(self._folder, "auto", self._say)
-        self.history = start.history
-        if start.checkpoint is not None:
-            if not model.optimizer.built:
-                model.optimizer.build(model.trainable_variables)
-            checkpoints.load(model, start.checkpoint)
-            self._resumed = start.checkpoint
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        state = self.model_state = ModelState(model)
+        start = find_start(self._folder, "auto", self._say, lambda found: load(state, found, self._say))
+        self.history, self._resumed = start.history, start.checkpoint
         return start.epoch - 1
 
-    def restore_callbacks(self, checkpoint: Checkpoint) -> None:
-        """Sets the callbacks to what they were when a checkpoint was written."""
-        self._states.restore(checkpoint.content["callbacks"])
+    def restore_callbacks(
+        self, checkpoint: Checkpoint, say: Callable[[str], None], anew: Sequence[str] = ()
+    ) -> None:
+        """Sets the callbacks to what they were when a checkpoint was written.
+
+        Args:
+            checkpoint: The checkpoint.
+            say: Takes messages about callbacks that are not what they were.
+            anew: Prefixes of scores; callbacks that monitor these start anew.
+        """
+        entries = self._states.find(checkpoint.content["callbacks"], say, anew)
+        with reading(checkpoint) as arrays:
+            self._states.restore(entries, arrays.read)
+
+    def restore_before_end(self, checkpoint: Checkpoint, callback: keras.callbacks.Callback) -> bool:
+        """Sets one callback to what it was before it saw the end of the epoch; whether that is known."""
+        content = checkpoint.content
+        before: Sequence[Entry] = content.get("callbacks_before", checkpoint.before["callbacks"])
+        found = self._states.find(before, lambda line: None)
+        index = self._states.index(callback)
+        if (entry := found[index]) is None:
+            return False
+        with reading(checkpoint) as arrays:
+            self._states.restore_one(index, entry, arrays.read)
+        return True
+
+    def callback_of(self, checkpoint: Checkpoint, number: int) -> keras.callbacks.Callback | None:
+        """The callback that entry ``number`` of a checkpoint is about, if there is one now."""
+        entries = checkpoint.content["callbacks"]
+        found = self._states.find(entries, lambda line: None)
+        pairs = zip(self._states.callbacks, found, strict=True)
+        return next((callback for callback, entry in pairs if entry is entries[number]), None)
+
+    def has_trained(self, epoch: int, num_batches: int) -> bool:
+        """Whether the last ``fit`` trained all batches of an epoch (from 1)."""
+        return self._epoch == epoch and self._steps >= num_batches
 
     @property
     def is_whole(self) -> bool:
@@ -120,14 +161,18 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts callbacks where they were."""
-        self._states.begin()
+        if self.model_state is None or self.model_state.model is not self.model:
+            self.model_state = ModelState(self.model)
+        if not self._has_begun:
+            self._states.begin(self.model_state.object_ids())
+            self._has_begun = True
         if self._resumed is not None:
-            self.restore_callbacks(self._resumed)
+            self.restore_callbacks(self._resumed, self._say)
             self._resumed = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts batches from here."""
-        self._steps = 0
+        self._epoch, self._steps, self.is_saved = epoch + 1, 0, False
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts."""
@@ -137,32 +182,56 @@ class SaveCheckpoint(keras.callbacks.Callback):
         """Writes scores and, where one is due, the checkpoint."""
         self._add_scores(epoch + 1, flat_scores(logs or {}))
         is_last = epoch + 1 == (self.params or {}).get("epochs")
-        is_stopped = self._moment == "ended" and self.model.stop_training
+        is_stopped = self._moment == ENDED and self.model.stop_training
         if self.is_whole and ((epoch + 1) % self._save_interval == 0 or is_last or is_stopped):
-            self.save(epoch + 1, self._moment)
+            self._save(epoch + 1, self._moment)
+        elif self._moment == TRAINED:
+            arrays: Arrays = {}
+            self._before = (self._states.state(arrays)[0], arrays)
 
-    def save_if_not_saved(self, epoch: int) -> None:
-        """Writes the checkpoint of an epoch (from 1) that all callbacks have seen the end of."""
-        if self.is_whole and self._saved != epoch:
-            self.save(epoch, "ended")
+    def end_epoch(self, epoch: int, stopped_by: keras.callbacks.Callback | None) -> None:
+        """Keeps what callbacks and evaluation changed after ``on_epoch_end``, where ``moment`` is "trained".
 
-    def save(self, epoch: int, moment: Literal["ended", "trained"]) -> None:
-        """Writes the checkpoint of an epoch (from 1)."""
-        content = {
-            **self._facts,
+        Args:
+            epoch: The epoch, from 1.
+            stopped_by: The callback that ended the training, if one did.
+        """
+        stopped = {} if stopped_by is None else {"stopped_by": self._states.index(stopped_by)}
+        if self.is_saved:
+            arrays: Arrays = {}
+            content = {**self._content(arrays), **stopped, "moment": ENDED}
+            save_end(self.model, files.join(self._folder, checkpoints.folder_name(epoch)), content, arrays)
+        elif stopped and self.is_whole:
+            self._save(epoch, ENDED, **stopped, callbacks_before=self._before[0])
+
+    def _save(self, epoch: int, moment: str, **more: Any) -> None:
+        arrays: Arrays = dict(self._before[1]) if more else {}
+        content = {**self._facts, **self._content(arrays), **more, "moment": moment}
+        save(self.model, self._folder, epoch, content, arrays)
+        self.is_saved = True
+
+    def _content(self, arrays: Arrays) -> dict[str, Any]:
+        assert self.model_state is not None
+        content, lost_of_model = self.model_state.describe(arrays)
+        callbacks, lost = self._states.state(arrays)
+        lost = [*lost_of_model, *lost]
+        if lost and not self._said_lost:
+            self._said_lost = True
+            self._say(f"not kept in checkpoints: {', '.join(lost)}")
+        return {
+            **content,
+            "callbacks": callbacks,
+            "not_kept": lost,
             "training": self.history.training,
             "history": self.history.to_json(),
-            "callbacks": self._states.state(),
-            "moment": moment,
         }
-        checkpoints.save(self.model, self._folder, epoch, content)
-        self._saved = epoch
 
     def _add_scores(self, epoch: int, values: Mapping[str, float]) -> None:
         prefix = "val_"
         validated = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
         self.history = self.history.forget_from(epoch)
-        self.history.add(epoch, "train", {k: v for k, v in values.items() if not k.startswith(prefix)})
+        data = self._facts.get("data", {}).get("fingerprint", "")
+        self.history.add(epoch, "train", {k: v for k, v in values.items() if not k.startswith(prefix)}, data)
         if validated:
             self.history.add(epoch, "val", validated)
         scores.write(self._folder, self.history)

@@ -20,6 +20,7 @@ from seqmill.trainer.nonfinite import (
     nonfinite_variables,
 )
 from seqmill.trainer.scores import flat_scores
+from seqmill.trainer.state.values import value_of
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
@@ -80,14 +81,11 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         self._next_step = 0
         self._gradient_check: GradientCheck | None = None
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Makes the check of gradients a part of each step."""
-        if self._gradient_check is None:
-            self._gradient_check = GradientCheck(self.model)
-
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Remembers the epoch."""
+        """Remembers the epoch, and makes the check of gradients a part of each step."""
         self._epoch, self._next_step = epoch + 1, 0
+        if self._gradient_check is None or self._gradient_check.optimizer is not self.model.optimizer:
+            self._gradient_check = GradientCheck(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Checks the loss up to step ``batch`` (from 0) of the epoch."""
@@ -117,7 +115,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         autopsy = {
             "epoch": self._epoch,
             "reason": what,
-            "global_step": int(keras.ops.convert_to_numpy(self.model.optimizer.iterations)),
+            "global_step": int(value_of(self.model.optimizer.iterations)),
             "step": steps[-1] + 1 if steps else None,
             "batches": self._describe(steps),
             "variables": nonfinite_variables(self.model),

@@ -52,12 +52,24 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         """``num_batches`` batches are to come in the next epoch."""
         self.set_params({"verbose": 0, "epochs": self._num_epochs, "steps": num_batches})
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        """Announces the end of epoch index ``epoch`` (from 0) with the scores of all corpora."""
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any]) -> keras.callbacks.Callback | None:
+        """Announces the end of an epoch to those that do not see it at once.
+
+        Args:
+            epoch: Its index, from 0.
+            logs: The scores of all corpora.
+
+        Returns:
+            The callback that ended the training, if one did.
+        """
         shared = dict(logs)  # a callback may add to it for those that follow
+        stopped_by = None
         for callback in self.callbacks:
             if callback not in self._at_once:
                 callback.on_epoch_end(epoch, shared)
+                if self.model.stop_training and stopped_by is None:
+                    stopped_by = callback
+        return stopped_by
 
     def replay_epoch_begin(self, epoch: int) -> None:
         """Announces the beginning of an epoch that was trained before, to those that were not there."""
