@@ -39,7 +39,7 @@ from seqmill.trainer.prepare_model import (
     without_averages,
 )
 from seqmill.trainer.progress import EpochTimer, ScalarWriters
-from seqmill.trainer.resume import check_same_data, data_facts, find_start
+from seqmill.trainer.resume import check_same_data, data_facts, find_start, how_to_go_on
 from seqmill.trainer.scores import History, callback_logs, flat_scores
 from seqmill.trainer.state.model_state import ModelState
 from seqmill.transforms.storage import files
@@ -158,19 +158,8 @@ def train_with(
             with device_scope(model):
                 return training.run(callbacks)
         except KeyboardInterrupt:
-            say(f"\n{_how_to_go_on(folder, options)}")
+            say(f"\n{how_to_go_on(folder, options.start_epoch)}")
             raise
-
-
-def _how_to_go_on(folder: str, options: TrainOptions) -> str:
-    history = scores.read(folder) or History()
-    own = checkpoints.owned(checkpoints.find(folder)[0], history)
-    if not own:
-        return "interrupted; there is no checkpoint yet. The same command begins again."
-    kept = f"interrupted; the last checkpoint is that of epoch {max(own)}."
-    if options.start_epoch == "auto":
-        return f"{kept} The same command goes on from there."
-    return f'{kept} To go on from there, set start_epoch = "auto".'
 
 
 class _Training:
@@ -304,12 +293,8 @@ class _Training:
 
     def _changed_data(self, epoch: int) -> list[str]:
         """Prefixes of the scores whose corpora are not those that were scored after an epoch."""
-        then = self._save.history.measured_on.get(epoch, {})
-        names = list(self._others)
-        changed = [
-            name for name in names if then.get(name, "") not in ("", self._others[name].manifest.fingerprint)
-        ]
-        return [*(f"{name}_" for name in changed), *(["val_"] if names[:1] == changed[:1] != [] else [])]
+        now = {name: corpus.manifest.fingerprint for name, corpus in self._others.items()}
+        return self._save.history.changed_scores(epoch, now)
 
     def _run_epochs(self, first: int, logs: dict[str, float]) -> dict[str, float]:
         epoch = first - 1

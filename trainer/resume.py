@@ -90,6 +90,17 @@ def _start_at(
     return Start(first, history.branch_at(first), own[first - 1])
 
 
+def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
+    """What to tell who interrupted a training."""
+    own = checkpoints.owned(checkpoints.find(folder)[0], scores.read(folder) or History())
+    if not own:
+        return "interrupted; there is no checkpoint yet. The same command begins again."
+    kept = f"interrupted; the last checkpoint is that of epoch {max(own)}."
+    if start_epoch == "auto":
+        return f"{kept} The same command goes on from there."
+    return f'{kept} To go on from there, set start_epoch = "auto".'
+
+
 def data_facts(corpus: Corpus) -> dict[str, Any]:
     """What a checkpoint remembers of the training data, to notice when they change."""
     specs = corpus.manifest.data_keys

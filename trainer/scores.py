@@ -99,6 +99,18 @@ class History:
                     ranked[epoch][f"{corpus}_{score}{other}"] = scores[corpus][score]
         return ranked
 
+    def changed_scores(self, epoch: int, fingerprints: Mapping[str, str]) -> list[str]:
+        """Prefixes of the scores, as callbacks see them, that are measured on other data than after an epoch.
+
+        Args:
+            epoch: The epoch.
+            fingerprints: Of each evaluated corpus now; the first is ``val`` to callbacks.
+        """
+        then = self.measured_on.get(epoch, {})
+        changed = [name for name, now in fingerprints.items() if then.get(name, "") not in ("", now)]
+        is_first = bool(changed) and changed[0] == next(iter(fingerprints))
+        return [*(f"{name}_" for name in changed), *(["val_"] if is_first else [])]
+
     def to_json(self) -> dict[str, Any]:
         """What the file holds."""
         epochs = {

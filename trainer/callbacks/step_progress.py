@@ -22,19 +22,19 @@ class StepProgress(keras.callbacks.Callback):
 
     Args:
         say: Takes the lines of where there is no terminal.
-        stream: The terminal, if it is one.
+        stream: The terminal, if it is one; default: standard error.
         clock: Seconds, from anywhere.
     """
 
     def __init__(
         self,
         say: Callable[[str], None],
-        stream: TextIO = sys.stderr,
+        stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
-        self._say, self._stream, self._clock = say, stream, clock
-        self._is_live = stream.isatty()
+        self._say, self._stream, self._clock = say, stream or sys.stderr, clock
+        self._is_live = self._stream.isatty()
         self._what, self._num_batches = "", 0
         self._begun = self._shown = 0.0
 

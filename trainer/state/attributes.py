@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,14 +27,10 @@ class WatchedObjects:
     Args:
         objects: (path, object) pairs, from ``walk``; variables among them are left out.
         with_variables: Attributes that are variables are looked at too.
-        skipped: Attributes to leave out.
     """
 
-    def __init__(
-        self, objects: Iterable[tuple[str, Any]], with_variables: bool, skipped: frozenset[str] = frozenset()
-    ):
+    def __init__(self, objects: Iterable[tuple[str, Any]], with_variables: bool):
         self._with_variables = with_variables
-        self._skipped = skipped
         self._objects = {path: holder for path, holder in objects if not is_variable(holder)}
         self._fresh = {
             path: {name: (value, self._comparable(value)) for name, value in self._named(holder)}
@@ -52,7 +49,8 @@ class WatchedObjects:
             for name, value in self._named(holder):
                 before, comparable = self._fresh[path].get(name, (_ABSENT, _ABSENT))
                 now = self._comparable(value)
-                if now == comparable and (now is not None or before is value):
+                is_same = now == comparable and (now is not None or before is value)
+                if is_same and not _is_iterator(value):
                     continue
                 try:
                     if _is_time_of_day(value):
@@ -84,9 +82,7 @@ class WatchedObjects:
         if not is_users(holder) and not isinstance(holder, keras.callbacks.Callback):
             found = {name: value for name, value in found.items() if not name.startswith("_")}
         return [
-            (name, value)
-            for name, value in found.items()
-            if name not in self._skipped and (self._with_variables or not is_variable(value))
+            (name, value) for name, value in found.items() if self._with_variables or not is_variable(value)
         ]
 
     def _comparable(self, value: Any) -> Any:
@@ -95,6 +91,11 @@ class WatchedObjects:
             return (encode(value, None, self._with_variables),)
         except CannotBeKeptError:
             return None
+
+
+def _is_iterator(value: Any) -> bool:
+    """Whether a value goes on without being replaced, and nobody can tell how far."""
+    return isinstance(value, Iterator) and not isinstance(value, io.IOBase)
 
 
 def _is_time_of_day(value: Any) -> bool:

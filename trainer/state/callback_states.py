@@ -14,8 +14,6 @@ from seqmill.trainer.state.walk import walk
 
 Entry = Mapping[str, Any]
 
-_NOT_STATE = frozenset({"model", "_model", "params", "validation_data"})
-
 
 class CallbackStates:
     """The state of some callbacks: what changed in their attributes since training began.
@@ -42,9 +40,7 @@ class CallbackStates:
             in_model: Ids of the objects that the model holds, which are not the callbacks'.
         """
         self._watched = [
-            WatchedObjects(walk(callback, set(in_model), skipped), True, skipped)
-            for callback in self.callbacks
-            for skipped in [_not_state(callback)]
+            WatchedObjects(walk(callback, set(in_model)), with_variables=True) for callback in self.callbacks
         ]
 
     def state(self, arrays: Arrays) -> tuple[list[dict[str, Any]], list[str]]:
@@ -116,11 +112,6 @@ class CallbackStates:
             callback.set_state(decode(entry["own"], read))
         elif "changed" in entry:
             self._watched[index].restore(entry["changed"], read)
-
-
-def _not_state(callback: keras.callbacks.Callback) -> frozenset[str]:
-    # Keras turns the sign of min_delta when it finds out the direction, a function that is not kept.
-    return _NOT_STATE | {"min_delta", "monitor_op"} if hasattr(callback, "monitor_op") else _NOT_STATE
 
 
 def _identity(callback: keras.callbacks.Callback) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,7 +32,7 @@ def encode(value: Any, arrays: Arrays | None, with_variables: bool = True) -> An
     """A value as JSON.
 
     Numbers, strings, booleans, None, arrays, tensors, variables, lists, tuples, sets, deques and dicts of
-    these, and objects with ``get_state`` and ``set_state``.
+    these, generators of random numbers, and objects with ``get_state`` and ``set_state``.
 
     Args:
         value: The value.
@@ -59,6 +60,10 @@ def encode(value: Any, arrays: Arrays | None, with_variables: bool = True) -> An
         return {"array": _put(value, arrays)}
     if keras.ops.is_tensor(value) and not is_variable(value):
         return {"tensor": _put(keras.ops.convert_to_numpy(value), arrays)}
+    if isinstance(value, np.random.Generator):
+        return {"numpy_random": encode(value.bit_generator.state, arrays)}
+    if isinstance(value, random.Random):
+        return {"random": encode(value.getstate(), arrays)}
     if has_contract(value):
         return {"state": encode(value.get_state(), arrays)}
     return _encode_container(value, lambda entry: encode(entry, arrays, with_variables))
@@ -70,7 +75,7 @@ def decode(value: Any, read: Callable[[Mapping[str, Any]], np.ndarray], now: Any
     Args:
         value: The JSON.
         read: Reads an array: function(its entry) → the array.
-        now: What stands there now: a variable is assigned to, an object with ``set_state`` told.
+        now: What stands there now: a variable is assigned to, an object with a state of its own told.
     """
     if not isinstance(value, dict):
         return value
@@ -90,7 +95,12 @@ def decode(value: Any, read: Callable[[Mapping[str, Any]], np.ndarray], now: Any
         known = now if isinstance(now, Mapping) else {}
         pairs = [(decode(k, read), v) for k, v in content]
         return {key: decode(entry, read, known.get(key)) for key, entry in pairs}
-    now.set_state(decode(content, read))
+    if kind == "numpy_random":
+        now.bit_generator.state = decode(content, read)
+    elif kind == "random":
+        now.setstate(decode(content, read))
+    else:
+        now.set_state(decode(content, read))
     return now
 
 

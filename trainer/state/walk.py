@@ -19,11 +19,12 @@ _KERAS_OWN = {
     "_nodes_by_depth", "_operations", "_operations_by_depth", "_compiled_trainable_state",
     "_call_signature", "_dtype_policy",
 }  # fmt: skip
+_OF_CALLBACKS = {"model", "_model", "params", "validation_data"}
 _LIBRARIES = {"keras", "tensorflow", "numpy", "jax", "jaxlib", "torch", "h5py", "seqmill"}
 _NOT_WALKED = {*_LIBRARIES, *sys.stdlib_module_names} - {"__main__"}
 
 
-def walk(root: Any, seen: set[int], skipped: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+def walk(root: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Yields (path of attributes, object) for all variables, layers, optimizers and objects of the user's.
 
     Objects in lists, tuples and dicts are found too. What is reachable in several ways is yielded once, in an
@@ -32,13 +33,11 @@ def walk(root: Any, seen: set[int], skipped: frozenset[str] = frozenset()) -> It
     Args:
         root: Where to begin, a model or a callback. Its own path is "".
         seen: Ids of objects to leave out; those found are added.
-        skipped: Attributes of ``root`` to leave out.
     """
     seen.add(id(root))
     yield "", root
     for name, attribute in attributes(root).items():
-        if name not in skipped:
-            yield from _visit(name, attribute, seen)
+        yield from _visit(name, attribute, seen)
 
 
 def walk_model(model: keras.Model) -> list[tuple[str, Any]]:
@@ -64,10 +63,16 @@ def entries(value: Any) -> Iterator[tuple[str, Any]] | None:
 
 def attributes(holder: Any) -> dict[str, Any]:
     """The attributes of an object that ``walk`` yielded, without what is Keras' own business."""
+    skipped = set(_KERAS_OWN)
+    if isinstance(holder, keras.callbacks.Callback):
+        skipped |= _OF_CALLBACKS
+        if hasattr(holder, "monitor_op"):
+            # Keras turns the sign of min_delta when it finds out the direction, a function that is not kept.
+            skipped |= {"min_delta", "monitor_op"}
     return {
         name: value
         for name, value in vars(holder).items()
-        if name not in _KERAS_OWN and not name.startswith(("_self_", "_obj_reference"))
+        if name not in skipped and not name.startswith(("_self_", "_obj_reference"))
     }
 
 
@@ -100,9 +105,10 @@ def _is_holder(value: Any) -> bool:
         keras.losses.Loss,
         keras.metrics.Metric,
         keras.random.SeedGenerator,
+        keras.callbacks.Callback,
         tf.Module,
     )
-    if isinstance(value, keras.callbacks.Callback | keras.DTypePolicy):
+    if isinstance(value, keras.DTypePolicy):
         return False
     return isinstance(value, of_keras) or is_users(value)
 
