@@ -11,6 +11,7 @@ from seqmill.trainer.array_files import ArrayFiles, open_arrays
 from seqmill.trainer.checkpoints import ENDED_NAME, STATE_NAME, WEIGHTS_NAME, Checkpoint
 from seqmill.trainer.state.compiled import optimizers
 from seqmill.trainer.state.model_state import ModelState, arrays_of, take_weights
+from seqmill.trainer.state.walk import walk_model
 
 
 def load(state: ModelState, checkpoint: Checkpoint, say: Callable[[str], None] = print) -> None:
@@ -69,4 +70,4 @@ def reading(checkpoint: Checkpoint) -> Iterator[ArrayFiles]:
 
 def set_learning_rate(model: keras.Model, path: str, rate: float) -> None:
     """Sets the learning rate of the optimizer at a path of attributes."""
-    optimizers(model)[path].learning_rate = rate
+    optimizers(walk_model(model))[path].learning_rate = rate

@@ -8,25 +8,23 @@ from typing import Any
 
 import keras
 
-from seqmill.trainer.state.walk import walk_model
+from seqmill.trainer.state.walk import Walked, walk_model
 from seqmill.transforms.storage.errors import SeqmillError
 
 MAIN = "optimizer"
 
 
-def optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
-    """Every optimizer that a model holds, by the path of its attribute; the one of ``compile`` is MAIN."""
-    return {path: one for path, one in walk_model(model) if isinstance(one, keras.optimizers.Optimizer)}
+def optimizers(walked: Walked) -> dict[str, keras.optimizers.Optimizer]:
+    """The optimizers that a model holds, by the path of their attribute; that of ``compile`` is MAIN."""
+    return {path: one for path, one in walked if isinstance(one, keras.optimizers.Optimizer)}
 
 
-def describe(model: keras.Model) -> dict[str, Any]:
+def describe(model: keras.Model, walked: Walked) -> dict[str, Any]:
     """A model's optimizers with their hyperparameters, its loss and its layers that learn, as JSON."""
     return {
-        "optimizers": {path: _plain(_serialized(one)) for path, one in optimizers(model).items()},
+        "optimizers": {path: _plain(_serialized(one)) for path, one in optimizers(walked).items()},
         "loss": _plain(_serialized(model.loss)),
-        "trainable": {
-            path: layer.trainable for path, layer in walk_model(model) if isinstance(layer, keras.Layer)
-        },
+        "trainable": {path: layer.trainable for path, layer in walked if isinstance(layer, keras.Layer)},
     }
 
 

@@ -21,7 +21,7 @@ from seqmill.trainer.state.values import (
     has_contract,
     value_of,
 )
-from seqmill.trainer.state.walk import is_variable, walk_model
+from seqmill.trainer.state.walk import Walked, is_variable, walk_model
 from seqmill.transforms.storage.errors import SeqmillError
 
 Content = Mapping[str, Any]
@@ -58,19 +58,24 @@ class Slot:
         return {"group": self.group, "name": self.name, **array_entry(self.array())}
 
 
-def slots(model: keras.Model) -> list[Slot]:
+def slots(model: keras.Model, walked: Walked | None = None) -> list[Slot]:
     """Every variable of every layer and optimizer that a model holds, each once.
 
     Those of the model come first, in Keras' order, then those of each optimizer, then those that Keras does
     not know of.
+
+    Args:
+        model: A built model.
+        walked: What it holds, from ``walk_model``, where that is known.
     """
+    walked = walk_model(model) if walked is None else walked
     found: dict[int, Slot] = {}
     for variable in model.variables:
         found.setdefault(id(variable), Slot(WEIGHTS, variable.path, variable))
-    for path, optimizer in compiled.optimizers(model).items():
+    for path, optimizer in compiled.optimizers(walked).items():
         for variable in optimizer.variables:
             found.setdefault(id(variable), Slot(path, variable.path, variable))
-    for path, variable in walk_model(model):
+    for path, variable in walked:
         if is_variable(variable):
             found.setdefault(id(variable), Slot(OTHERS, path, variable))
     return list(found.values())
@@ -89,8 +94,9 @@ class ModelState:
 
     def __init__(self, model: keras.Model):
         self.model = model
-        self.at_begin = compiled.describe(model)
-        self._watched = WatchedObjects(walk_model(model), with_variables=False)
+        walked = walk_model(model)
+        self.at_begin = compiled.describe(model, walked)
+        self._watched = WatchedObjects(walked, with_variables=False)
 
     def object_ids(self) -> set[int]:
         """The ids of the objects that the model holds."""
@@ -102,18 +108,19 @@ class ModelState:
         Args:
             arrays: Takes the arrays in attributes.
         """
-        every = slots(self.model)
+        walked = walk_model(self.model)
+        every = slots(self.model, walked)
         place = {id(slot.variable): index for index, slot in enumerate(every)}
         attributes, lost = self._attributes(arrays)
         content = {
             "variables": [slot.entry() for slot in every],
             "built_on": {
                 path: [place[id(v)] for v in getattr(one, "_trainable_variables", ()) if id(v) in place]
-                for path, one in compiled.optimizers(self.model).items()
+                for path, one in compiled.optimizers(walked).items()
                 if one.built
             },
             "attributes": attributes,
-            "compiled": {"at_begin": self.at_begin, "now": compiled.describe(self.model)},
+            "compiled": {"at_begin": self.at_begin, "now": compiled.describe(self.model, walked)},
         }
         return content, lost
 
@@ -167,9 +174,10 @@ class ModelState:
         return {"changed": changed}, [f"{type(self.model).__name__}.{one}" for one in lost]
 
     def _build_optimizers(self, content: Content) -> None:
-        own = slots(self.model)
+        walked = walk_model(self.model)
+        own, optimizers = slots(self.model, walked), compiled.optimizers(walked)
         for path, indices in content["built_on"].items():
-            optimizer = compiled.optimizers(self.model).get(path)
+            optimizer = optimizers.get(path)
             if optimizer is not None and not optimizer.built:
                 optimizer.build([own[index].variable for index in indices])
 

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 MOST_ENTRIES = 10_000
 
+Walked = list[tuple[str, Any]]
+
 # Made anew by Keras whenever it needs them, or set back at the beginning of each epoch.
 _KERAS_OWN = {
     "_tracker", "_lock", "_functional", "_compile_metrics", "_compile_loss", "_compile_config",
@@ -40,7 +42,7 @@ def walk(root: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield from _visit(name, attribute, seen)
 
 
-def walk_model(model: keras.Model) -> list[tuple[str, Any]]:
+def walk_model(model: keras.Model) -> Walked:
     """``walk`` from a model, without the metrics that Keras sets back every epoch."""
     return list(walk(model, {id(metric) for metric in model.metrics}))
 
