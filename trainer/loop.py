@@ -224,6 +224,9 @@ class _Training:
 
     def _load(self, state: ModelState, checkpoint: Checkpoint) -> None:
         is_explicit = self._options.start_epoch != "auto"
+        then, now = checkpoint.content["versions"]["backend"], keras.backend.backend()
+        if then != now:
+            self._say(f"changed since epoch {checkpoint.epoch}: Keras' backend was {then}, is {now}")
         check_same_data(checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
         if self._options.resume == "all":
             load(state, checkpoint, self._say)

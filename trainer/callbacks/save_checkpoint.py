@@ -128,7 +128,9 @@ class SaveCheckpoint(keras.callbacks.Callback):
         """
         entries = self._states.find(checkpoint.content["callbacks"], say, anew)
         with reading(checkpoint) as arrays:
-            self._states.restore(entries, arrays.read)
+            missing = self._states.restore(entries, arrays.read)
+        if missing:
+            say(f"{checkpoint.folder}: holds what callbacks have no place for now: {', '.join(missing)}")
 
     def restore_before_end(self, checkpoint: Checkpoint, callback: keras.callbacks.Callback) -> bool:
         """Sets one callback to what it was before it saw the end of the epoch; whether that is known."""

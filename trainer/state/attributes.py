@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from seqmill.trainer.state.values import Arrays, CannotBeKeptError, decode, encode
+from seqmill.trainer.state.values import Arrays, CannotBeKeptError, array_entry, decode, encode, value_of
 from seqmill.trainer.state.walk import attributes, is_users, is_variable
 
 Changed = dict[str, dict[str, Any]]
@@ -19,19 +19,26 @@ Read = Callable[[Mapping[str, Any]], np.ndarray]
 
 _BEGUN = time.time()
 _ABSENT = object()
+_VARIABLES = "*"  # no path of an object
 
 
 class WatchedObjects:
     """Some objects whose attributes are compared with what they are now.
 
     Args:
-        objects: (path, object) pairs, from ``walk``; variables among them are left out.
-        with_variables: Attributes that are variables are looked at too.
+        objects: (path, object) pairs, from ``walk``.
+        with_variables: Variables are looked at too, those in layers and optimizers among the objects as well.
     """
 
     def __init__(self, objects: Iterable[tuple[str, Any]], with_variables: bool):
         self._with_variables = with_variables
+        objects = list(objects)
         self._objects = {path: holder for path, holder in objects if not is_variable(holder)}
+        named = {id(value) for holder in self._objects.values() for _, value in self._named(holder)}
+        self._variables = {
+            path: one for path, one in objects if with_variables and is_variable(one) and id(one) not in named
+        }
+        self._fresh_variables = {path: array_entry(value_of(one)) for path, one in self._variables.items()}
         self._fresh = {
             path: {name: (value, self._comparable(value)) for name, value in self._named(holder)}
             for path, holder in self._objects.items()
@@ -45,6 +52,9 @@ class WatchedObjects:
         """
         changed: Changed = {}
         lost = []
+        for path, variable in self._variables.items():
+            if array_entry(value_of(variable)) != self._fresh_variables[path]:
+                changed.setdefault(_VARIABLES, {})[path] = encode(variable, arrays)
         for path, holder in self._objects.items():
             for name, value in self._named(holder):
                 before, comparable = self._fresh[path].get(name, (_ABSENT, _ABSENT))
@@ -65,7 +75,14 @@ class WatchedObjects:
     def restore(self, changed: Mapping[str, Mapping[str, Any]], read: Read) -> list[str]:
         """Sets attributes to what ``changed`` returned; the paths of objects that are not there."""
         missing = []
+        for path, value in changed.get(_VARIABLES, {}).items():
+            if path in self._variables:
+                decode(value, read, self._variables[path])
+            else:
+                missing.append(path)
         for path, values in changed.items():
+            if path == _VARIABLES:
+                continue
             if path not in self._objects:
                 missing.append(path)
                 continue

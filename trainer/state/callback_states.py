@@ -94,24 +94,27 @@ class CallbackStates:
                 say(f"the checkpoint's state of {_name(entry)} is that of no callback now")
         return found
 
-    def restore(self, entries: Sequence[Entry | None], read: Read) -> None:
+    def restore(self, entries: Sequence[Entry | None], read: Read) -> list[str]:
         """Sets each callback to what its entry says, one after the other.
 
         Args:
             entries: From ``find``.
             read: Reads an array of the checkpoint.
-        """
-        for index, entry in enumerate(entries):
-            if entry is not None:
-                self.restore_one(index, entry, read)
 
-    def restore_one(self, index: int, entry: Entry, read: Read) -> None:
-        """Sets callback number ``index`` to what an entry says."""
+        Returns:
+            What has no place in them any more.
+        """
+        pairs = [(index, entry) for index, entry in enumerate(entries) if entry is not None]
+        return [missing for index, entry in pairs for missing in self.restore_one(index, entry, read)]
+
+    def restore_one(self, index: int, entry: Entry, read: Read) -> list[str]:
+        """Sets callback number ``index`` to what an entry says; what has no place in it any more."""
         callback = self.callbacks[index]
         if "own" in entry and has_contract(callback):
             callback.set_state(decode(entry["own"], read))
-        elif "changed" in entry:
-            self._watched[index].restore(entry["changed"], read)
+            return []
+        missing = self._watched[index].restore(entry.get("changed", {}), read)
+        return [f"{entry['class']}.{path}" for path in missing]
 
 
 def _identity(callback: keras.callbacks.Callback) -> dict[str, Any]:
