@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from benchmarks import common, peers
 from seqmill.trainer import epochs, loop
+from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.store.sequence_store import Store
 
@@ -46,7 +47,7 @@ def main() -> None:
         )
         options = common.epoch_options("laplace:.1000", {"data": _BATCH_SIZE})
         common.prebatch(store, options, f"{folder}/epochs", os.cpu_count() or 1)
-        corpus = epochs.open_corpus(f"{folder}/epochs")
+        corpus = open_corpus(f"{folder}/epochs")
         common.print_table(
             f"a training step, {os.cpu_count()} cores",
             ("model", "bare fit, ms", "trainer, ms", "more", "more CPU (median)"),
@@ -60,7 +61,7 @@ def main() -> None:
         )
 
 
-def _reading(store: Store, corpus: epochs.Corpus, folder: str, rounds: int) -> list[tuple[str, ...]]:
+def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tuple[str, ...]]:
     epoch = corpus.epoch(1)
     padded, true = (frames["data"] * 320 for frames in (epoch.padded_frames, epoch.num_frames))
     shards = [Path(corpus.folder, shard.file) for shard in epoch.shards]
@@ -148,7 +149,7 @@ def _write_unbatched(store: Store, path: str) -> None:
             writer.write(tf.train.Example(features=features).SerializeToString())
 
 
-def _steps(corpus: epochs.Corpus, folder: str, rounds: int, steps: int, width: int) -> tuple[str, ...]:
+def _steps(corpus: Corpus, folder: str, rounds: int, steps: int, width: int) -> tuple[str, ...]:
     """Milliseconds a step of a bare ``fit`` and of the trainer's: the fastest, and the median of CPU."""
     model = _frame_model(width)
     options = TrainOptions(num_epochs=1)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import (
         StopOnNonfiniteTrainScore as StopOnNonfiniteTrainScore,
     )
-    from seqmill.trainer.epochs import Corpus as Corpus
+    from seqmill.trainer.corpus import Corpus as Corpus
+    from seqmill.trainer.corpus import open_corpus as open_corpus
     from seqmill.trainer.epochs import dataset as dataset
-    from seqmill.trainer.epochs import open_corpus as open_corpus
     from seqmill.trainer.loop import train as train
     from seqmill.trainer.nonfinite import NonfiniteTrainScore as NonfiniteTrainScore
     from seqmill.trainer.options import CleanupPolicy as CleanupPolicy
@@ -53,7 +53,7 @@ _HOMES = {
     "BatchLimits": "transforms.planning.batch",
     "CleanupOldModels": "trainer.callbacks.cleanup_old_models",
     "CleanupPolicy": "trainer.options",
-    "Corpus": "trainer.epochs",
+    "Corpus": "trainer.corpus",
     "EpochOptions": "transforms.planning.plan",
     "EpochPlan": "transforms.planning.plan",
     "KeyChunking": "transforms.planning.chunk",
@@ -74,7 +74,7 @@ _HOMES = {
     "epoch_order": "transforms.planning.order",
     "ingest": "pipelines.ingest",
     "load_config": "pipelines.config",
-    "open_corpus": "trainer.epochs",
+    "open_corpus": "trainer.corpus",
     "parse_chunking": "transforms.planning.chunk",
     "parse_ordering": "transforms.planning.order",
     "plan": "pipelines.preprocess",

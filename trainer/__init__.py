@@ -8,7 +8,7 @@ from typing import Any
 
 _MODULES = {
     "train": "loop",
-    "open_corpus": "epochs",
+    "open_corpus": "corpus",
     "dataset": "epochs",
     "SaveCheckpoint": "callbacks.save_checkpoint",
     "CleanupOldModels": "callbacks.cleanup_old_models",

@@ -39,9 +39,10 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
     _import_tensorflow()
     import keras
 
-    from seqmill.trainer import epochs, loop, model_file
+    from seqmill.trainer import loop, model_file
+    from seqmill.trainer.corpus import open_corpus
 
-    corpus = epochs.open_corpus(train)
+    corpus = open_corpus(train)
     loaded = model_file.load_model_file(options.model)
     keras.utils.set_random_seed(options.seed)
     model = model_file.build_model(loaded, corpus.manifest)
@@ -51,7 +52,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
             options,
             model,
             corpus,
-            {files.name(other): epochs.open_corpus(other) for other in others},
+            {files.name(other): open_corpus(other) for other in others},
             folder,
             callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
             batch_to_xy=loaded.batch_to_xy,

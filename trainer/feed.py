@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from seqmill.trainer import epochs
-from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage.errors import SeqmillError

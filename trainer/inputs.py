@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seqmill.trainer.epochs import Corpus, column_shapes
+from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.epochs import column_shapes
 from seqmill.transforms.storage.errors import SeqmillError
 
 BatchToXy = Callable[[dict[str, Any]], tuple[Any, ...]]

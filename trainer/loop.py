@@ -16,7 +16,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from seqmill.trainer import checkpoints, epochs, scores
+from seqmill.trainer import checkpoints, scores
 from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels
 from seqmill.trainer.callbacks.interrupts import Interrupts
 from seqmill.trainer.callbacks.reseed_every_epoch import ReseedEveryEpoch
@@ -25,7 +25,7 @@ from seqmill.trainer.callbacks.step_progress import StepProgress
 from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import TRAINED, Checkpoint
-from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.feed import check_same_data_keys, feed
 from seqmill.trainer.final_model import save_final
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
@@ -392,4 +392,4 @@ def _nothing(line: str) -> None:
 
 
 def _opened(corpus: Corpus | str) -> Corpus:
-    return corpus if isinstance(corpus, Corpus) else epochs.open_corpus(os.fspath(corpus))
+    return corpus if isinstance(corpus, Corpus) else open_corpus(corpus)

@@ -11,7 +11,7 @@ import xxhash
 from seqmill.trainer import checkpoints, scores
 from seqmill.trainer.array_files import BrokenCheckpointError
 from seqmill.trainer.checkpoints import Checkpoint
-from seqmill.trainer.epochs import Corpus
+from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.scores import History
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError

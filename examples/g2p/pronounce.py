@@ -17,7 +17,7 @@ import numpy as np
 from model import build, decode
 
 from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.epochs import open_corpus
+from seqmill.trainer.corpus import open_corpus
 from seqmill.transforms.features.vocab import read_vocab
 
 NUM_WORDS = 12

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from seqmill.trainer import epochs
 from seqmill.trainer.buffers import BufferPool
+from seqmill.trainer.corpus import open_corpus
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
@@ -35,7 +36,7 @@ def shard_file(folder):
 
 def test_batches_come_in_order_over_all_shards(folder):
     expected = regression_epochs([5, 3])[0]
-    data = epochs.dataset(epochs.open_corpus(folder), 1, masks=True)
+    data = epochs.dataset(open_corpus(folder), 1, masks=True)
     assert int(data.cardinality()) == 5
     found = list(data.as_numpy_iterator())
     assert len(found) == 5
@@ -48,7 +49,7 @@ def test_batches_come_in_order_over_all_shards(folder):
 
 
 def test_static_shapes_and_dtypes(folder):
-    spec = epochs.dataset(epochs.open_corpus(folder), 1).element_spec
+    spec = epochs.dataset(open_corpus(folder), 1).element_spec
     assert spec["data"] == tf.TensorSpec((None, None, 3), tf.float32)
     assert spec["classes"] == tf.TensorSpec((None, None), tf.int32)
     assert spec["data_lengths"] == tf.TensorSpec((None,), tf.int32)
@@ -56,7 +57,7 @@ def test_static_shapes_and_dtypes(folder):
 
 
 def test_batches_kept_by_the_reader_are_not_overwritten(folder):
-    corpus = epochs.open_corpus(folder)
+    corpus = open_corpus(folder)
     kept = list(epochs.dataset(corpus, 1))
     list(epochs.dataset(corpus, 1))
     for batch, want in zip(kept, regression_epochs([5, 3])[0], strict=True):
@@ -64,7 +65,7 @@ def test_batches_kept_by_the_reader_are_not_overwritten(folder):
 
 
 def test_one_batch_with_its_tags(folder):
-    corpus = epochs.open_corpus(folder)
+    corpus = open_corpus(folder)
     batch = StoredEpoch(folder, corpus.epoch(1), SPECS).batch(3)
     assert batch.batch_index == 3
     assert batch.seq_tags[0] == b"e1-b3-s0"
@@ -72,18 +73,18 @@ def test_one_batch_with_its_tags(folder):
 
 def test_a_folder_without_manifest_is_refused(tmp_path):
     with pytest.raises(SeqmillError, match=r"no manifest\.json"):
-        epochs.open_corpus(str(tmp_path))
+        open_corpus(str(tmp_path))
 
 
 def test_an_unknown_format_is_refused(folder):
     edit_manifest(folder, lambda content: content.update(format="seqmill.batches/9"))
     with pytest.raises(SeqmillError, match=r"seqmill\.batches/9"):
-        epochs.open_corpus(folder)
+        open_corpus(folder)
 
 
 def test_an_epoch_that_is_not_stored_is_refused(folder):
     with pytest.raises(UsageError, match="no epoch 3; it holds 2"):
-        epochs.dataset(epochs.open_corpus(folder), 3)
+        epochs.dataset(open_corpus(folder), 3)
 
 
 @pytest.mark.parametrize("change", ["longer", "missing"])
@@ -94,7 +95,7 @@ def test_a_shard_of_the_wrong_size_is_refused_before_reading(folder, change):
     else:
         path.unlink()
     with pytest.raises(SeqmillError, match=f"{path.name}: .*manifest"):
-        epochs.dataset(epochs.open_corpus(folder), 1)
+        epochs.dataset(open_corpus(folder), 1)
 
 
 def test_flipped_bytes_end_reading_with_the_shard_named(folder):
@@ -103,12 +104,12 @@ def test_flipped_bytes_end_reading_with_the_shard_named(folder):
     content[60] ^= 1
     path.write_bytes(content)
     with pytest.raises(tf.errors.OpError, match=rf"{path.name}: wrong CRC of the record at byte 0"):
-        list(epochs.dataset(epochs.open_corpus(folder), 1, check=False))
+        list(epochs.dataset(open_corpus(folder), 1, check=False))
 
 
 def test_check_compares_hashes(folder):
     edit_manifest(folder, lambda content: content["epochs"][0]["shards"][1].update(xxh128="0" * 32))
-    corpus = epochs.open_corpus(folder)
+    corpus = open_corpus(folder)
     assert len(list(epochs.dataset(corpus, 1, check=False))) == 5
     with pytest.raises(tf.errors.OpError, match=r"batches-00001-of-00003\.tfrecord: its xxh128"):
         list(epochs.dataset(corpus, 1))
@@ -121,7 +122,7 @@ def test_a_wrong_number_of_batches_is_noticed(folder):
 
     edit_manifest(folder, move_one)
     with pytest.raises(tf.errors.OpError, match="batches: found 2, the manifest says 3"):
-        list(epochs.dataset(epochs.open_corpus(folder), 1))
+        list(epochs.dataset(open_corpus(folder), 1))
 
 
 def test_works_over_urls(folder):
@@ -129,7 +130,7 @@ def test_works_over_urls(folder):
 
     memory = fsspec.filesystem("memory")
     memory.put(folder, "/corpora/train", recursive=True)
-    assert len(list(epochs.dataset(epochs.open_corpus("memory://corpora/train"), 1))) == 5
+    assert len(list(epochs.dataset(open_corpus("memory://corpora/train"), 1))) == 5
 
 
 def test_reading_and_training_do_not_import_beam(helpers):

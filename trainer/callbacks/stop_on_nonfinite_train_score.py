@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from seqmill.trainer.epochs import Corpus, open_corpus
+from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.gradient_check import GradientCheck
 from seqmill.trainer.nonfinite import (
     NonfiniteTrainScore,
@@ -73,7 +73,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
             raise TypeError(f"stored_epoch: expected a function of an epoch's number, got {stored_epoch!r}")
         if stored_epoch is not None and corpus is None:
             raise ValueError("stored_epoch: given without corpus, whose epochs it numbers")
-        opened = corpus if corpus is None or isinstance(corpus, Corpus) else open_corpus(os.fspath(corpus))
+        opened = corpus if corpus is None or isinstance(corpus, Corpus) else open_corpus(corpus)
         self._corpus = opened
         self._stored_epoch = stored_epoch or self._go_round
         self._folder = None if folder is None else os.fspath(folder)
