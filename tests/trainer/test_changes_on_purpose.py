@@ -19,6 +19,11 @@ from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 @pytest.fixture(scope="module")
+def corpora(small_corpora):
+    return small_corpora
+
+
+@pytest.fixture(scope="module")
 def trained(corpora, tmp_path_factory):
     """The folder of a training of one epoch, which no test may change."""
     folder = tmp_path_factory.mktemp("trained")
@@ -78,7 +83,7 @@ def test_another_optimizer_is_refused_unless_weights_alone_are_wanted(corpora, f
         run(corpora, folder, 2, other)
     first = checkpoints.find(str(folder))[0][1]
     _, history, lines = run(corpora, folder, 2, other, resume="weights")
-    assert sorted(history.epochs) == [1, 2] and int(other.optimizer.iterations) == 5
+    assert sorted(history.epochs) == [1, 2] and int(other.optimizer.iterations) == 2
     assert f"going on from {first.folder}: its weights, with a fresh optimizer and fresh callbacks" in lines
 
 
@@ -160,7 +165,7 @@ def test_scores_on_other_data_are_not_ranked_together_nor_monitored(corpora, tmp
         return [keras.callbacks.EarlyStopping("val_loss", mode="min", patience=9)]
 
     run(corpora, tmp_path / "m", 2, plain(), callbacks=stopping())
-    other = write_corpus(tmp_path / "dev", regression_epochs([2], seed=9), SPECS, fingerprint="other data")
+    other = write_corpus(tmp_path / "dev", regression_epochs([1], seed=9), SPECS, fingerprint="other data")
     watching = stopping()
     lines = run([corpora[0], other], tmp_path / "m", 4, plain(), callbacks=watching)[2]
     assert any("the data that val_loss is measured on have changed: it starts anew" in line for line in lines)
@@ -221,7 +226,7 @@ def test_a_final_model_that_keras_cannot_load_is_weights(corpora, tmp_path):
 def test_steps_of_an_epoch_that_was_stopped_inside_are_in_the_final_model(corpora, tmp_path):
     class StepLimit(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            self.model.stop_training = int(self.model.optimizer.iterations) >= 5
+            self.model.stop_training = int(self.model.optimizer.iterations) >= 3
 
     model = plain()
     lines = run(corpora, tmp_path, 4, model, callbacks=[StepLimit()])[2]
