@@ -24,9 +24,14 @@ import keras
 import tensorflow as tf
 
 from benchmarks import common, peers
-from seqmill.trainer import epochs, loop
+from seqmill.trainer import epochs
+from seqmill.trainer.callbacks.interrupts import Interrupts
+from seqmill.trainer.callbacks.reseed_every_epoch import ReseedEveryEpoch
+from seqmill.trainer.callbacks.save_checkpoint import SaveCheckpoint
+from seqmill.trainer.callbacks.step_progress import StepProgress
+from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
+from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.corpus import Corpus, open_corpus
-from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.store.sequence_store import Store
 
 _BATCH_SIZE = 40_000
@@ -152,18 +157,11 @@ def _write_unbatched(store: Store, path: str) -> None:
 def _steps(corpus: Corpus, folder: str, rounds: int, steps: int, width: int) -> tuple[str, ...]:
     """Milliseconds a step of a bare ``fit`` and of the trainer's: the fastest, and the median of CPU."""
     model = _frame_model(width)
-    options = TrainOptions(num_epochs=1)
-    training = loop._Training(model, corpus, {}, folder, options, _to_xy, None, print)
-    training._callbacks = training._make_callbacks((), None)
-    training._callbacks.begin_training()
-    data, _ = training._dataset(corpus, 1)
-    few = data.take(steps).cache()
-    training._dataset = lambda *_: (
-        few,
-        epochs.StoredEpoch(corpus.folder, corpus.epoch(1), corpus.manifest.data_keys),
-    )
+    few = epochs.dataset(corpus, 1, masks=True, transform=_to_xy).take(steps).cache()
     bare: Callable[[], Any] = lambda: model.fit(few, shuffle=False, verbose=0)  # noqa: E731
-    ours: Callable[[], Any] = lambda: training._fit(1, 1)  # noqa: E731
+    bare()
+    callbacks = _callbacks(model, folder, steps)
+    ours: Callable[[], Any] = lambda: model.fit(few, shuffle=False, verbose=0, callbacks=callbacks)  # noqa: E731
     bare(), ours()
     times: dict[Any, list[tuple[float, float]]] = {bare: [], ours: []}
     for number in range(rounds):
@@ -173,6 +171,23 @@ def _steps(corpus: Corpus, folder: str, rounds: int, steps: int, width: int) -> 
     shown = [f"{min(seconds) / steps * 1e3:.1f}" for seconds in wall]
     more = [min(wall[1]) / min(wall[0]) - 1, statistics.median(cpu[1]) / statistics.median(cpu[0]) - 1]
     return f"{model.count_params():,} weights", *shown, *(f"{share:+.1%}" for share in more)
+
+
+def _callbacks(model: keras.Model, folder: str, steps: int) -> TrainingCallbacks:
+    """Those of the training loop."""
+    guard, progress = StopOnNonfiniteTrainScore(), StepProgress(print)
+    callbacks = TrainingCallbacks(
+        before=[ReseedEveryEpoch(1), guard, progress, Interrupts()],
+        users=[],
+        after=[SaveCheckpoint(folder)],
+        at_once=[guard],
+        model=model,
+        num_epochs=1,
+    )
+    progress.begin("benchmark", steps)
+    callbacks.expect_steps(steps)
+    callbacks.begin_training()
+    return callbacks
 
 
 def _to_xy(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
