@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from seqmill.pipelines.options import TRAIN, TRAINING_ONLY, Config, CorpusDefaults, CorpusOptions
@@ -34,7 +35,7 @@ _COLUMNS = ("lengths", "mask")  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
 
-def load_config(path: str, overrides: Mapping[str, str]) -> Config:
+def load_config(path: str, overrides: Mapping[str, str] = MappingProxyType({})) -> Config:
     """The configuration in a TOML file, with flags put over it and paths made independent of the folder.
 
     Args:

@@ -21,6 +21,7 @@ from seqmill.transforms.storage.checked_files import damaged
 from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.current_run import begin_run
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store import count_labels
@@ -36,8 +37,8 @@ _MOST_UNKNOWN = 0.05  # share of <unk> beyond which the vocabulary is hardly tha
 _Say = Callable[[str], None]
 
 
-def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> None:
-    """Makes the store of every corpus up to date.
+def ingest(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) -> None:
+    """Makes the store of every corpus up to date, as the only writer of the output.
 
     Args:
         config: The configuration.
@@ -48,11 +49,12 @@ def ingest(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> No
         SeqmillError: Input is missing or bad, or the output holds another corpus.
 
     >>> import seqmill
-    >>> seqmill.ingest(seqmill.load_config("config.toml", {}), [])
+    >>> seqmill.ingest(seqmill.load_config("config.toml"))
     >>> seqmill.Store("work/store/train").num_seqs
     8
     """
-    ingest_scanned(scan(config), beam_flags, fresh)
+    with only_writer(config.output, "run"):
+        ingest_scanned(scan(config), beam_flags, fresh)
 
 
 def ingest_scanned(scanned: Scanned, beam_flags: Sequence[str], fresh: bool = False) -> None:

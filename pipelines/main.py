@@ -10,8 +10,7 @@ if __name__ == "__main__":
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqmill.pipelines import interrupts
@@ -179,8 +178,7 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.ingest import ingest
 
-    with _writing(config):
-        ingest(config, beam_flags, options.check)
+    ingest(config, beam_flags, options.check)
 
 
 @interrupts.ending_at_once()
@@ -199,8 +197,7 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.preprocess import preprocess
 
-    with _writing(config):
-        preprocess(config, beam_flags, options.check)
+    preprocess(config, beam_flags, options.check)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
@@ -230,14 +227,6 @@ def _load(options: argparse.Namespace, rest: list[str]) -> tuple[Config, list[st
     from seqmill.pipelines.flags import load_with_flags
 
     return load_with_flags(options, rest)
-
-
-@contextmanager
-def _writing(config: Config) -> Iterator[None]:
-    from seqmill.transforms.storage.locks import only_writer
-
-    with only_writer(config.output, "run"):
-        yield
 
 
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -100,8 +100,7 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
 def print_reports(reports: Iterable[CorpusReport], as_json: bool = False) -> None:
     """Prints the figures on standard output, as tables or as JSON."""
     if as_json:
-        content = orjson.dumps([report.to_json() for report in reports], option=orjson.OPT_INDENT_2)
-        print(content.decode())
+        print(json.dumps([report.to_json() for report in reports], indent=2))  # ASCII, for any terminal
         return
     width = None if sys.stdout.isatty() else 200
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 
 from seqmill.pipelines import console
-from seqmill.pipelines.ingest import ingest, ingest_scanned, is_ingested
+from seqmill.pipelines.ingest import ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
@@ -44,8 +44,8 @@ from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
 
 
-def preprocess(config: Config, beam_flags: Sequence[str], fresh: bool = False) -> None:
-    """Brings stores and epochs of every corpus up to date.
+def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) -> None:
+    """Brings stores and epochs of every corpus up to date, as the only writer of the output.
 
     Args:
         config: The configuration.
@@ -56,16 +56,17 @@ def preprocess(config: Config, beam_flags: Sequence[str], fresh: bool = False) -
         SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
 
     >>> import seqmill
-    >>> seqmill.preprocess(seqmill.load_config("config.toml", {}), ["--direct_running_mode=in_memory"])
+    >>> seqmill.preprocess(seqmill.load_config("config.toml"), ["--direct_running_mode=in_memory"])
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    ingest(config, beam_flags, fresh)
-    for name in config.corpus:
-        _preprocess_corpus(config, name, beam_flags, fresh)
+    with only_writer(config.output, "run"):
+        ingest_scanned(scan(config), beam_flags, fresh)
+        for name in config.corpus:
+            _preprocess_corpus(config, name, beam_flags, fresh)
 
 
-def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
+def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
     """What ``preprocess`` would write, per corpus; ingests first if needed.
 
     Args:
@@ -77,7 +78,7 @@ def plan(config: Config, beam_flags: Sequence[str]) -> list[CorpusReport]:
             which is a warning.
 
     >>> import seqmill
-    >>> (report,) = seqmill.plan(seqmill.load_config("config.toml", {}), [])
+    >>> (report,) = seqmill.plan(seqmill.load_config("config.toml"))
     >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
     ('train', 3, 8)
     """

@@ -80,7 +80,7 @@ def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selectio
         options: Decides what is dropped. ``EpochOptions`` has an example.
 
     >>> import seqmill
-    >>> options = seqmill.load_config("config.toml", {}).epoch_options("train")
+    >>> options = seqmill.load_config("config.toml").epoch_options("train")
     >>> select({"data": np.array([9, 3])}, options).rows.tolist()
     [0, 1]
     """
@@ -173,7 +173,7 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
 
     >>> import seqmill
     >>> store = seqmill.Store("work/store/train")
-    >>> options = seqmill.load_config("config.toml", {}).epoch_options("train")
+    >>> options = seqmill.load_config("config.toml").epoch_options("train")
     >>> plan = plan_epoch(select(store.lengths, options), options, epoch=1)
     >>> plan.num_seqs, plan.num_batches
     (8, 3)
