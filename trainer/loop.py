@@ -195,6 +195,7 @@ class _Training:
 
     def run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         checkpoints.remove_leftovers(self._folder)
+        users = keras.tree.flatten(list(users))  # Keras takes lists in lists
         check_callbacks(users)
         prepare_model(self._model, self._options.seed, lambda: feed(self._train, 1, self._batch_to_xy))
         state = ModelState(self._model)

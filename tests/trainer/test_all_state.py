@@ -92,7 +92,7 @@ def test_a_row_is_written_once_an_epoch(corpora, tmp_path):
         return [keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)]
 
     with pytest.raises(Killed):
-        run(corpora, tmp_path / "m", 4, plain(), callbacks=[*logger(), KillAt(3)])
+        run(corpora, tmp_path / "m", 4, plain(), callbacks=[logger(), [[KillAt(3)]]])
     run(corpora, tmp_path / "m", 4, plain(), callbacks=logger())
     with (tmp_path / "log.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2", "3"]
