@@ -10,7 +10,7 @@ ROOMS = {
     "transforms.store": "The sequence store",
     "transforms.features": "Vocabularies",
     "transforms.planning": "Planning, with NumPy alone",
-    "trainer": "Training, with TensorFlow and Keras",
+    "trainer": "Reading epochs (with NumPy alone, too) and training",
     "transforms.storage": "Errors",
 }
 HEAD = """# API

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from seqmill.trainer.epochs import dataset as dataset
     from seqmill.trainer.loop import train as train
     from seqmill.trainer.nonfinite import NonfiniteTrainScore as NonfiniteTrainScore
+    from seqmill.trainer.numpy_batches import NumpyBatches as NumpyBatches
+    from seqmill.trainer.numpy_batches import batches as batches
     from seqmill.trainer.options import CleanupPolicy as CleanupPolicy
     from seqmill.transforms.batches.manifest import Manifest as Manifest
     from seqmill.transforms.batches.manifest import read as read_manifest  # noqa: F401
@@ -60,6 +62,7 @@ _HOMES = {
     "LengthLimits": "transforms.planning.drop",
     "Manifest": "transforms.batches.manifest",
     "NonfiniteTrainScore": "trainer.nonfinite",
+    "NumpyBatches": "trainer.numpy_batches",
     "Ordering": "transforms.planning.order",
     "PaddedBatch": "transforms.batches.padded_batch",
     "Permutation": "transforms.planning.permutation",
@@ -69,6 +72,7 @@ _HOMES = {
     "Store": "transforms.store.sequence_store",
     "UsageError": "transforms.storage.errors",
     "Vocab": "transforms.features.vocab",
+    "batches": "trainer.numpy_batches",
     "cut_batches": "transforms.planning.batch",
     "dataset": "trainer.epochs",
     "epoch_order": "transforms.planning.order",

@@ -9,6 +9,7 @@ from typing import Any
 _MODULES = {
     "train": "loop",
     "open_corpus": "corpus",
+    "batches": "numpy_batches",
     "dataset": "epochs",
     "SaveCheckpoint": "callbacks.save_checkpoint",
     "CleanupOldModels": "callbacks.cleanup_old_models",

@@ -8,12 +8,14 @@ for batch in dataset(corpus, epoch=1):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.share import By, share_of
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.features.array_spec import ArraySpec
 
@@ -25,7 +27,10 @@ def dataset(
     check: bool = True,
     prefetch: int = 2,
     transform: Callable[[dict[str, tf.Tensor]], Any] | None = None,
-    reader: StoredEpoch | None = None,
+    reader: tuple[int, int] = (0, 1),
+    by: By = "rows",
+    first_batch: int = 0,
+    source: StoredEpoch | None = None,
 ) -> tf.data.Dataset:
     """The batches of a stored epoch in ``batch_index`` order, with exact cardinality.
 
@@ -37,12 +42,17 @@ def dataset(
         epoch: Number of the stored epoch, from 1.
         masks: Add the masks.
         check: Compare each shard's xxh128 with the manifest before the first of its batches is read, so that
-            no batch of another run is taken for one of this. CRCs of the records are always compared.
+            no batch of another run is taken for one of this; without it the CRCs of the records.
         prefetch: Batches read ahead.
         transform: What to make of each element, for example (inputs, targets).
-        reader: What reads the shards, for those who want its ``error`` afterwards.
+        reader: (r, R) for reader r of R, from 0.
+        by: How readers share: ``"rows"``: rows r, r + R, … of every batch; ``"batches"``: whole batches,
+            every R-th from r on.
+        first_batch: Batches of the epoch that are done already, by however many readers.
+        source: What reads the shards, for those who want its ``error`` afterwards.
 
     Raises:
+        UsageError: There is no such epoch, reader or batch.
         SeqmillError: A shard is missing or not as long as the manifest says. Later, while the dataset is
             iterated, a broken record ends it with a TensorFlow error that holds the message.
 
@@ -53,21 +63,23 @@ def dataset(
     data (3, 7) data_lengths (3,) data_mask (3, 7) classes (3, 7) classes_lengths (3,) classes_mask (3, 7)
     """
     stored = corpus.epoch(epoch)
-    reader = reader or StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
+    share = share_of(stored.num_batches, reader, by, first_batch)
+    source = source or StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
+    read = partial(source.arrays, rows=share.rows)
     names = list(corpus.dtypes)
     dtypes = [tf.as_dtype(dtype) for dtype in corpus.dtypes.values()]
 
     def load(index: tf.Tensor) -> Any:
         kinds = [kind for dtype in dtypes for kind in (dtype, tf.int32)]
-        flat = tf.numpy_function(reader.arrays, [index], kinds)
+        flat = tf.numpy_function(read, [index], kinds)
         columns = _columns(corpus.manifest.data_keys, names, flat, masks)
         return columns if transform is None else transform(columns)
 
     return (
-        tf.data.Dataset.range(stored.num_batches)
+        tf.data.Dataset.range(share.batches.start, share.batches.stop, share.batches.step)
         .map(load, num_parallel_calls=2, deterministic=True)
         .prefetch(prefetch)
-        .apply(tf.data.experimental.assert_cardinality(stored.num_batches))
+        .apply(tf.data.experimental.assert_cardinality(len(share.batches)))
     )
 
 

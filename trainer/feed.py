@@ -26,15 +26,15 @@ def feed(corpus: Corpus, stored: int, batch_to_xy: BatchToXy) -> Iterator[tf.dat
         stored: Number of the stored epoch, from 1.
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
     """
-    reader = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
+    source = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
     try:
-        yield epochs.dataset(corpus, stored, masks=True, transform=batch_to_xy, reader=reader)
+        yield epochs.dataset(corpus, stored, masks=True, transform=batch_to_xy, source=source)
     except tf.errors.OpError:
-        if reader.error is not None:
-            raise reader.error from None
+        if source.error is not None:
+            raise source.error from None
         raise
     finally:
-        reader.close()
+        source.close()
 
 
 def check_same_data_keys(train: Corpus, other: Corpus) -> None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
 from seqmill.trainer.buffers import BufferPool
 from seqmill.transforms.batches import record
-from seqmill.transforms.batches.manifest import Epoch
+from seqmill.transforms.batches.manifest import Epoch, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch
-from seqmill.transforms.batches.read_batches import read_batch
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile, check_size
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage.checked_files import forget
 from seqmill.transforms.storage.errors import SeqmillError
+
+ALL_ROWS = slice(None)
 
 _POOL = BufferPool()
 
@@ -30,7 +33,8 @@ class StoredEpoch:
         folder: The corpus folder.
         epoch: The epoch, as the manifest lists it.
         data_keys: What the arrays are like.
-        check: Compare each shard's hash with the manifest when it is opened.
+        check: Compare each shard's hash with the manifest whenever it is opened, which is faster than
+            comparing the CRCs of its records and finds more; without it CRCs are compared.
 
     Attributes:
         error: The first error met while a dataset read from it; TensorFlow hides the original.
@@ -52,25 +56,48 @@ class StoredEpoch:
         for shard in epoch.shards:
             check_size(folder, shard)
 
-    def arrays(self, index: int) -> list[np.ndarray]:
-        """The padded array and the lengths (int32 [B]) of each data key in turn, in recycled memory."""
+    def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
+        """The padded array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
+
+        Args:
+            index: The batch's position in the epoch.
+            rows: Which of its rows.
+        """
         try:
-            shard, number = self._place(int(index))
-            try:
-                arrays = record.decode_arrays(shard.record(number), self._data_keys)
-            except BrokenBatchError as error:
-                raise SeqmillError(f"{shard.path}: record {number}: {error}") from None
-            return [part for array, lengths in arrays.values() for part in (_POOL.copy(array), lengths)]
+            views = self.views(int(index), rows).values()
+            return [part for array, lengths in views for part in (_POOL.copy(array), lengths)]
         except SeqmillError as error:
             self.error = self.error or error
             raise
 
+    def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Per data key the padded array, a read-only view of the mapped shard, and the lengths, int32 [B].
+
+        Args:
+            index: The batch's position in the epoch.
+            rows: Which of its rows.
+
+        Raises:
+            IndexError: There is no such batch.
+            SeqmillError: The shard is missing or damaged.
+        """
+        found = self._decoded(index, record.decode_arrays)
+        return {key: (array[rows], lengths[rows]) for key, (array, lengths) in found.items()}
+
+    def aligned(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """As ``views``; what is not aligned in the shard for its dtype is copied into recycled memory."""
+        found = self.views(index, rows)
+        for key, (array, lengths) in found.items():
+            if not array.flags.aligned:
+                copied = _POOL.copy(array)
+                copied.flags.writeable = False  # as a view is
+                found[key] = copied, lengths
+        return found
+
     def batch(self, index: int) -> PaddedBatch:
-        """A whole batch, with tags and where its sequences came from. Raises IndexError."""
-        if not 0 <= index < self._ends[-1]:
-            raise IndexError(index)
-        shard, number = self._place(index)
-        return read_batch(shard, number, self._data_keys)
+        """A whole batch, with tags and where its sequences came from; raises as ``views``."""
+        batch: PaddedBatch = self._decoded(index, record.decode)
+        return batch
 
     def close(self) -> None:
         """Lets go of the shards and of the thread that opens them; a dataset may outlive its reading."""
@@ -78,19 +105,30 @@ class StoredEpoch:
         with self._lock:
             self._open.clear()
 
-    def _place(self, index: int) -> tuple[ShardFile, int]:
-        """The shard of a batch, and the batch's number there."""
-        number = bisect_right(self._ends, index)
-        return self._shard(number), index - (self._ends[number - 1] if number else 0)
+    def _decoded(self, index: int, decode: Callable[[np.ndarray, Mapping[str, ArraySpec]], Any]) -> Any:
+        if not 0 <= index < self._ends[-1]:
+            raise IndexError(index)
+        place = bisect_right(self._ends, index)
+        number = index - (self._ends[place - 1] if place else 0)
+        shard = self._shard(place)
+        try:
+            return decode(shard.record(number, check=not self._check), self._data_keys)
+        except BrokenBatchError as error:
+            raise SeqmillError(f"{shard.path}: record {number}: {error}") from None
 
     def _shard(self, number: int) -> ShardFile:
         """The shard, while the next one is being opened (fetched, verified) beside it."""
         with self._lock:
             for wanted in (number, number + 1):
                 if wanted < len(self._shards) and wanted not in self._open:
-                    shard = self._shards[wanted]
-                    self._open[wanted] = self._opener.submit(ShardFile, self._folder, shard, self._check)
+                    self._open[wanted] = self._opener.submit(self._opened, self._shards[wanted])
             for passed in [opened for opened in self._open if opened < number - 1]:
                 del self._open[passed]
             future = self._open[number]
         return future.result()
+
+    def _opened(self, shard: Shard) -> ShardFile:
+        path = check_size(self._folder, shard)
+        if self._check:
+            forget(path)  # what was hashed in an earlier epoch may have decayed since
+        return ShardFile(self._folder, shard, self._check)

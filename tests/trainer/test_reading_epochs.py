@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from seqmill.trainer import epochs
 from seqmill.trainer.buffers import BufferPool
 from seqmill.trainer.corpus import open_corpus
+from seqmill.trainer.numpy_batches import batches
 from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
@@ -62,6 +63,19 @@ def test_batches_kept_by_the_reader_are_not_overwritten(folder):
     list(epochs.dataset(corpus, 1))
     for batch, want in zip(kept, regression_epochs([5, 3])[0], strict=True):
         np.testing.assert_array_equal(batch["data"], want.arrays["data"])
+
+
+@pytest.mark.parametrize("by", ["rows", "batches"])
+def test_readers_share_an_epoch_as_numpy_readers_do(folder, by):
+    corpus = open_corpus(folder)
+    for number in range(3):
+        share = {"reader": (number, 3), "by": by, "first_batch": 1}
+        data = epochs.dataset(corpus, 1, **share)
+        wanted = list(batches(corpus, 1, **share))
+        assert int(data.cardinality()) == len(wanted)
+        for batch, want in zip(data.as_numpy_iterator(), wanted, strict=True):
+            for name, column in want.items():
+                np.testing.assert_array_equal(batch[name], column)
 
 
 def test_one_batch_with_its_tags(folder):

@@ -18,7 +18,7 @@ class ShardFile:
     Args:
         folder: The corpus' folder of epochs.
         shard: The shard.
-        check: Compare its hash too, which reads the whole of it; CRCs of records are always compared.
+        check: Compare its hash, which reads the whole of it.
 
     Attributes:
         path: Its path.
@@ -46,11 +46,19 @@ class ShardFile:
     def __len__(self) -> int:
         return len(self._positions) - 1
 
-    def record(self, number: int) -> np.ndarray:
-        """The payload of record ``number``, a view. Raises SeqmillError where its CRC does not match."""
+    def record(self, number: int, check: bool = True) -> np.ndarray:
+        """The payload of record ``number``, a view.
+
+        Args:
+            number: From 0.
+            check: Compare its CRC.
+
+        Raises:
+            SeqmillError: The CRC does not match.
+        """
         start, end = self._positions[number : number + 2].tolist()
         try:
-            return tfrecord.payload(self._content, start, end)
+            return tfrecord.payload(self._content, start, end, check)
         except tfrecord.BrokenRecordError as error:
             raise SeqmillError(f"{self.path}: {error}") from None
 

@@ -59,7 +59,7 @@ def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.nd
     position = 0
     while position < len(buffer):
         end = _end(buffer, position)
-        yield position, payload(buffer, position, end) if check else buffer[position + 12 : end - 4]
+        yield position, payload(buffer, position, end, check)
         position = end
 
 
@@ -75,10 +75,10 @@ def positions(buffer: np.ndarray) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def payload(buffer: np.ndarray, start: int, end: int) -> np.ndarray:
-    """The payload of the record at ``start`` … ``end`` - 1, a view; raises as ``records``."""
+def payload(buffer: np.ndarray, start: int, end: int, check: bool = True) -> np.ndarray:
+    """The payload of the record at ``start`` … ``end`` - 1, a view; with ``check`` raises as ``records``."""
     content = buffer[start + 12 : end - 4]
-    if masked(google_crc32c.value(content)) != _CRC.unpack_from(buffer.data, end - 4)[0]:
+    if check and masked(google_crc32c.value(content)) != _CRC.unpack_from(buffer.data, end - 4)[0]:
         raise BrokenRecordError(f"wrong CRC of the record at byte {start}")
     return content
 

@@ -1,0 +1,127 @@
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from epoch_folders import SPECS, regression_epochs, write_corpus
+from reading_processes import rows_read
+
+from seqmill.trainer import batches, open_corpus
+from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
+
+SIZES = [11, 3]
+EXPECTED = regression_epochs(SIZES)[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_corpus(tmp_path / "train", regression_epochs(SIZES), SPECS)
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as one, ProcessPoolExecutor(1, context) as other:
+        yield one, other
+
+
+def test_batches_come_in_order_over_all_shards(folder):
+    data = batches(open_corpus(folder), 1, tags=True)
+    assert len(data) == len(EXPECTED)
+    for batch, want in zip(data, EXPECTED, strict=True):
+        assert list(batch) == ["data", "data_lengths", "classes", "classes_lengths", "seq_tag"]
+        for key in SPECS:
+            np.testing.assert_array_equal(batch[key], want.arrays[key])
+            np.testing.assert_array_equal(batch[f"{key}_lengths"], want.lengths[key])
+            assert (batch[key].dtype, batch[f"{key}_lengths"].dtype) == (want.arrays[key].dtype, np.int32)
+        assert batch["seq_tag"] == [tag.decode() for tag in want.seq_tags]
+    assert next(data, None) is None
+    assert "seq_tag" not in next(batches(open_corpus(folder), 1))
+
+
+def test_arrays_are_aligned_read_only_and_copied_only_where_they_must_be(tmp_path):
+    folder = write_corpus(tmp_path, regression_epochs([60]), SPECS, batches_per_shard=20)
+    source = StoredEpoch(folder, open_corpus(folder).epoch(1), SPECS)
+    copied = set()
+    for index in range(60):
+        views, aligned = source.views(index), source.aligned(index)
+        for key in SPECS:
+            view, found = views[key][0], aligned[key][0]
+            assert found.flags.aligned and not found.flags.writeable
+            assert np.shares_memory(view, found) == view.flags.aligned
+            copied.add(not view.flags.aligned)
+    assert copied == {True, False}
+
+
+def test_batches_that_are_kept_are_not_overwritten(folder):
+    kept = list(batches(open_corpus(folder), 1))
+    list(batches(open_corpus(folder), 1))
+    for batch, want in zip(kept, EXPECTED, strict=True):
+        np.testing.assert_array_equal(batch["data"], want.arrays["data"])
+
+
+@pytest.mark.parametrize("by", ["rows", "batches"])
+def test_two_processes_read_every_row_once_while_the_number_of_readers_changes(folder, two_processes, by):
+    found, done, processes = [], 0, set()
+    for num_readers, steps in ((1, 2), (2, 1), (3, 1), (2, 1), (3, len(EXPECTED))):
+        runs = [
+            two_processes[number % 2].submit(rows_read, folder, (number, num_readers), by, done, steps)
+            for number in range(num_readers)
+        ]
+        results = [run.result() for run in runs]
+        found += [row for _, rows, _ in results for row in rows]
+        processes |= {process for process, _, _ in results}
+        done = max(batches_done for *_, batches_done in results)
+    wanted = [
+        (tag.decode(), frames[:length].ravel().tolist())
+        for batch in EXPECTED
+        for tag, frames, length in zip(
+            batch.seq_tags, batch.arrays["data"], batch.lengths["data"], strict=True
+        )
+    ]
+    assert sorted(found) == sorted(wanted)
+    assert len(processes) == 2
+    assert done == len(EXPECTED)
+
+
+def test_a_reader_without_rows_makes_the_same_steps(folder):
+    shares = [list(batches(open_corpus(folder), 1, tags=True, reader=(number, 5))) for number in range(5)]
+    assert {len(share) for share in shares} == {len(EXPECTED)}
+    assert shares[4][0]["data"].shape == (0, *EXPECTED[0].arrays["data"].shape[1:])
+    assert shares[4][0]["seq_tag"] == []
+
+
+def test_nothing_is_left_after_the_last_batch(folder):
+    data = batches(open_corpus(folder), 1, first_batch=len(EXPECTED))
+    assert (len(data), list(data), data.batches_done) == (0, [], len(EXPECTED))
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_damage_is_named(folder, check):
+    path = Path(folder, "epoch-0001/batches-00001-of-00006.tfrecord")
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    data = batches(open_corpus(folder), 1, check=check)
+    next(data), next(data)
+    with pytest.raises(SeqmillError, match=f"{path.name}: " + ("its xxh128" if check else "wrong CRC")):
+        next(data)
+    assert data.batches_done == 2
+
+
+def test_an_epoch_that_is_not_stored_is_refused(folder):
+    with pytest.raises(UsageError, match="no epoch 3; it holds 2"):
+        batches(open_corpus(folder), 3)
+
+
+def test_neither_tensorflow_nor_beam_is_imported(folder):
+    code = f"""
+import sys, seqmill
+assert len(list(seqmill.batches(seqmill.open_corpus({folder!r}), 1))) == {len(EXPECTED)}
+assert not {{"tensorflow", "keras", "apache_beam"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
