@@ -91,6 +91,7 @@ def _read(path: str) -> dict[str, Any]:
 
 def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
     """Checks part after part; each adds its mistakes and hides none of another's."""
+    mistakes += _with_nul(content, ())
     _rename(content, (), mistakes)
     shared = {name: content.pop(name) for name in option_fields(CorpusDefaults) if name in content}
     tables = {section: _tables(content.pop(section, None), section, mistakes) for section in TABLES}
@@ -121,6 +122,18 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
         del content[name]
         mistakes.append(((name,), f"unknown option{did_you_mean(name, [*global_options(), *TABLES])}"))
     return _checked(Config, {**content, **right}, (), mistakes)
+
+
+def _with_nul(value: Any, where: tuple[str, ...]) -> Iterator[Mistake]:
+    """Text with NUL, which no path, name or field can have."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _with_nul(item, (*where, str(name)))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _with_nul(item, where)
+    elif isinstance(value, str) and "\0" in value:
+        yield where, f"found {value!r}; expected text without NUL"
 
 
 def _is_no_limit(value: Any) -> bool:
@@ -243,7 +256,7 @@ def _with_path(option: str, value: Any, folder: str) -> Any:
 
 
 def _absolute(value: Any, folder: str) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, str) and value:
         path = files.join(folder, value)
         return str(Path(path).absolute()) if files.is_local(path) else path
     if isinstance(value, list):

@@ -18,12 +18,15 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
     """Per corpus its input files. What is listed twice is there twice, which is said.
 
     Raises:
-        UsageError: Names every file that is missing and every pattern that matches nothing.
+        UsageError: Names every file and folder that is missing and every pattern that matches nothing.
     """
     problems: list[str] = []
     found: dict[str, Inputs] = {}
     for name, corpus in config.corpus.items():
         where = f"corpus.{name}.files"
+        root = corpus.audio_root
+        if root is not None and files.is_local(root) and not files.is_folder(root):
+            problems.append(f"corpus.{name}.audio_root: {root}: no such folder")
         if isinstance(corpus.files, Mapping):
             by_field = {
                 field: _expand(f"{where}.{field}", given, problems) for field, given in corpus.files.items()

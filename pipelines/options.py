@@ -96,8 +96,8 @@ def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
     lists = value.values() if isinstance(value, dict) else [value]
     if not all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists):
         raise ValueError('expected a list such as ["train.jsonl"], or for text a table { key = ["file"] }')
-    if not lists or not all(lists):
-        raise ValueError("expected at least one file")
+    if not lists or not all(lists) or not all(map(all, lists)):
+        raise ValueError("expected at least one file, and no empty name")
     if isinstance(value, dict):
         return {field: tuple(paths) for field, paths in value.items()}
     return tuple(value)

@@ -57,7 +57,7 @@ BAD_RECORDS = {
             ({"x": [["1", "2"]]}, "x: expected floats, found str"),
         ],
     ),
-    "chars": ({"x": "ab"}, [({"x": ""}, "x: empty sequence"), ('{"x": "\\ud800"}', "not valid JSON")]),
+    "chars": ({"x": "ab"}, [({"x": ""}, "x: empty sequence"), ('{"x": "\\ud800"}', "x: not valid Unicode")]),
     "words": ({"x": "a b"}, [({"x": [1]}, "x: expected str, found int"), ({"x": "  "}, "x: empty sequence")]),
     "bytes": ({"x": "ab"}, [({"x": 3}, "x: expected str or bytes, found int")]),
 }

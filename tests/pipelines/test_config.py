@@ -293,3 +293,25 @@ def test_parallel_files_stay_parallel(tmp_path, capsys):
 def test_did_you_mean():
     assert did_you_mean("bath_size", ["batch_size", "seed"]) == "; did you mean batch_size?"
     assert did_you_mean("zzz", ["batch_size", "seed"]) == ""
+
+
+def test_empty_paths_and_nul_are_mistakes_and_no_folders(tmp_path):
+    found = mistakes(tmp_path, with_options(audio_root='""', model='"a\\u0000b"'), output="")
+    for message in (
+        "--output: found ''; expected ",
+        "audio_root: found ''; expected text",
+        "expected text without NUL",
+    ):
+        assert message in found
+    found = mistakes(
+        tmp_path, **{"data.classes.vocab": "", "data.classes.field": "", "corpus.dev.files": "['']"}
+    )
+    for flag in ("data.classes.vocab", "data.classes.field", "corpus.dev.files"):
+        assert f"--{flag}: found " in found
+
+
+def test_a_missing_audio_root_is_named_before_work_starts(tmp_path):
+    (tmp_path / "train.jsonl").touch()
+    (tmp_path / "dev.jsonl").touch()
+    with pytest.raises(UsageError, match=f"corpus.dev.audio_root: {tmp_path}/nowhere: no such folder"):
+        find_inputs(load(tmp_path, CONFIG + "audio_root = 'nowhere'"))

@@ -22,8 +22,8 @@ CODE_VERSIONS = {
     "chars": 1,
     "words": 1,
     "subwords": 2,
-    "audio": 2,
-    "log_mel": 2,
+    "audio": 3,
+    "log_mel": 3,
 }
 __all__ = ["CODE_VERSIONS", "MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
 
@@ -65,7 +65,7 @@ def make_encoder(
         case "subwords":
             return Subwords(key)
         case "audio":
-            return Audio(key, folder, max_bytes, from_text)
+            return Audio(key, folder, max_bytes)
         case "log_mel":
-            return LogMel(key, folder, max_bytes, from_text)
+            return LogMel(key, folder, max_bytes)
     raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")

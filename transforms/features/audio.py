@@ -33,18 +33,16 @@ class Audio(Encoder):
         key: The data key.
         folder: Folder or URL that relative paths start from.
         max_bytes: Most bytes of a file and of its samples.
-        from_text: Numbers in other fields are text.
 
     Raises:
         SeqmillError: A package is not installed.
     """
 
-    def __init__(self, key: DataKey, folder: str, max_bytes: int, from_text: bool = False):
+    def __init__(self, key: DataKey, folder: str, max_bytes: int):
         super().__init__(key)
         self._key = key
         self._folder = folder
         self._max_bytes = max_bytes
-        self._from_text = from_text
         self._decoder = Decoder(max_bytes, f'type = "{key.type}"')
         self._soxr = require("soxr", "audio", f'type = "{key.type}"')
 
@@ -53,7 +51,7 @@ class Audio(Encoder):
         fields: Mapping[str, Any] = {}
         if isinstance(value, Described):
             value, fields = value.value, value.fields
-        segment = find_segment(self._key, value, fields, self._from_text)
+        segment = find_segment(self._key, value, fields)
         with self._open(value) as source:
             samples, rate = self._decoder.decode(source, None if segment is None else segment.samples)
         if samples.size == 0:

@@ -63,13 +63,15 @@ class DataKey:
     """
 
     name: str = Field(strict=True)
-    field: str = Field(strict=True, description="field of a record (dots reach inside); default: the key")
+    field: str = Field(
+        strict=True, min_length=1, description="field of a record (dots reach inside); default: the key"
+    )
     type: Annotated[str, BeforeValidator(one_of(*TYPES))] = Field(description=f"one of {', '.join(TYPES)}")
     vocab: str | None = Field(
-        None, strict=True, description="file with one label a line; default: counted over train"
+        None, strict=True, min_length=1, description="file with one label a line; default: counted over train"
     )
     tokenizer: str | None = Field(
-        None, strict=True, description="file of a Hugging Face tokenizer (subwords)"
+        None, strict=True, min_length=1, description="file of a Hugging Face tokenizer (subwords)"
     )
     bos: bool = Field(False, strict=True, description="put <s> before the labels")
     eos: bool = Field(False, strict=True, description="put </s> after the labels")

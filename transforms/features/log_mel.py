@@ -28,9 +28,9 @@ class LogMel(Encoder):
         UsageError: Window, hop and number of bins do not fit the sample rate.
     """
 
-    def __init__(self, key: DataKey, folder: str, max_bytes: int, from_text: bool = False):
+    def __init__(self, key: DataKey, folder: str, max_bytes: int):
         super().__init__(key, (key.num_mel_bins,))
-        self._audio = Audio(key, folder, max_bytes, from_text)
+        self._audio = Audio(key, folder, max_bytes)
         self.converted = self._audio.converted
         self.named_files = self._audio.named_files
         self._key = key

@@ -1,9 +1,9 @@
 """Which part of a sound file a record means: segments of NeMo-like manifests and Lhotse-like cuts.
 
 A manifest of one recording and many segments names the same file in every record; what a record means is
-decided by its ``offset`` or ``start`` and its ``duration``, in seconds. Samples are counted at the file's
-rate, before resampling: the first is offset * rate, their number duration * rate, both rounded to the
-nearest whole number (halves up).
+decided by its ``offset`` or ``start`` and its ``duration``, in seconds, also where they are text as in a
+table. Samples are counted at the file's rate, before resampling: the first is offset * rate, their number
+duration * rate, both rounded to the nearest whole number (halves up).
 """
 
 from __future__ import annotations
@@ -97,17 +97,16 @@ def described_by(key: DataKey) -> tuple[str, ...]:
     return (*(name for name in (*starts, *durations) if name != OFF), "channel", "recording")
 
 
-def find_segment(key: DataKey, value: Any, fields: Mapping[str, Any], from_text: bool) -> Segment | None:
+def find_segment(key: DataKey, value: Any, fields: Mapping[str, Any]) -> Segment | None:
     """The part of a file that a record means; None for the whole file.
 
-    Where the key does not name the fields, numbers in ``offset`` or ``start`` and ``duration`` are heeded, if
-    the value is a path.
+    Where the key does not name the fields, numbers (or their text) in ``offset`` or ``start`` and
+    ``duration`` are heeded, if the value is a path.
 
     Args:
         key: The data key.
         value: Its value: a path, bytes, or an object with one of both.
         fields: Those of ``described_by`` that the record has.
-        from_text: Whether numbers are text.
 
     Raises:
         RejectedSequence: The fields say nothing that can be meant.
@@ -115,8 +114,8 @@ def find_segment(key: DataKey, value: Any, fields: Mapping[str, Any], from_text:
     if isinstance(value, Mapping) and value.get("bytes") is None:
         value = value.get("path")
     is_path = isinstance(value, str)
-    start, start_name = _start(key, fields, from_text, is_path)
-    duration = _seconds(key.duration or _DURATION, fields, from_text, key.duration is not None, is_path)
+    start, start_name = _start(key, fields, is_path)
+    duration = _seconds(key.duration or _DURATION, fields, key.duration is not None, is_path)
     if duration is not None and duration <= 0:
         raise RejectedSequence(_NOT_MEANT, f"{key.duration or _DURATION} is {duration:g}")
     if start_name == "start" and key.offset is None and duration is None:
@@ -129,13 +128,11 @@ def find_segment(key: DataKey, value: Any, fields: Mapping[str, Any], from_text:
     return Segment(start or 0.0, duration, is_whole_file=start is None, **described)
 
 
-def _start(
-    key: DataKey, fields: Mapping[str, Any], from_text: bool, is_path: bool
-) -> tuple[float | None, str]:
+def _start(key: DataKey, fields: Mapping[str, Any], is_path: bool) -> tuple[float | None, str]:
     if key.offset is not None:
-        found = {key.offset: _seconds(key.offset, fields, from_text, True, is_path)}
+        found = {key.offset: _seconds(key.offset, fields, True, is_path)}
     else:
-        found = {name: _seconds(name, fields, from_text, False, is_path) for name in _STARTS}
+        found = {name: _seconds(name, fields, False, is_path) for name in _STARTS}
     given = {name: seconds for name, seconds in found.items() if seconds is not None}
     if not given:
         return None, ""
@@ -147,12 +144,10 @@ def _start(
     return start, name
 
 
-def _seconds(
-    name: str, fields: Mapping[str, Any], from_text: bool, is_named: bool, is_path: bool
-) -> float | None:
-    """The seconds in a field; None where the record has none there."""
+def _seconds(name: str, fields: Mapping[str, Any], is_named: bool, is_path: bool) -> float | None:
+    """The seconds in a field, a number or its text; None where the record has none there."""
     value: Any = fields.get(name) if name != OFF and (is_path or is_named) else None
-    if isinstance(value, str) and from_text:
+    if isinstance(value, str):
         with suppress(ValueError):
             value = float(value) if value.strip() else None
     if isinstance(value, np.generic):

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from seqmill.transforms.readers.file_kind import check_text
-from seqmill.transforms.readers.lines import BOM, LongLine, is_compressed, line_blocks
+from seqmill.transforms.readers.lines import BOM, LongLine, is_compressed, line_blocks, zeros_in
 from seqmill.transforms.readers.split import (
     DamagedFileError,
     Reader,
@@ -55,7 +55,7 @@ def split_delimited(
     columns = _header(format, path, options)
     missing = [field for field in fields if field not in columns]
     if missing:
-        raise SeqmillError(f"{path}: no column {', '.join(missing)}; its columns are {', '.join(columns)}")
+        raise SeqmillError(f"{path}: no column {', '.join(missing)}; {_described(columns)}")
     if is_compressed(path) or not files.is_local(path):
         return [replace(single_file_split(format, path, columns=columns), options=options)]
     if format == "csv" and _has_quotes(format, options):
@@ -125,7 +125,7 @@ class _Lines:
         num_bytes: Bytes read so far.
         record_start: Bytes read before the record that is being read.
         ended: All lines were taken.
-        has_suspects: Some line so far was not UTF-8, or too long.
+        has_suspects: Some line so far was not UTF-8, held zero bytes, or was too long.
         damage: Why the file could not be read to its end, else empty.
     """
 
@@ -162,6 +162,8 @@ class _Lines:
         text = "".join(row)
         if _LONG in text:
             return self._options.too_large("a line", self._long.num_bytes if self._long else 0)
+        if "\0" in text:
+            return zeros_in(text)
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -179,6 +181,7 @@ class _Lines:
         return RejectedSequence("wrong quoting", str(error))
 
     def _decoded(self, block: bytes) -> str:
+        self.has_suspects |= b"\0" in block
         try:
             return block.decode()
         except UnicodeDecodeError:
@@ -219,10 +222,21 @@ def _header(format: str, path: str, options: ReadOptions) -> tuple[str, ...]:
         raise SeqmillError(f"{path}: {problem}; {expected}")
     if not any(columns) or (lines.has_suspects and lines.suspect(columns)):
         raise SeqmillError(f"{path}: {expected}, found {columns}"[:500])
-    duplicates = sorted({name for name in columns if columns.count(name) > 1})
+    # Columns without a name are what a table with trailing delimiters has; nobody can ask for them.
+    duplicates = sorted({name for name in columns if name and columns.count(name) > 1})
     if duplicates:
         raise SeqmillError(f"{path}: columns occur more than once in the header: {', '.join(duplicates)}")
     return tuple(columns)
+
+
+def _described(columns: tuple[str, ...]) -> str:
+    """The columns for a message; a name that hides what is wrong with it stands in quotes."""
+    if len(columns) == 1:
+        for mark in ("\t", ";", ",", "|"):
+            if mark in columns[0]:
+                return f"its only column is {columns[0]!r}: are its columns separated by {mark!r}?"
+    names = (name if name and name == name.strip() else repr(name) for name in columns)
+    return f"its columns are {', '.join(names)}"
 
 
 def _record_starts(content: np.ndarray, delimiter: int, targets: list[int]) -> list[int]:

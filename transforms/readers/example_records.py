@@ -39,7 +39,8 @@ def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[S
     head = read_head(path, 512)
     if _codec(head) is not None:
         return [whole]
-    kind = None if is_header(head) else kind_of(head)
+    # What looks like a length may be one that is damaged, which its reader reports.
+    kind = None if is_header(head) else kind_of(head, least=3 if head[4:8] == bytes(4) else 1)
     if kind is not None:
         raise SeqmillError(f"{path}: this is {kind}; format tfrecord expects TFRecord, plain or compressed")
     if not files.is_local(path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from seqmill.transforms.storage.errors import RejectedSequence
+
+_MOST_NAMES, _MOST_CHARACTERS = 20, 200
 
 
 def get_field(record: Mapping[str, Any], dotted: str) -> Any:
@@ -30,5 +33,11 @@ def get_field(record: Mapping[str, Any], dotted: str) -> Any:
         elif isinstance(value, list | np.ndarray) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         else:
-            raise RejectedSequence("missing field", dotted)
+            raise RejectedSequence("missing field", f"{dotted}; there are {_names(record)}")
     return value
+
+
+def _names(record: Mapping[str, Any]) -> str:
+    names = ", ".join(islice(record, _MOST_NAMES)) or "no fields"
+    more = len(record) > _MOST_NAMES or len(names) > _MOST_CHARACTERS
+    return names[:_MOST_CHARACTERS] + "…" * more

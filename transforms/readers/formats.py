@@ -15,7 +15,7 @@ from seqmill.transforms.storage.errors import UsageError
 
 FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
 # Per format a number that is raised when the same file would give other records.
-CODE_VERSIONS = {"jsonl": 2, "text": 2, "csv": 2, "tsv": 2, "parquet": 2, "tfrecord": 2}
+CODE_VERSIONS = {"jsonl": 3, "text": 3, "csv": 3, "tsv": 3, "parquet": 2, "tfrecord": 2}
 
 
 def split_corpus(

@@ -84,6 +84,8 @@ def _resynchronised(
         yield RejectedSequence("broken record", what)
     elif window.has(1):
         yield Gap(f"{what}; bytes {lost:,} to {window.position - 1:,} are lost")
+    elif lost == 0:
+        yield Gap(f"{what}; no record could be found in it, is this a TFRecord file?")
     else:
         yield Gap(f"{what}; nothing behind it could be read")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -46,8 +47,8 @@ def split_jsonl(path: str, target_bytes: int, options: ReadOptions) -> list[Spli
 class JsonlReader(Reader):
     """Reads one split of a JSON lines file; blank lines have a position but no record.
 
-    NaN and Infinity, which Python writes, are taken where no wanted field holds them. An object that has a
-    wanted field twice is rejected.
+    NaN, Infinity and halves of surrogate pairs, which Python writes, are taken where no wanted field holds
+    them. An object that has a wanted field twice is rejected.
 
     Args:
         split: What to read.
@@ -58,16 +59,18 @@ class JsonlReader(Reader):
     def __init__(self, split: Split, fields: Sequence[str] = (), optional: Sequence[str] = ()):
         super().__init__(split)
         self._fields = [*fields, *optional]
-        parts = {field.split(".")[0] for field in fields}
-        names = [re.escape(json.dumps(part, ensure_ascii=False)) for part in sorted(parts)]
+        self._wanted = list(fields)
+        self._has_optional = len(optional) > 0
+        parts = {part for field in self._fields for part in field.split(".") if not part.isdecimal()}
+        names = [re.escape(json.dumps(part, ensure_ascii=False)[1:-1]) for part in sorted(parts)]
         self._num_names = len(parts)
         # One search for all names, which goes from quote to quote.
-        self._find_names = re.compile(f'"(?:{"|".join(name[1:-1] for name in names)})"'.encode()).findall
+        self._find_names = re.compile(f'"(?:{"|".join(names)})"'.encode()).findall
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (line, record or reject)."""
         split, position = self.split, 0
-        options, loads, num_blank = split.options, orjson.loads, 0
+        options, num_blank = split.options, 0
         try:
             for block in line_blocks(split.source, split.starts[0], split.ends[0], options.max_record_size):
                 if isinstance(block, LongLine):
@@ -75,22 +78,9 @@ class JsonlReader(Reader):
                     position += 1
                     continue
                 self.num_bytes += len(block)
-                lines = split_lines(block)
-                # Looking at every line on its own would take as long as parsing it.
-                has_repeats = len(self._find_names(block)) > len(lines) * self._num_names
-                for position, line in enumerate(lines, position):  # noqa: B020
-                    try:
-                        record = loads(line)
-                    except orjson.JSONDecodeError as error:
-                        if line.strip():
-                            yield position, self._tolerated(line, error)
-                        else:
-                            num_blank += 1
-                        continue
-                    if type(record) is not dict:
-                        yield position, _not_an_object(record)
-                    elif has_repeats and (reject := self._repeated(line)):
-                        yield position, reject
+                for position, record in enumerate(self._records(block), position):  # noqa: B020
+                    if record is None:
+                        num_blank += 1
                     else:
                         yield position, record
                 position += 1
@@ -99,24 +89,67 @@ class JsonlReader(Reader):
         self.num_positions = position
         self.num_records = position - num_blank
 
+    def _records(self, block: bytes) -> list[Record | RejectedSequence | None]:
+        """What every line holds; None for a blank one."""
+        lines = split_lines(block)
+        try:
+            records: list[Any] = [*map(orjson.loads, lines)]
+        except orjson.JSONDecodeError:
+            return [*map(self._one, lines)]
+        if self._have_fields_once(block, records):
+            return records
+        return [self._checked(line, record) for line, record in zip(lines, records, strict=True)]
+
+    def _have_fields_once(self, block: bytes, records: list[Any]) -> bool:
+        """Whether all are objects in which every wanted field is, once.
+
+        Looking at every line on its own would take as long as parsing it.
+        """
+        if self._has_optional or {*map(type, records)} != {dict}:
+            return False
+        if len(self._find_names(block)) != len(records) * self._num_names:
+            return False
+        try:
+            for field in self._wanted:
+                for record in records:
+                    if field not in record:
+                        get_field(record, field)
+        except RejectedSequence:
+            return False
+        return True
+
+    def _one(self, line: bytes) -> Record | RejectedSequence | None:
+        try:
+            return self._checked(line, orjson.loads(line))
+        except orjson.JSONDecodeError as error:
+            return self._tolerated(line, error) if line.strip() else None
+
+    def _checked(self, line: bytes, record: Any) -> Record | RejectedSequence:
+        if type(record) is not dict:
+            return _not_an_object(record)
+        return self._repeated(line) or record
+
     def _tolerated(self, line: bytes, error: orjson.JSONDecodeError) -> Record | RejectedSequence:
-        """A record with NaN or Infinity in a field that nobody asks for; else why the line is rejected."""
+        """A record that Python would read too and whose wanted fields are numbers; else why it is rejected.
+
+        NaN, Infinity, numbers beyond float64 and halves of surrogate pairs may stand in fields that nobody
+        asks for; encoders refuse such text where they meet it.
+        """
         try:
             text = line.decode()
         except UnicodeDecodeError as decode_error:
             return RejectedSequence("invalid UTF-8", str(decode_error))
-        constants: list[_NoNumber] = []
 
-        def constant(name: str) -> _NoNumber:
-            constants.append(_NoNumber(name))
-            return constants[-1]
+        def number(text: str) -> float:
+            value = float(text)
+            return value if math.isfinite(value) else _NoNumber(text)
 
         try:
-            record = json.loads(text, parse_constant=constant)
+            record = json.loads(text, parse_float=number, parse_constant=_NoNumber)
         except (ValueError, RecursionError):
-            record = None
-        if type(record) is not dict or not constants:
-            return RejectedSequence("not valid JSON", str(error))
+            return RejectedSequence("not valid JSON", f"{error}; expected one object a line")
+        if type(record) is not dict:
+            return _not_an_object(record)
         for field in self._fields:
             if found := _constant_in(record, field):
                 return RejectedSequence("NaN or Infinity", f"{found} in the field {field}")
@@ -124,7 +157,8 @@ class JsonlReader(Reader):
 
     def _repeated(self, line: bytes) -> RejectedSequence | None:
         """The reject of an object in which a wanted field occurs twice, at any depth of its path."""
-        if len(self._find_names(line)) <= self._num_names:
+        names = self._find_names(line)
+        if len(names) == len(set(names)):
             return None
         wanted = {part for field in self._fields for part in (field, *field.split("."))}
         found: list[str] = []
@@ -144,7 +178,9 @@ class JsonlReader(Reader):
 
 
 def _not_an_object(value: object) -> RejectedSequence:
-    return RejectedSequence("not a JSON object", f"the line holds a value of type {type(value).__name__}")
+    return RejectedSequence(
+        "not a JSON object", f"the line holds a {type(value).__name__}; expected one object a line"
+    )
 
 
 class _NoNumber(float):

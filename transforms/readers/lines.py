@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from seqmill.transforms.readers.compression import codec_of, decompressed
 from seqmill.transforms.readers.split import DamagedFileError, named_errors
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import RejectedSequence
 
 # Larger blocks were no faster.
 BLOCK_BYTES = 1 << 17
@@ -61,6 +62,11 @@ def line_blocks(
             yield first.removeprefix(BOM) if isinstance(first, bytes) else first
             break
     yield from blocks
+
+
+def zeros_in(text: str) -> RejectedSequence:
+    """The reject of text with NUL in it: what was never written to a disk reads as zeros."""
+    return RejectedSequence("zero bytes in text", f"{text.count(chr(0)):,} of {len(text):,} characters")
 
 
 def split_lines(block: bytes) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +13,17 @@ import pyarrow.parquet as pq
 from seqmill.transforms.readers.arrow_values import plain_values, row_values, tensor_values
 from seqmill.transforms.readers.compression import GZIP, ZSTD, read_head
 from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.parquet_footer import (
+    chunks,
+    find_broken_groups,
+    footer_bytes,
+    has_encrypted_columns,
+    wanted_leaves,
+)
 from seqmill.transforms.readers.parquet_schema import (
     check_schema,
     column_names,
     holds_fixed_lists,
-    is_wanted,
     tensors,
     without_arrow_schema,
 )
@@ -94,9 +99,17 @@ class ParquetReader(Reader):
             groups = range(self.split.starts[0], self.split.ends[0] or whole.metadata.num_row_groups)
             self.num_records = sum(whole.metadata.row_group(group).num_rows for group in groups)
             self.num_positions = self.num_records
-            file = _reopened(whole, source, columns, groups)
+            leaves = wanted_leaves(whole, columns)
+            broken = find_broken_groups(whole, groups, leaves)
+            file = _reopened(
+                whole, source, columns, [group for group in groups if group not in broken], leaves
+            )
             for group in groups:
-                for item in _items(file, group, columns, self.split.options):
+                for item in (
+                    _items(file, group, columns, leaves, self.split.options)
+                    if group not in broken
+                    else _rejected(whole, group, broken[group])
+                ):
                     if isinstance(item, RejectedSequence):
                         yield position, item
                         position += item.count
@@ -122,27 +135,32 @@ def _open(path: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
         try:
             file = pq.ParquetFile(source, page_checksum_verification=True)
             file.schema_arrow  # noqa: B018 (reads the schema)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
             raise SeqmillError(f"{path}: not a readable Parquet file ({error})") from None
+        if has_encrypted_columns(file, source):
+            raise SeqmillError(f"{path}: it has encrypted columns; decrypt the file first")
         yield file, source
 
 
 def _reopened(
-    file: pq.ParquetFile, source: IO[bytes], columns: Sequence[str], groups: range
+    file: pq.ParquetFile,
+    source: IO[bytes],
+    columns: Sequence[str],
+    groups: Sequence[int],
+    leaves: Sequence[int],
 ) -> pq.ParquetFile:
     """The file opened in the way that its wanted columns need."""
     metadata = None
     if holds_fixed_lists(file.schema_arrow, columns):
-        source.seek(-8, 2)
-        (size,) = struct.unpack("<I4x", source.read(8))
+        size = footer_bytes(source)
         source.seek(-8 - size, 2)
         metadata = without_arrow_schema(source.read(size + 8))
     shared = {
         chunk.path_in_schema
         for group in groups
-        for chunk in _chunks(file, group, columns)
+        for chunk in chunks(file, group, leaves)
         if _may_expand(chunk) and chunk.total_uncompressed_size < _SHARED_VALUE_BYTES * chunk.num_values
     }
     if metadata is None and not shared:
@@ -152,17 +170,25 @@ def _reopened(
     )
 
 
+def _rejected(file: pq.ParquetFile, group: int, problem: str) -> Iterator[RejectedSequence]:
+    """The reject of a row group of whose rows none can be read."""
+    num_rows = file.metadata.row_group(group).num_rows
+    if num_rows:
+        detail = f"row group {group}, {num_rows:,} rows: {problem}"
+        yield RejectedSequence("broken record", detail, num_rows)
+
+
 def _items(
-    file: pq.ParquetFile, group: int, columns: list[str], options: ReadOptions
+    file: pq.ParquetFile, group: int, columns: list[str], leaves: list[int], options: ReadOptions
 ) -> Iterator[pa.RecordBatch | RejectedSequence]:
     """The rows of a group in batches, and rejects for those that are lost; together as many as it has."""
-    num_rows, num_bytes = file.metadata.row_group(group).num_rows, _num_bytes(file, group, columns)
+    num_rows, num_bytes = file.metadata.row_group(group).num_rows, _num_bytes(file, group, leaves)
     if num_rows and num_bytes > num_rows * options.max_record_size:
         reject = options.too_large(f"row group {group}, {num_rows:,} rows", num_bytes)
         yield RejectedSequence(reject.reason, reject.detail, num_rows)
         return
     size, done = max(1, min(num_rows, num_rows * _BATCH_BYTES // max(1, num_bytes))), 0
-    if any(map(_may_expand, _chunks(file, group, columns))):
+    if any(map(_may_expand, chunks(file, group, leaves))):
         size = min(size, 4 * _LARGE_BYTES // _DICTIONARY_BYTES)
     while done < num_rows:
         start = 0
@@ -233,11 +259,11 @@ def _values(batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType]) -
     ]
 
 
-def _num_bytes(file: pq.ParquetFile, group: int, columns: list[str]) -> int:
+def _num_bytes(file: pq.ParquetFile, group: int, leaves: list[int]) -> int:
     """Bytes that the wanted values of a row group take at least."""
     return sum(
         max(chunk.total_uncompressed_size, chunk.num_values * _VALUE_BYTES.get(chunk.physical_type, 1))
-        for chunk in _chunks(file, group, columns)
+        for chunk in chunks(file, group, leaves)
     )
 
 
@@ -245,9 +271,3 @@ def _may_expand(chunk: Any) -> bool:
     """Whether a part of a column may hold far more text than its size says."""
     is_text = chunk.physical_type == "BYTE_ARRAY" and chunk.has_dictionary_page
     return bool(is_text and chunk.num_values * chunk.total_uncompressed_size > _LARGE_BYTES)
-
-
-def _chunks(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[Any]:
-    row_group = file.metadata.row_group(group)
-    chunks = (row_group.column(index) for index in range(row_group.num_columns))
-    return (chunk for chunk in chunks if is_wanted(chunk.path_in_schema, columns))

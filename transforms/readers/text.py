@@ -10,7 +10,7 @@ from typing import TypeGuard
 import numpy as np
 
 from seqmill.transforms.readers.file_kind import check_text
-from seqmill.transforms.readers.lines import LongLine, is_compressed, line_blocks, split_lines
+from seqmill.transforms.readers.lines import LongLine, is_compressed, line_blocks, split_lines, zeros_in
 from seqmill.transforms.readers.split import (
     DamagedFileError,
     Reader,
@@ -104,6 +104,9 @@ class TextReader(Reader):
                 self._has_rejects = True
             if block.endswith(b"\n"):
                 lines.pop()
+            if b"\0" in block:
+                lines = [zeros_in(line) if isinstance(line, str) and "\0" in line else line for line in lines]
+                self._has_rejects = True
             if b"\r" in block:
                 lines = [line.removesuffix("\r") if isinstance(line, str) else line for line in lines]
             yield lines

@@ -15,8 +15,8 @@ NAMED = dataclasses.replace(KEY, offset="begin", duration="len")
 RATE = 16000
 
 
-def find(fields, key=KEY, value="a.wav", from_text=False):
-    return find_segment(key, value, fields, from_text)
+def find(fields, key=KEY, value="a.wav"):
+    return find_segment(key, value, fields)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def find(fields, key=KEY, value="a.wav", from_text=False):
         ({"offset": 2.0, "duration": 2.04}, (32000, 64000)),
         ({"offset": 0.00003125, "duration": 0.00009375}, (1, 3)),  # halves are rounded up
         ({"offset": np.float32(1), "duration": np.float64(0.5)}, (16000, 24000)),
+        ({"offset": "1.0", "duration": " 0.5"}, (16000, 24000)),
     ],
 )
 def test_seconds_to_samples(fields, samples):
@@ -41,7 +42,7 @@ def test_seconds_to_samples(fields, samples):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"offset": None, "duration": None}, {"offset": "1", "duration": True}]
+    "fields", [{}, {"offset": None, "duration": None}, {"offset": "one", "duration": True}]
 )
 def test_without_numbers_the_whole_file(fields):
     assert find(fields) is None
@@ -66,8 +67,8 @@ def test_named_fields():
 
 
 def test_numbers_in_text():
-    assert find({"offset": "1.0", "duration": "0.5"}, from_text=True) == Segment(1.0, 0.5)
-    assert find({"offset": "", "duration": "0:30"}, from_text=True) is None
+    assert find({"offset": "1.0", "duration": "0.5"}) == Segment(1.0, 0.5)
+    assert find({"offset": "", "duration": "0:30"}) is None
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,28 @@ def test_a_long_line_is_rejected_and_the_next_is_read(tmp_path, read_corpus, rej
         (1, reject("larger than max_record_size")),
         (2, {"a": "3", "b": "4"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("text;n", "its only column is 'text;n': are its columns separated by ';'"),
+        ("text\tn", "separated by '\\\\t'"),
+        ("text ,n", "no column text; its columns are 'text ', n"),
+    ],
+)
+def test_a_header_of_another_dialect_is_shown_as_it_is(tmp_path, header, message):
+    path = tmp_path / "corpus.csv"
+    path.write_text(f"{header}\n1\n")
+    with pytest.raises(SeqmillError, match=message):
+        split_corpus("csv", [str(path)], 100, fields=["text"])
+
+
+def test_trailing_delimiters_and_zeros(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.csv"
+    path.write_bytes(b"a,,\n1,,\n" + bytes(100) + b",,\n2,,\n")
+    assert read_corpus("csv", [str(path)], fields=["a"]) == [
+        (0, {"a": "1", "": ""}),
+        (1, reject("zero bytes in text")),
+        (2, {"a": "2", "": ""}),
+    ]

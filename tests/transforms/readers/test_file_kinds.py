@@ -5,6 +5,7 @@ import io
 import lzma
 import pickle
 import zipfile
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 import zstandard
 
 from seqmill.transforms.readers import split_corpus
+from seqmill.transforms.records.tfrecord import write_record
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -35,6 +37,19 @@ def parquet():
     return file.getvalue()
 
 
+def tfrecord(payload):
+    file = io.BytesIO()
+    write_record(file, [payload])
+    return file.getvalue()
+
+
+def arrow_stream():
+    file, table = io.BytesIO(), pa.table({"a": [1]})
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write(table)
+    return file.getvalue()
+
+
 KINDS = {
     "zip archive": zipped(),
     "pickle": pickle.dumps({"a": 1}),
@@ -44,13 +59,19 @@ KINDS = {
     "Parquet": parquet(),
     "UTF-16": '{"a": 1}\n'.encode("utf-16"),
     "UTF-16 text": '{"a": 1}\n'.encode("utf-16-le"),
+    "Arrow stream": arrow_stream(),
+    "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "lzma data": lzma.compress(b'{"a": 1}\n', format=lzma.FORMAT_ALONE),
+    "MP3": b"ID3\4" + bytes(100),
+    "TFRecord": tfrecord(b"abc"),
+    "zlib data": zlib.compress(b'{"a": 1}\n' * 9),
 }
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "tsv", "text", "tfrecord", "parquet"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_kind_of_file_is_named(tmp_path, format, kind):
-    if (format, kind) == ("parquet", "Parquet"):
+    if kind.lower() == format or (format, kind) == ("tfrecord", "zlib data"):
         return
     path = tmp_path / f"corpus.{format}"
     path.write_bytes(KINDS[kind])
@@ -66,9 +87,12 @@ def test_what_is_inside_a_compressed_file_is_named_too(tmp_path):
         path.write_bytes(pack(zipped()))
         with pytest.raises(SeqmillError, match="zip archive"):
             split_corpus("jsonl", [str(path)], 100)
+        path.write_bytes(pack(pack(b'{"a": 1}\n')))
+        with pytest.raises(SeqmillError, match="inside of"):
+            split_corpus("jsonl", [str(path)], 100)
 
 
-@pytest.mark.parametrize("line", ["BZh is a word", "PAR1 too", "RIFF", "Obj\u00e9t"])
+@pytest.mark.parametrize("line", ["BZh is a word", "PAR1 too", "RIFF", "Obj\u00e9t", "ID3", "x^\u00e9"])
 def test_text_that_begins_like_another_kind_is_text(tmp_path, read_corpus, line):
     path = tmp_path / "corpus.txt"
     path.write_text(f"{line}\n")

@@ -179,6 +179,26 @@ def test_an_object_with_a_wanted_field_twice_is_rejected(tmp_path, read_corpus, 
     assert [record["x"] for _, record in found[1:]] == [1, '"x"', 1]
 
 
+def test_a_repeated_field_is_found_beside_lines_that_lack_it_and_inside_of_others(
+    tmp_path, read_corpus, reject
+):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"y": 1}\n{"x": 1, "x": 2}\n{"x": 3}\n')
+    found = read_corpus("jsonl", [str(path)], fields=["x"])
+    assert found == [(0, {"y": 1}), (1, reject("a field occurs twice")), (2, {"x": 3})]
+    path.write_text('{"a": {"b": 1, "b": 2}}\n{"a": {"c": 1}}\n{"a": {"b": 3}}\n')
+    found = read_corpus("jsonl", [str(path)], fields=["a.b"])
+    assert found == [(0, reject("a field occurs twice")), (1, {"a": {"c": 1}}), (2, {"a": {"b": 3}})]
+
+
+def test_what_python_alone_reads_costs_only_records_that_are_asked_for_it(tmp_path, read_corpus, reject):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"x": "ab", "y": "\\ud83d"}\n{"x": 1, "y": 1e999}\n{"x": -1e999}\n{"x": "c"}\n')
+    found = read_corpus("jsonl", [str(path)], fields=["x"])
+    assert [record["x"] for _, record in found[:2]] == ["ab", 1]
+    assert found[2:] == [(2, reject("NaN or Infinity")), (3, {"x": "c"})]
+
+
 def test_deep_nesting_and_huge_numbers_end_nothing(tmp_path, read_corpus, reject):
     path = tmp_path / "corpus.jsonl"
     deep = "[" * 100_000 + "]" * 100_000

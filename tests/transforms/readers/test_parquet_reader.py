@@ -1,14 +1,18 @@
+import base64
 import io
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as encryption
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqmill.transforms.readers import get_field, open_split, split_corpus
 from seqmill.transforms.readers.arrow_values import row_values
+from seqmill.transforms.readers.parquet_footer import find_broken_groups
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 
@@ -236,3 +240,44 @@ def test_large_rows_come_in_small_batches(read_corpus, write_remote):
     path = write_remote("blobs.parquet", out.getvalue())
     found = read_corpus("parquet", [path], 1 << 30, ["blob"])
     assert [record["blob"][0] for _, record in found] == list(range(12))
+
+
+def test_encrypted_columns_end_no_process(tmp_path):
+    path = str(tmp_path / "corpus.parquet")
+    factory = encryption.CryptoFactory(lambda _: OpenKeys())
+    wanted = encryption.EncryptionConfiguration("k", column_keys={"k": ["x"]}, plaintext_footer=True)
+    properties = factory.file_encryption_properties(encryption.KmsConnectionConfig(), wanted)
+    table = pa.table({"x": ["a"], "y": ["b"]})
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    with pytest.raises(SeqmillError, match="encrypted columns"):
+        split_corpus("parquet", [path], 100, fields=["x"])
+    # So is a column whose metadata are damaged: Arrow ends the process where it is asked about either.
+    broken = find_broken_groups(pq.ParquetFile(path), range(1), [0, 1])
+    assert "decrypt" in broken[0]
+    assert find_broken_groups(pq.ParquetFile(path), range(1), [1]) == {}
+
+
+class OpenKeys(encryption.KmsClient):
+    def wrap_key(self, key, name):
+        return base64.b64encode(key)
+
+    def unwrap_key(self, key, name):
+        return base64.b64decode(key)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_footer_is_an_error_or_rejects(tmp_path, seed):
+    path = tmp_path / "corpus.parquet"
+    write(str(path), pa.table({"x": ["a"] * 50, "y": [[1.0, 2.0]] * 50, "z": [{"a": 1}] * 50}), 20)
+    content, rng = path.read_bytes(), np.random.default_rng(seed)
+    first = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for _ in range(60):
+        changed = bytearray(content)
+        changed[rng.integers(first, len(content) - 8)] = rng.integers(256)
+        path.write_bytes(changed)
+        with suppress(SeqmillError):
+            for split in split_corpus("parquet", [str(path)], 100, fields=["x", "y", "z.a"]):
+                reader = open_split(split, ["x", "y", "z.a"])
+                counts = [getattr(record, "count", 1) for _, record in reader]
+                assert sum(counts) == reader.num_records

@@ -10,7 +10,7 @@ from seqmill.transforms.storage.errors import SeqmillError, UsageError
 LINE = st.one_of(
     st.just(b""),
     st.just(b"bad \xff"),
-    st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff")).map(str.encode),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r\ufeff")).map(str.encode),
 )
 
 
@@ -96,3 +96,13 @@ def test_truncated_file_ends_the_set_and_is_damaged(tmp_path, read_corpus):
 def test_different_numbers_of_files_are_wrong_use():
     with pytest.raises(UsageError, match="'classes': 2"):
         split_corpus("text", {"data": ["a"], "classes": ["b", "c"]}, 100)
+
+
+def test_a_line_of_zeros_is_rejected_and_other_separators_are_kept(tmp_path, read_corpus, reject):
+    path = tmp_path / "data.txt"
+    path.write_bytes("a\u2028\x85\x0b\x0cb\n".encode() + bytes(5000) + b"\nc\n")
+    assert read_corpus("text", {"data": [str(path)]}) == [
+        (0, {"data": "a\u2028\x85\x0b\x0cb"}),
+        (1, reject("zero bytes in text")),
+        (2, {"data": "c"}),
+    ]

@@ -154,3 +154,14 @@ def test_a_record_that_is_no_example_is_rejected_and_the_next_is_read(tmp_path, 
     found = read_corpus("tfrecord", [str(path)])
     assert found[0] == (0, reject("broken record"))
     assert found[1][1]["n"].tolist() == [0]
+
+
+@pytest.mark.parametrize("byte", range(12))
+def test_a_broken_length_of_the_first_record_is_no_other_kind_of_file(tmp_path, read_corpus, reject, byte):
+    path = tmp_path / "corpus.tfrecord"
+    content = bytearray(b"".join(numbered(5)))
+    content[byte] ^= 1
+    path.write_bytes(content)
+    found = read_corpus("tfrecord", [str(path)])
+    assert found[0] == (0, reject("broken record"))
+    assert numbers(found[1:]) == [[1], [2], [3], [4]]

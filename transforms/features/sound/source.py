@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 import xxhash
@@ -118,7 +119,7 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
         raise RejectedSequence("missing audio file", f"{shown(full)}: {error}") from None
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in _NO_SUCH_FILE:
-            raise RejectedSequence("missing audio file", full) from None
+            raise RejectedSequence("missing audio file", _where(path, full)) from None
         if error.errno in _MAY_NOT or isinstance(error, PermissionError | IsADirectoryError):
             raise RejectedSequence("not readable audio", f"{full}: {error.strerror or error}") from None
         raise _named(error, full) from None
@@ -170,6 +171,11 @@ def _open(path: str) -> tuple[IO[bytes], int]:
         os.close(descriptor)
         raise RejectedSequence("not readable audio", f"{path} is {_kind(status.st_mode)}, not a file")
     return os.fdopen(descriptor, "rb"), status.st_size
+
+
+def _where(path: str, full: str) -> str:
+    is_relative = files.is_local(path) and not Path(path).is_absolute()
+    return f"{full} (relative paths start from the option audio_root)" if is_relative else full
 
 
 def _kind(mode: int) -> str:

@@ -21,7 +21,7 @@ from seqmill.transforms.storage.errors import RejectedSequence
         ("socket", "not readable audio", "No such device"),
         ("/dev/zero", "not readable audio", "is a device"),
         ("loop", "missing audio file", "loop"),
-        ("none.wav", "missing audio file", "none.wav"),
+        ("none.wav", "missing audio file", "none.wav (relative paths start from the option audio_root)"),
         ("none/a.wav", "missing audio file", "none/a.wav"),
         ("", "missing audio file", "empty"),
         (" ", "missing audio file", "empty"),
