@@ -16,6 +16,7 @@ from seqmill.transforms.batches.read_batches import read_epoch, read_shard
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import decode_labels, read_vocab
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.terminal import printable
 
@@ -79,11 +80,14 @@ def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Ite
 
 
 def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:
-    return {
-        key: read_vocab(files.inside(folder, spec.vocab)).labels
-        for key, spec in content.data_keys.items()
-        if spec.vocab is not None
-    }
+    """The labels of the keys that have some. Raises SeqmillError where they are not what was written."""
+    labels = {}
+    for key, spec in content.data_keys.items():
+        if spec.vocab is not None:
+            path = files.inside(folder, spec.vocab)
+            map_checked(path, content.checksums[spec.vocab])
+            labels[key] = read_vocab(path).labels
+    return labels
 
 
 def _headline(content: Manifest, batch: PaddedBatch) -> str:

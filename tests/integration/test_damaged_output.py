@@ -218,6 +218,14 @@ def test_missing_vocabulary(output, seqmill):
     seqmill("show", output).names("epochs/train/vocab/y.txt")
 
 
+def test_changed_vocabulary(output, seqmill):
+    vocab = output / "epochs/train/vocab/y.txt"
+    labels = vocab.read_text().splitlines()
+    vocab.write_text("\n".join([*labels[:-2], labels[-1], labels[-2]]) + "\n")
+    expect_wrong(seqmill, output, "epochs/train/vocab/y.txt", "xxh128")
+    seqmill("show", output).names("epochs/train/vocab/y.txt", "xxh128")
+
+
 def test_damaged_store_beside_the_epochs(output, seqmill):
     flip_byte(output / "store/train/sequences-00000.arrow", 400)
     expect_wrong(seqmill, output, "store/train/sequences-00000.arrow", "xxh128")

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
-from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
+from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
 from seqmill.transforms.store.counts import Counts
 
 FORMAT = "seqmill.batches/2"
@@ -119,5 +119,7 @@ def read(folder: str) -> Manifest:
         files.inside(folder, name)
     for spec in manifest.data_keys.values():
         if spec.vocab is not None:
-            files.inside(folder, spec.vocab)
+            path = files.inside(folder, spec.vocab)
+            if spec.vocab not in manifest.others:
+                raise UnusableManifestError(f"{path}: the manifest has no hash of this vocabulary")
     return manifest

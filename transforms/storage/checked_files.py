@@ -59,6 +59,8 @@ def map_checked(path: str, expected: Checksum) -> np.ndarray:
     Raises:
         SeqmillError: It is not there, or not what it was when it was recorded.
     """
+    if files.is_local(path) and files.is_file(path) and (num_bytes := files.size(path)) != expected.bytes:
+        raise SeqmillError(f"{path}: {_other_size(num_bytes, expected)}")
     content, found = _map(path)
     if found != expected and not files.is_local(path):
         files.forget_copy(path)
@@ -175,8 +177,12 @@ def _map(path: str) -> tuple[np.ndarray, Checksum]:
 
 def _difference(found: Checksum, expected: Checksum) -> str:
     if found.bytes != expected.bytes:
-        return f"{found.bytes:,} bytes, but the manifest says {expected.bytes:,}"
+        return _other_size(found.bytes, expected)
     return f"its xxh128 is {found.xxh128}, not the manifest's {expected.xxh128}: the content has changed"
+
+
+def _other_size(num_bytes: int, expected: Checksum) -> str:
+    return f"{num_bytes:,} bytes, but the manifest says {expected.bytes:,}"
 
 
 @cache

@@ -6,10 +6,12 @@ name in the same folder, fsync and rename locally; one commit at the end on obje
 
 from __future__ import annotations
 
+import errno
 import glob as local_glob
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.temporaries import remove_left, temporary_beside
 
 _THIS_PROCESS = secrets.token_hex(16)
+_LARGEST_JSON = 500_000_000  # a manifest with three million shards; the parser needs several times its size
 # Per kind of object store what of its listing identifies content or an object's version.
 _CONTENT_TAGS = {
     "s3": ("ETag",),
@@ -36,6 +39,10 @@ _CONTENT_TAGS = {
     "abfss": ("etag",),
     "az": ("etag",),
 }
+
+
+class NotJsonError(SeqmillError):
+    """A JSON file holds something else."""
 
 
 def is_local(path: str) -> bool:
@@ -145,7 +152,7 @@ def size(path: str) -> int:
 def is_whole(path: str, num_bytes: int) -> bool:
     """Whether a file is there and as long as it should be."""
     try:
-        return size(path) == num_bytes
+        return is_file(path) and size(path) == num_bytes
     except FileNotFoundError:
         return False
 
@@ -199,9 +206,14 @@ def remove_temporaries(folder: str) -> None:
 
 
 def open_read(path: str) -> IO[bytes]:
-    """Opens a file for reading bytes."""
+    """Opens a file for reading bytes.
+
+    Raises:
+        OSError: It cannot be opened, or a folder, a pipe or a device stands there (EISDIR, EINVAL), which
+            would give no end, or none soon.
+    """
     if is_local(path):
-        return Path(path).open("rb")
+        return os.fdopen(_open_regular(path), "rb")
     fs, stripped = _filesystem(path)
     return fs.open(stripped, "rb")
 
@@ -213,11 +225,15 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file. Raises SeqmillError where it is not JSON."""
+    """The content of a JSON file of ours. Raises NotJsonError where it is not JSON, or far too large."""
+    with open_read(path) as file:
+        content = file.read(_LARGEST_JSON + 1)
+    if len(content) > _LARGEST_JSON:
+        raise NotJsonError(f"{path}: not valid JSON (over {_LARGEST_JSON:,} bytes, as no file of ours is)")
     try:
-        return orjson.loads(read_bytes(path))
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise SeqmillError(f"{path}: not valid JSON ({error})") from None
+        raise NotJsonError(f"{path}: not valid JSON ({error})") from None
 
 
 def copy(source: str, target: str) -> None:
@@ -316,6 +332,18 @@ def _filesystem(path: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise SeqmillError(f"{path}: cannot open {urlsplit(path).scheme}:// paths here ({error})") from None
+
+
+def _open_regular(path: str) -> int:
+    # Without O_NONBLOCK opening a pipe waits for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return descriptor
 
 
 def _sync_folder(folder: str) -> None:

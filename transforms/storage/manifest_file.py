@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
 HASH_FIELD = "xxh128"
+
+_NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)  # a folder, a pipe or device, a link to itself
 
 
 class UnusableManifestError(SeqmillError):
@@ -70,11 +73,15 @@ def read_sealed(path: str, adapter: TypeAdapter[Any], expected_format: str, hint
 def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, Any]:
     """The fields of a JSON file of ours but for its hash; raises as ``read_sealed``."""
     try:
-        content = orjson.loads(files.read_bytes(path))
+        content = files.read_json(path)
     except FileNotFoundError:
         raise SeqmillError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
-    except orjson.JSONDecodeError as error:
-        raise UnusableManifestError(f"{path}: not valid JSON ({error})") from None
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise UnusableManifestError(f"{path}: {error.strerror}") from None
+    except files.NotJsonError as error:
+        raise UnusableManifestError(str(error)) from None
     check_format(content, path, expected_format)
     if seal(content)[HASH_FIELD] != content.pop(HASH_FIELD, None):
         raise UnusableManifestError(f"{path}: its content does not fit its xxh128: it was changed")

@@ -1,4 +1,5 @@
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed_json
 from seqmill.transforms.storage.temporaries import temporary_beside
 
 WRITE = """
@@ -156,3 +158,27 @@ def test_too_many_open_files_names_the_file_and_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert raised.value.filename == path
     assert not Path(path).exists()
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "link to itself"])
+def test_only_regular_files_are_read(tmp_path, what):
+    path = tmp_path / "manifest.json"
+    if what == "pipe":
+        os.mkfifo(path)  # which must not be waited for
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if what == "device" else path.name)
+    with pytest.raises(OSError, match=re.escape(str(path))):
+        files.read_bytes(str(path))
+    with pytest.raises(UnusableManifestError, match=re.escape(str(path))):
+        read_sealed_json(str(path), "any", "hint")
+    assert not files.is_whole(str(path), 0)
+
+
+def test_json_of_a_size_that_no_file_of_ours_has(tmp_path):
+    path = tmp_path / "manifest.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 31)
+    with pytest.raises(files.NotJsonError, match="over 500,000,000 bytes"):
+        files.read_json(str(path))
