@@ -51,7 +51,8 @@ def _allocate(num_bytes: int) -> mmap.mmap:
     size = max(mmap.PAGESIZE, num_bytes)
     if size >= _HUGE_PAGE:
         size = -(-size // _HUGE_PAGE) * _HUGE_PAGE
-    buffer = mmap.mmap(-1, size)
+    # Not shared with forked processes, as Python's default would be: they go on with copies of this pool.
+    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
         buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import helper_processes
@@ -152,6 +154,22 @@ def test_reading_and_training_do_not_import_beam(helpers):
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_pooled_buffers_are_not_shared_with_forked_processes():
+    code = """
+import os
+import numpy as np
+from seqmill.trainer.buffers import BufferPool
+
+kept = BufferPool().copy(np.arange(5))
+if (child := os.fork()) == 0:
+    kept[:] = 9
+    os._exit(0)
+os.waitpid(child, 0)
+assert kept.tolist() == [0, 1, 2, 3, 4], kept
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @given(st.lists(hnp.arrays(np.float32, hnp.array_shapes(max_side=20)), max_size=12), st.data())
