@@ -9,6 +9,7 @@ from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.storage.output_folder import is_own
 
 Inputs = list[str] | dict[str, list[str]]
 """Paths in corpus order; for format ``text`` such a list per field."""
@@ -29,7 +30,8 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
             problems.append(f"corpus.{name}.audio_root: {root}: no such folder")
         if isinstance(corpus.files, Mapping):
             by_field = {
-                field: _expand(f"{where}.{field}", given, problems) for field, given in corpus.files.items()
+                field: _expand(f"{where}.{field}", given, config.output, problems)
+                for field, given in corpus.files.items()
             }
             if all(by_field.values()) and len({len(paths) for paths in by_field.values()}) > 1:
                 numbers = ", ".join(f"{len(paths)} for {field}" for field, paths in by_field.items())
@@ -37,17 +39,19 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
             found[name] = by_field
             _warn_of_repeated(where, [*zip(*by_field.values(), strict=False)])
         else:
-            found[name] = _expand(where, corpus.files, problems)
+            found[name] = _expand(where, corpus.files, config.output, problems)
             _warn_of_repeated(where, [(path,) for path in found[name]])
     if problems:
         raise UsageError("\n  ".join(["input files:", *problems]))
     return found
 
 
-def _expand(where: str, patterns: Sequence[str], problems: list[str]) -> list[str]:
+def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str]) -> list[str]:
     paths = []
     for pattern in patterns:
         matches = files.expand(pattern)
+        if not is_own(output, pattern):  # else what an earlier run wrote would be input of the next
+            matches = [path for path in matches if not is_own(output, path)]
         if not matches:
             what = "no file matches" if files.has_wildcard(pattern) else "no such file"
             problems.append(f"{where}: {pattern}: {what}")

@@ -315,3 +315,16 @@ def test_a_missing_audio_root_is_named_before_work_starts(tmp_path):
     (tmp_path / "dev.jsonl").touch()
     with pytest.raises(UsageError, match=f"corpus.dev.audio_root: {tmp_path}/nowhere: no such folder"):
         find_inputs(load(tmp_path, CONFIG + "audio_root = 'nowhere'"))
+
+
+def test_patterns_match_nothing_of_the_output_and_no_folder_twice(tmp_path):
+    (tmp_path / "in").mkdir()
+    for path in ("in/a.jsonl", "out/store/x/rejected/ingest.jsonl", "out/b.jsonl"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "in" / "loop").symlink_to(".")
+    text = CONFIG.replace('"train-*.jsonl", "/abs/x.jsonl", "memory://bucket/y.jsonl"', '"**/*.jsonl"')
+    text = text.replace("dev.jsonl", "out/store/*/*/*.jsonl")
+    found = find_inputs(load(tmp_path, text, output=str(tmp_path / "out")))
+    assert found["train"] == [f"{tmp_path}/{name}" for name in ("in/a.jsonl", "out/b.jsonl")]
+    assert found["dev"] == [f"{tmp_path}/out/store/x/rejected/ingest.jsonl"]

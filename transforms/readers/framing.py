@@ -224,6 +224,8 @@ def _plausible_headers(block: np.ndarray) -> np.ndarray:
     # Lengths of 4 GiB and more are taken for chance.
     places = np.flatnonzero((block[4 : 4 + count] | block[5 : 5 + count] | block[6 : 6 + count]) == 0)
     places = places[block[places + 7] == 0]
+    # Nor does a CRC of 0 stand for one: only one length has it, and files have runs of zeros.
+    places = places[(block[places + 8] | block[places + 9] | block[places + 10] | block[places + 11]) != 0]
     crc: Any = np.full(len(places), 0xFFFFFFFF, np.uint32)
     for byte in range(8):
         crc = _TABLE[(crc ^ block[places + byte]) & 0xFF] ^ (crc >> 8)

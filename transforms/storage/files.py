@@ -82,7 +82,8 @@ def expand(pattern: str) -> list[str]:
 
     Args:
         pattern: A path in which ``*``, ``?``, ``[…]`` and ``**`` stand for others. Files and folders that
-            exist under the very name given are meant as they stand.
+            exist under the very name given are meant as they stand. A folder that ``**`` reaches on several
+            ways, by links, is looked at once.
 
     Raises:
         SeqmillError: No file can be opened under such a URL here, a folder cannot be read, or a name is not
@@ -96,6 +97,8 @@ def expand(pattern: str) -> list[str]:
         elif is_local(pattern):
             matches = local_glob.glob(_with_literal_folders(pattern), recursive=True)
             matches = [match for match in matches if Path(match).is_file()]
+            if "**" in pattern:
+                matches = _each_folder_once(matches)
         else:
             fs, path = _filesystem(_with_literal_folders(pattern))
             matches = [fs.unstrip_protocol(match) for match in fs.glob(path)]
@@ -106,6 +109,14 @@ def expand(pattern: str) -> list[str]:
     for match in matches:
         check_encodable(match)
     return sorted(matches)
+
+
+def _each_folder_once(paths: list[str]) -> list[str]:
+    shortest: dict[str, str] = {}
+    for folder in sorted({parent(path) for path in paths}, key=lambda folder: (len(folder), folder)):
+        shortest.setdefault(os.path.realpath(folder), folder)
+    taken = {*shortest.values()}
+    return [path for path in paths if parent(path) in taken]
 
 
 def check_encodable(path: str) -> None:

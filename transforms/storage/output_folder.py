@@ -24,6 +24,13 @@ INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 _EPOCH_NAME = re.compile(r"epoch-\d{4,}")
 
 
+def is_own(output: str, path: str) -> bool:
+    """Whether a path is where seqmill writes."""
+    return any(
+        path.startswith(f"{files.join(output, part)}/") for part in ("store", "epochs", "vocab", "model")
+    )
+
+
 def store_folder(output: str, corpus: str) -> str:
     """The sequence store of a corpus."""
     return files.join(output, "store", corpus)

@@ -159,7 +159,7 @@ def test_what_a_rejected_block_converted_is_not_counted(rejects):
         (sound(tone(), format="FLAC")[:-1000], "audio cut short", "cannot be decoded to its end"),
         (sound(np.array([0, np.nan], np.float32), subtype="FLOAT"), "not finite", "NaN"),
         (sound(tone(), 3), "not readable audio", "a sample rate of 3 Hz"),
-        ("none.wav", "missing audio file", "/none.wav"),
+        ("none.wav", "missing audio file", "none.wav (a relative path starts from"),
         ("x" * 5000, "missing audio file", "xxx"),
         ("a\0b", "missing audio file", "null"),
         ("", "missing audio file", "the path is empty"),

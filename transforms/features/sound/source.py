@@ -114,14 +114,14 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
     """
     full = full_path(path, folder)
     try:
-        file, size = _open(full)
+        file, size = _open(full, path)
     except (ValueError, SeqmillError) as error:
-        raise RejectedSequence("missing audio file", f"{shown(full)}: {error}") from None
+        raise RejectedSequence("missing audio file", f"{shown(path)}: {error}") from None
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in _NO_SUCH_FILE:
-            raise RejectedSequence("missing audio file", _where(path, full)) from None
+            raise RejectedSequence("missing audio file", _where(path)) from None
         if error.errno in _MAY_NOT or isinstance(error, PermissionError | IsADirectoryError):
-            raise RejectedSequence("not readable audio", f"{full}: {error.strerror or error}") from None
+            raise RejectedSequence("not readable audio", f"{path}: {error.strerror or error}") from None
         raise _named(error, full) from None
     with file:
         source = Source(file, size)
@@ -147,7 +147,7 @@ def full_path(path: str, folder: str) -> str:
         raise RejectedSequence("missing audio file", "the path is empty")
     full = files.join(folder, path.removeprefix("file://"))
     if not files.is_local(full) and (full.startswith(_LOCAL) or "::" in full):
-        detail = f"{shown(full)}: a local path is written without a scheme, and schemes are not chained"
+        detail = f"{shown(path)}: a local path is written without a scheme, and schemes are not chained"
         raise RejectedSequence("missing audio file", detail)
     return full
 
@@ -160,7 +160,7 @@ def check_size(num_bytes: int, max_bytes: int, what: str) -> None:
         )
 
 
-def _open(path: str) -> tuple[IO[bytes], int]:
+def _open(path: str, name: str) -> tuple[IO[bytes], int]:
     if not files.is_local(path):
         file = files.open_read(path)
         return file, file.seek(0, os.SEEK_END)
@@ -169,13 +169,15 @@ def _open(path: str) -> tuple[IO[bytes], int]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise RejectedSequence("not readable audio", f"{path} is {_kind(status.st_mode)}, not a file")
+        raise RejectedSequence("not readable audio", f"{name} is {_kind(status.st_mode)}, not a file")
     return os.fdopen(descriptor, "rb"), status.st_size
 
 
-def _where(path: str, full: str) -> str:
-    is_relative = files.is_local(path) and not Path(path).is_absolute()
-    return f"{full} (relative paths start from the option audio_root)" if is_relative else full
+def _where(path: str) -> str:
+    """A path for a reject, which holds no folder of this machine that the record does not name."""
+    if not files.is_local(path) or Path(path).is_absolute():
+        return path
+    return f"{path} (a relative path starts from the folder of the file that names it, or from audio_root)"
 
 
 def _kind(mode: int) -> str:

@@ -21,7 +21,7 @@ from seqmill.transforms.storage.errors import RejectedSequence
         ("socket", "not readable audio", "No such device"),
         ("/dev/zero", "not readable audio", "is a device"),
         ("loop", "missing audio file", "loop"),
-        ("none.wav", "missing audio file", "none.wav (relative paths start from the option audio_root)"),
+        ("none.wav", "missing audio file", "or from audio_root"),
         ("none/a.wav", "missing audio file", "none/a.wav"),
         ("", "missing audio file", "empty"),
         (" ", "missing audio file", "empty"),
@@ -45,6 +45,7 @@ def test_what_is_not_opened(tmp_path, path, reason, detail):
     listener.close()
     assert error.value.reason == reason
     assert detail in error.value.detail
+    assert str(tmp_path) not in error.value.detail
 
 
 class FailingFile(io.BytesIO):
