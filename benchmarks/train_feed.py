@@ -1,12 +1,14 @@
-"""Feeding a training: stored epochs as a ``tf.data.Dataset``, next to peers; and what the loop costs a step.
+"""Feeding a training: stored epochs in NumPy and tf.data, next to peers; and what the loop costs a step.
 
     python -m benchmarks.train_feed --folder /dev/shm
 
 Every way delivers the same float32 sequences [T, 80] as padded batches of at most 40,000 frames, from the
-page cache, in this one process. ``file reads`` only reads the shards' bytes with ``open().read()``. Rates
-count the bytes of the padded arrays; for RETURNN and for tf.data's buckets those of the true frames, as their
-padding differs. The loop's cost is the time of ``trainer``'s fit of an epoch, callbacks included, next to a
-bare ``model.fit`` of the same dataset, in turn.
+page cache, in this one process. Every run compares all that it is to: seqmill the hash of every shard,
+with ``check=False`` the CRCs of its records. What ``batches`` gives are views of mapped files, which the hash
+alone has read, and copies of what is not aligned there. ``file reads`` only reads the shards' bytes with
+``open().read()``. Rates count the bytes of the padded arrays; for RETURNN and for tf.data's buckets those of
+the true frames, as their padding differs. The loop's cost is the time of ``trainer``'s fit of an epoch,
+callbacks included, next to a bare ``model.fit`` of the same dataset, in turn.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from seqmill.trainer.callbacks.step_progress import StepProgress
 from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.corpus import Corpus, open_corpus
+from seqmill.trainer.numpy_batches import batches
 from seqmill.transforms.store.sequence_store import Store
 
 _BATCH_SIZE = 40_000
@@ -42,8 +45,8 @@ def main() -> None:
     parser = common.parser(
         __doc__ or "",
         gigabytes=(1.0, "size of the epoch"),
-        rounds=(7, "runs of each, of which the fastest counts"),
-        steps=(30, "steps of a round of training"),
+        rounds=(7, "runs of each, two at least; the second and the fastest are shown"),
+        steps=(30, "steps of a round of training; 0 leaves training out"),
     )
     args = parser.parse_args()
     with common.scratch(args.folder) as folder:
@@ -53,16 +56,18 @@ def main() -> None:
         options = common.epoch_options("laplace:.1000", {"data": _BATCH_SIZE})
         common.prebatch(store, options, f"{folder}/epochs", os.cpu_count() or 1)
         corpus = open_corpus(f"{folder}/epochs")
-        common.print_table(
-            f"a training step, {os.cpu_count()} cores",
-            ("model", "bare fit, ms", "trainer, ms", "more", "more CPU (median)"),
-            [_steps(corpus, folder, 3 * args.rounds, args.steps, width) for width in (16, 64)],
-        )
+        if args.steps:
+            common.print_table(
+                f"a training step, {os.cpu_count()} cores",
+                ("model", "bare fit, ms", "trainer, ms", "more", "more CPU (median)"),
+                [_steps(corpus, folder, 3 * args.rounds, args.steps, width) for width in (16, 64)],
+            )
         # Last, as RETURNN turns eager execution off.
         common.print_table(
             f"reading, {os.cpu_count()} cores, {args.folder}",
-            ("way", "MB", "wall s", "MB/s", "MB/s and CPU"),
+            ("way", "MB", "second run, MB/s", "fastest, MB/s", "MB/s and CPU", "load"),
             _reading(store, corpus, folder, args.rounds),
+            "load: the system's load average after the runs of that way, this process' own threads included",
         )
 
 
@@ -73,6 +78,8 @@ def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tup
     unbatched = f"{folder}/unbatched.tfrecord"
     _write_unbatched(store, unbatched)
     ways: list[tuple[str, int, Callable[[], Any]]] = [
+        ("seqmill batches (NumPy)", padded, lambda: _drain(batches(corpus, 1))),
+        ("seqmill batches, check=False", padded, lambda: _drain(batches(corpus, 1, check=False))),
         ("seqmill dataset", padded, lambda: _drain(epochs.dataset(corpus, 1))),
         ("seqmill dataset, check=False", padded, lambda: _drain(epochs.dataset(corpus, 1, check=False))),
         ("file reads", padded, lambda: [path.read_bytes() for path in shards]),
@@ -91,8 +98,9 @@ def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tup
 
 def _row(name: str, num_bytes: int, times: list[tuple[float, float]]) -> tuple[str, ...]:
     wall, cpu = (min(column) for column in zip(*times, strict=True))
-    megabytes = num_bytes / 1e6
-    return name, f"{megabytes:,.0f}", f"{wall:.2f}", f"{megabytes / wall:,.0f}", f"{megabytes / cpu:,.0f}"
+    second = times[min(1, len(times) - 1)][0]
+    rates = [f"{num_bytes / 1e6 / seconds:,.0f}" for seconds in (second, wall, cpu)]
+    return name, f"{num_bytes / 1e6:,.0f}", *rates, f"{os.getloadavg()[0]:.1f}"
 
 
 def _clocked(run: Callable[[], Any]) -> tuple[float, float]:
@@ -101,7 +109,7 @@ def _clocked(run: Callable[[], Any]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _drain(data: tf.data.Dataset) -> None:
+def _drain(data: Iterable[Any]) -> None:
     for _ in data:
         pass
 
