@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -21,8 +21,9 @@ _Read = Callable[[], tuple[int, int]]  # what is done and the sequences handled,
 
 
 def say(message: str) -> None:
-    """Prints one line of what is going on."""
-    _console.print(printable(message), markup=False)
+    """Prints one line of what is going on; where that cannot be written, the work goes on."""
+    with suppress(OSError):
+        _console.print(printable(message), markup=False)
 
 
 @contextmanager

@@ -78,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _say(f"seqmill: {error.filename or 'cannot read or write'}: {error.strerror or error}")
         sys.exit(1)
+    except MemoryError:
+        _say("seqmill: out of memory; what is done is kept, run the same command again with more")
+        sys.exit(1)
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        _say("seqmill: no thread can be started; this process may have too little memory or threads (ulimit)")
+        sys.exit(1)
     except KeyboardInterrupt as error:
         interrupts.say_interrupted()
         sys.exit(interrupts.exit_code(error))

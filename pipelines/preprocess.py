@@ -14,6 +14,7 @@ from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import (
     corpus_fingerprint,
@@ -107,7 +108,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
     store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     was = _written(folder)
-    same = was is not None and was.fingerprint == corpus_fingerprint(store, options)
+    same = was is not None and _is_of(was, store, options)
     if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
         return
@@ -189,6 +190,17 @@ def _written(folder: str) -> Manifest | None:
     except UnusableManifestError as error:
         console.say(f"{error}; it is made again")
         return None
+
+
+def _is_of(was: Manifest, store: Store, options: EpochOptions) -> bool:
+    """Whether epochs are those that a store and options make, and say so."""
+    return (
+        was.fingerprint == corpus_fingerprint(store, options)
+        and (was.corpus, was.options) == (store.manifest.corpus, describe(options))
+        and was.data_keys == store.data_keys
+        and was.counts.read == store.manifest.counts.read
+        and [epoch.epoch for epoch in was.epochs] == [*range(1, options.num_epochs + 1)]
+    )
 
 
 def _is_whole(folder: str, was: Manifest, fresh: bool) -> bool:

@@ -79,9 +79,9 @@ class _Corpus:
             self._check_keys()
         except ValueError as error:
             raise SeqmillError(f"{folder}: manifest.json: unusable options ({error})") from None
-        expected = [*range(1, self.options.num_epochs + 1)]
-        if not content.epochs or [epoch.epoch for epoch in content.epochs] != expected:
-            found = ", ".join(str(epoch.epoch) for epoch in content.epochs) or "none"
+        numbers = [epoch.epoch for epoch in content.epochs]
+        if len(numbers) != self.options.num_epochs or numbers != [*range(1, len(numbers) + 1)]:
+            found = ", ".join(map(str, numbers)) or "none"
             raise SeqmillError(
                 f"{folder}: manifest.json: epochs {found}, expected 1 to {self.options.num_epochs}"
             )

@@ -172,6 +172,8 @@ EDITS = {
     ),
     "missing option": (lambda m: m["options"].pop("length_key"), "unusable options"),
     "option of another type": (lambda m: m["options"].update(chunking=3), "unusable options"),
+    "number of another type": (lambda m: m["options"].update(partition_epoch=1e30), "partition_epoch = 1e"),
+    "epochs without end": (lambda m: m["options"].update(distinct_epochs=1 << 62), "epochs 1, 2, 3, 4, exp"),
     "unknown data key": (lambda m: m["options"].update(length_key="z"), "no data key z"),
     "format": (lambda m: m.update(format="seqmill.batches/9"), "seqmill.batches/9"),
     "missing part": (lambda m: m.pop("counts"), "counts"),
@@ -201,6 +203,21 @@ EDITS = {
 def test_edited_manifest(output, seqmill, edit, message):
     edit_manifest(output, edit)
     expect_wrong(seqmill, output, "epochs/train", message)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda m: m["options"].update(max_seqs=2),
+        lambda m: m["data_keys"]["x"].update(dtype="<f4"),
+        lambda m: m.update(corpus="dev"),
+    ],
+)
+def test_rerun_makes_an_edited_manifest_again(written, seqmill, edit):
+    before = tree(written / "out")
+    edit_manifest(written / "out", edit)
+    seqmill.succeeds("preprocess", written / "config.toml")
+    assert tree(written / "out") == before
 
 
 def test_manifest_that_is_no_json_or_gone(output, seqmill):

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -106,3 +107,31 @@ def test_a_planted_link_is_not_written_through(tmp_path, seqmill):
     (tmp_path / "out/epochs").symlink_to(tmp_path / "elsewhere")
     seqmill("preprocess", config).names("out/epochs: a link to", "remove the link")
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_messages_that_cannot_be_written_never_end_the_work(tmp_path):
+    config = write_config(tmp_path, {"x": {"type": "ints"}}, make_corpus(tmp_path, 3))
+    with Path("/dev/full").open("wb") as full:
+        subprocess.run([*COMMAND, "preprocess", str(config)], check=True, stderr=full)
+    assert (tmp_path / "out/epochs/train/manifest.json").exists()
+
+
+@pytest.mark.parametrize("limit", ["memory", "threads"])
+def test_limits_of_the_system_are_one_line(tmp_path, limit):
+    vocab = tmp_path / "vocab.txt"
+    vocab.touch()
+    os.truncate(vocab, 1 << 30)
+    config = write_config(tmp_path, {"x": {"type": "chars", "vocab": str(vocab)}}, make_corpus(tmp_path, 1))
+    code = f"""
+import resource, sys
+from seqmill.pipelines import flags, preprocess
+from seqmill.pipelines.main import main
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+limit = used + {500_000_000 if limit == "memory" else 0}
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+main(["preprocess", {str(config)!r}])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert {"memory": "out of memory", "threads": "memory or threads"}[limit] in ended.stderr

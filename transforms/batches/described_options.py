@@ -59,6 +59,7 @@ def undescribe(described: Mapping[str, Any]) -> EpochOptions:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(repr(error)) from None
     for name in ("partition_epoch", "num_epochs", "shard_size"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"{name} = {getattr(options, name)}")
+        value = getattr(options, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} = {value!r}, expected a whole number of at least 1")
     return options

@@ -150,8 +150,9 @@ def _load(memory: Path | None) -> np.ndarray:
         if memory is not None:
             descriptor = os.open(memory, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             with os.fdopen(descriptor, "rb") as file:
-                if os.fstat(descriptor).st_uid == os.getuid():
-                    content = file.read(2 * MOST_REMEMBERED * _ROW.itemsize)
+                status = os.fstat(descriptor)
+                if status.st_uid == os.getuid() and status.st_size <= 2 * MOST_REMEMBERED * _ROW.itemsize:
+                    content = file.read(status.st_size)
     rows = content[:-_HASH_BYTES]
     if len(rows) % _ROW.itemsize or xxhash.xxh3_128_digest(rows) != content[-_HASH_BYTES:]:
         rows = b""
