@@ -11,6 +11,8 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.output_folder import is_own
 
+_MOST_NAMED = 3
+
 Inputs = list[str] | dict[str, list[str]]
 """Paths in corpus order; for format ``text`` such a list per field."""
 
@@ -38,9 +40,11 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
                 problems.append(f"{where}: expected as many files for every key, found {numbers}")
             found[name] = by_field
             _warn_of_repeated(where, [*zip(*by_field.values(), strict=False)])
+            _warn_of_empty(where, [path for paths in by_field.values() for path in paths])
         else:
-            found[name] = _expand(where, corpus.files, config.output, problems)
-            _warn_of_repeated(where, [(path,) for path in found[name]])
+            found[name] = paths = _expand(where, corpus.files, config.output, problems)
+            _warn_of_repeated(where, [(path,) for path in paths])
+            _warn_of_empty(where, paths)
     if problems:
         raise UsageError("\n  ".join(["input files:", *problems]))
     return found
@@ -57,6 +61,14 @@ def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str
             problems.append(f"{where}: {pattern}: {what}")
         paths += matches
     return paths
+
+
+def _warn_of_empty(where: str, paths: Sequence[str]) -> None:
+    """Says which local files have no bytes, as is left of a download that failed."""
+    empty = [path for path in dict.fromkeys(paths) if files.is_local(path) and files.size(path) == 0]
+    if empty:
+        more = f" and {len(empty) - _MOST_NAMED:,} more" if len(empty) > _MOST_NAMED else ""
+        say(f"warning: {where}: no bytes in {', '.join(empty[:_MOST_NAMED])}{more}")
 
 
 def _warn_of_repeated(where: str, inputs: Sequence[tuple[str, ...]]) -> None:

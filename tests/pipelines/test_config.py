@@ -328,3 +328,13 @@ def test_patterns_match_nothing_of_the_output_and_no_folder_twice(tmp_path):
     found = find_inputs(load(tmp_path, text, output=str(tmp_path / "out")))
     assert found["train"] == [f"{tmp_path}/{name}" for name in ("in/a.jsonl", "out/b.jsonl")]
     assert found["dev"] == [f"{tmp_path}/out/store/x/rejected/ingest.jsonl"]
+
+
+def test_files_without_bytes_are_a_warning(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text("{}" if name == "a" else "")
+    text = CONFIG.replace('"train-*.jsonl", "/abs/x.jsonl", "memory://bucket/y.jsonl"', '"?.jsonl"')
+    find_inputs(load(tmp_path, text.replace("dev.jsonl", "a.jsonl")))
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: corpus.train.files: no bytes in {tmp_path}/b.jsonl"
+    ]

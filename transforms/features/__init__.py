@@ -21,7 +21,7 @@ CODE_VERSIONS = {
     "bytes": 1,
     "chars": 1,
     "words": 1,
-    "subwords": 2,
+    "subwords": 3,
     "audio": 3,
     "log_mel": 3,
 }

@@ -111,7 +111,9 @@ class Audio(Encoder):
         if rate == wanted:
             return mono
         if not 1 / _MAX_RATE_RATIO <= rate / wanted <= _MAX_RATE_RATIO:
-            raise RejectedSequence("not readable audio", f"its header gives a sample rate of {rate} Hz")
+            raise RejectedSequence(
+                "not readable audio", f"its header gives a sample rate of {rate} Hz, too far from {wanted} Hz"
+            )
         check_size(4 * len(mono) * wanted // rate, self._max_bytes, "its samples")
         mono = self._soxr.resample(mono, rate, wanted)
         if mono.size == 0:

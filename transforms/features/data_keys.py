@@ -82,10 +82,14 @@ class DataKey:
     offset: str | None = Field(
         None,
         strict=True,
+        min_length=1,
         description="field with the seconds before a record's part of a file, or none (audio, log_mel)",
     )
     duration: str | None = Field(
-        None, strict=True, description="field with the seconds of that part, or none (audio, log_mel)"
+        None,
+        strict=True,
+        min_length=1,
+        description="field with the seconds of that part, or none (audio, log_mel)",
     )
     num_mel_bins: _Size = Field(80, description="size of a frame (log_mel)")
     window: float = Field(

@@ -28,6 +28,7 @@ class Subwords(Encoder):
 
     The tokenizer's own special tokens, truncation, padding and dropout are not used: ``bos`` and ``eos`` add
     its ``<s>`` and ``</s>``, dropping and batching are seqmill's, and the same text has the same ids always.
+    A text with a character that the tokenizer would leave out without a word is rejected.
 
     Raises:
         SeqmillError: The file is missing or not a tokenizer, or the package is not installed.
@@ -42,6 +43,7 @@ class Subwords(Encoder):
         self.num_labels = max(index.values(), default=-1) + 1
         self._boundaries = boundary_ids(key, index, f"the tokenizer {key.tokenizer}")
         self._unknown = _unknown_id(self._tokenizer)
+        self._losses = _Losses(self._tokenizer) if _may_lose(self._tokenizer) else None
 
     def encode(self, value: Any) -> np.ndarray:
         """Token ids [T]. Raises RejectedSequence."""
@@ -50,6 +52,9 @@ class Subwords(Encoder):
     def encode_block(self, values: list[Any]) -> Ragged:
         """See Encoder."""
         texts = [to_text(value) for value in values]
+        if self._losses is not None:
+            for text in texts:
+                self._losses.check(text)
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         except BaseException as error:
@@ -91,6 +96,43 @@ def load_tokenizer(path: str) -> Any:
 def _is_of_library(error: BaseException) -> bool:
     """Whether the library failed: it raises plain exceptions, and panics, which are no ``Exception``."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _may_lose(tokenizer: Any) -> bool:
+    """Whether characters can be left out: by a BPE with neither an unknown token nor all bytes as tokens."""
+    settings = orjson.loads(tokenizer.to_str())
+    model = settings["model"]
+    if model["type"] != "BPE" or model["unk_token"] is not None or model["byte_fallback"]:
+        return False
+    steps = orjson.dumps([settings["normalizer"], settings["pre_tokenizer"]])
+    return b'"ByteLevel"' not in steps
+
+
+class _Losses:
+    """Finds what a BPE leaves out, white space apart: it begins with the characters' own tokens."""
+
+    def __init__(self, tokenizer: Any):
+        settings = orjson.loads(tokenizer.to_str())
+        self._tokenizer = tokenizer
+        self._tokens = frozenset(tokenizer.get_vocab(with_added_tokens=False))
+        self._added = [token["content"] for token in settings["added_tokens"]]
+        self._prefix = settings["model"]["continuing_subword_prefix"] or ""
+        self._suffix = settings["model"]["end_of_word_suffix"] or ""
+
+    def check(self, text: str) -> None:
+        """Raises RejectedSequence where a character would be lost."""
+        for token in self._added:
+            text = text.replace(token, " ")
+        normalizer, pre_tokenizer = self._tokenizer.normalizer, self._tokenizer.pre_tokenizer
+        if normalizer is not None:
+            text = normalizer.normalize_str(text)
+        words = [text] if pre_tokenizer is None else [w for w, _ in pre_tokenizer.pre_tokenize_str(text)]
+        for word in words:
+            for index, character in enumerate(word):
+                token = self._prefix * (index > 0) + character + self._suffix * (index == len(word) - 1)
+                if token not in self._tokens and not character.isspace():
+                    detail = f"{character!r}; the tokenizer has no token for unknown text"
+                    raise RejectedSequence("label not in the vocabulary", detail)
 
 
 def _unknown_id(tokenizer: Any) -> int | None:

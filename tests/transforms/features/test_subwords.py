@@ -11,7 +11,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import UNKNOWN
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import decode_labels
-from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError, UsageError
 
 tokenizers = pytest.importorskip("tokenizers")
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>"]
@@ -108,3 +108,37 @@ def test_a_missing_package_is_named(tokenizer_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(SeqmillError, match=r"pip install 'seqmill\[subwords\]'"):
         encoder(tokenizer_file)
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "is_lost"),
+    [
+        ({}, "abab", False),
+        ({}, "abcab", True),
+        ({"byte_fallback": True}, "abcab", False),
+        ({"unk_token": "a"}, "abcab", False),
+        ({"end_of_word_suffix": "!"}, "ba", True),
+        ({"end_of_word_suffix": "!"}, "ab", False),
+    ],
+)
+def test_text_that_a_tokenizer_would_leave_out_is_rejected(tmp_path, options, text, is_lost):
+    vocab = {"a": 0, "b": 1, "ab": 2, "b!": 3}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, [("a", "b")], **options))
+    path = str(tmp_path / "tokenizer.json")
+    tokenizer.save(path)
+    if is_lost:
+        with pytest.raises(RejectedSequence, match="label not in the vocabulary"):
+            encoder(path).encode(text)
+    else:
+        assert len(encoder(path).encode(text)) > 0
+
+
+def test_a_tokenizer_of_bytes_and_added_tokens_lose_nothing(tmp_path):
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1}, []))
+    tokenizer.add_tokens(["<x>"])
+    path = str(tmp_path / "tokenizer.json")
+    tokenizer.save(path)
+    assert encoder(path).encode("a<x>b").tolist() == [0, 2, 1]
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.save(path)
+    assert encoder(path).encode("ab").tolist() == [0, 1]
