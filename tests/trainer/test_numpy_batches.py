@@ -1,6 +1,7 @@
 import multiprocessing
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_damage_is_named(folder, check):
     with pytest.raises(SeqmillError, match=f"{path.name}: " + ("its xxh128" if check else "wrong CRC")):
         next(data)
     assert data.batches_done == 2
+
+
+def test_epochs_leave_no_threads_and_no_open_files_behind(folder):
+    corpus = open_corpus(folder)
+
+    def in_use():
+        return threading.active_count() + len(list(Path("/dev/fd").iterdir()))
+
+    before = in_use()
+    for _ in range(60):
+        list(batches(corpus, 1))
+        next(batches(corpus, 1))  # and is left there
+    assert in_use() - before < 20  # threads end a moment later
 
 
 def test_an_epoch_that_is_not_stored_is_refused(folder):
