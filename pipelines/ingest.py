@@ -196,7 +196,7 @@ def _from_unchanged(hashes: ContentHashes, folder: str, published: str) -> Itera
 def _is_complete(folder: str, whole: str, fresh: bool, say: _Say) -> bool:
     """Whether a store is as it should be; says what of it is not."""
     manifest = _written(folder, say)
-    if manifest is None or manifest.fingerprint != whole:
+    if manifest is None or (manifest.fingerprint, manifest.corpus) != (whole, files.name(folder)):
         return False
     wrong = damaged(folder, manifest.checksums, fresh)
     for path in wrong:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
@@ -40,26 +43,51 @@ def undescribe(described: Mapping[str, Any]) -> EpochOptions:
         ValueError: An option is missing or not as ``describe`` writes it.
     """
     try:
-        options = EpochOptions(
-            ordering=parse_ordering(described["seq_ordering"]),
-            length_key=described["length_key"],
-            length_limits=LengthLimits(dict(described["max_seq_length"]), dict(described["min_seq_length"])),
-            chunking={
-                key: KeyChunking(*parse_chunking(text), described["min_chunk_size"].get(key, 0))
-                for key, text in described["chunking"].items()
-            },
-            batch_limits=BatchLimits(dict(described["batch_size"]), described["max_seqs"]),
-            seed=described["seed"],
-            fixed_random_seed=described["fixed_random_seed"],
-            partition_epoch=described["partition_epoch"],
-            num_epochs=described["distinct_epochs"],
-            num_shards=described["num_shards"],
-            shard_size=described["shard_size"],
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(repr(error)) from None
-    for name in ("partition_epoch", "num_epochs", "shard_size"):
-        value = getattr(options, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} = {value!r}, expected a whole number of at least 1")
-    return options
+        given = _ADAPTER.validate_python(described)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}, found {first['input']!r:.80}") from None
+    return EpochOptions(
+        ordering=parse_ordering(given.seq_ordering),
+        length_key=given.length_key,
+        length_limits=LengthLimits(given.max_seq_length, given.min_seq_length),
+        chunking={
+            key: KeyChunking(*parse_chunking(text), given.min_chunk_size.get(key, 0))
+            for key, text in given.chunking.items()
+        },
+        batch_limits=BatchLimits(given.batch_size, given.max_seqs),
+        seed=given.seed,
+        fixed_random_seed=given.fixed_random_seed,
+        partition_epoch=given.partition_epoch,
+        num_epochs=given.distinct_epochs,
+        num_shards=given.num_shards,
+        shard_size=given.shard_size,
+    )
+
+
+_Whole = Annotated[int, Field(strict=True, ge=0, lt=1 << 63)]
+_Positive = Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class _Described:
+    """What ``describe`` writes."""
+
+    batch_size: dict[str, _Positive]
+    max_seqs: _Positive | None
+    max_seq_length: dict[str, _Whole]
+    min_seq_length: dict[str, _Whole]
+    seq_ordering: str
+    length_key: str
+    chunking: dict[str, str]
+    min_chunk_size: dict[str, _Whole]
+    partition_epoch: _Positive
+    distinct_epochs: _Positive
+    seed: _Whole
+    fixed_random_seed: _Whole | None
+    num_shards: _Positive | None
+    shard_size: _Positive
+
+
+_ADAPTER = TypeAdapter(_Described)

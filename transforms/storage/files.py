@@ -74,6 +74,8 @@ def inside(folder: str, relative: str) -> str:
     """``folder/relative``, refused where a manifest's path would lead outside its folder."""
     if not is_local(relative) or relative.startswith("/") or ".." in relative.split("/"):
         raise SeqmillError(f"{folder}: the manifest names {relative!r}, which leads outside the folder")
+    if relative in ("", ".") or "\0" in relative:
+        raise SeqmillError(f"{folder}: the manifest names {relative!r}, which is no file's name")
     return join(folder, relative)
 
 

@@ -27,6 +27,9 @@ class Counts:
     duplicate_tags: int = 0
 
     def __post_init__(self) -> None:
+        tables = (self.dropped, self.rejected, self.converted, self.unknown)
+        if min(self.kept, self.duplicate_tags, *(n for table in tables for n in table.values())) < 0:
+            raise ValueError("numbers of sequences below 0")
         if self.read != self.kept + sum(self.dropped.values()) + sum(self.rejected.values()):
             raise ValueError(
                 f"{self.read} sequences read, but {self.kept} kept, {sum(self.dropped.values())} dropped and "

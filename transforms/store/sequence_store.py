@@ -34,6 +34,8 @@ from seqmill.transforms.store.length_index import index_schema, read_index
 
 FORMAT = "seqmill.store/2"
 
+_MOST_POSITIONS = 1 << 48  # lines or records of a source: far from where int64 ends
+
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -81,6 +83,10 @@ class StoreFile:
     def __post_init__(self) -> None:
         if min(self.batch_rows, default=1) < 1 or self.first_position < 1 or self.num_positions < 0:
             raise ValueError(f"{self.file}: impossible numbers of rows or positions")
+        if self.first_position + self.num_positions >= _MOST_POSITIONS:
+            raise ValueError(f"{self.file}: impossible numbers of positions")
+        if any(n < 0 for table in (self.rejected, self.converted, self.unknown) for n in table.values()):
+            raise ValueError(f"{self.file}: numbers of sequences below 0")
 
 
 @dataclass(frozen=True, config=_STRICT)
