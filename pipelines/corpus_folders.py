@@ -25,3 +25,11 @@ def corpus_folders(path: str) -> list[str]:
         f"{path}: no {output_folder.MANIFEST_NAME}: incomplete, or no batches at all "
         "(run `seqmill preprocess`)"
     )
+
+
+def output_of(path: str) -> str | None:
+    """The output folder that holds what a user names for ``corpus_folders``; None where that is not sure."""
+    for folder in (path, files.parent(path), files.parent(files.parent(path))):
+        if folder != "/" and files.is_folder(output_folder.all_epochs_folder(folder)):
+            return folder
+    return None

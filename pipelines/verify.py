@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from seqmill.pipelines.console import say
-from seqmill.pipelines.corpus_folders import corpus_folders
+from seqmill.pipelines.corpus_folders import corpus_folders, output_of
 from seqmill.pipelines.verify_against_store import compare_with_store
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import undescribe
@@ -20,6 +21,7 @@ from seqmill.transforms.planning.drop import drop
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.locks import reader
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -32,29 +34,34 @@ def verify(path: str) -> None:
     The closing line says what was compared.
 
     Raises:
-        SeqmillError: Names the first thing that is wrong.
+        SeqmillError: Names the first thing that is wrong, or a run that is at work there.
 
     >>> import seqmill
     >>> seqmill.verify("work")
     """
-    for folder in corpus_folders(path):
-        content = manifest.read(folder)
-        corpus = _Corpus(folder, content)
-        _verify_files(folder, content.checksums)
-        step = corpus.options.partition_epoch
-        for first in range(0, len(content.epochs), step):
-            _verify_pass(
-                corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs)
-            )
-        _verify_vocabs(corpus)
-        store_folder = output_folder.store_beside(folder, content.corpus)
-        beside = files.exists(output_folder.manifest_path(store_folder))
-        if beside:
-            store = Store(store_folder)
-            _verify_files(store_folder, store.manifest.checksums)
-            compare_with_store(folder, content, corpus.options, store)
-        num_shards = sum(len(epoch.shards) for epoch in content.epochs)
-        say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}; {_what(beside)}")
+    with ExitStack() as held:
+        if (output := output_of(path)) is not None:
+            held.enter_context(reader(output, "verify"))
+        for folder in corpus_folders(path):
+            _verify_corpus(folder)
+
+
+def _verify_corpus(folder: str) -> None:
+    content = manifest.read(folder)
+    corpus = _Corpus(folder, content)
+    _verify_files(folder, content.checksums)
+    step = corpus.options.partition_epoch
+    for first in range(0, len(content.epochs), step):
+        _verify_pass(corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs))
+    _verify_vocabs(corpus)
+    store_folder = output_folder.store_beside(folder, content.corpus)
+    beside = files.exists(output_folder.manifest_path(store_folder))
+    if beside:
+        store = Store(store_folder)
+        _verify_files(store_folder, store.manifest.checksums)
+        compare_with_store(folder, content, corpus.options, store)
+    num_shards = sum(len(epoch.shards) for epoch in content.epochs)
+    say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}; {_what(beside)}")
 
 
 def _what(beside: bool) -> str:

@@ -9,6 +9,7 @@ import xxhash
 from seqmill_runs import Seqmill, tree, write_config, write_jsonl
 
 from seqmill.transforms.storage import manifest_file
+from seqmill.transforms.storage.locks import only_writer
 
 DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}}
 SHARD = "epochs/train/epoch-0001/batches-00000-of-00002.tfrecord"
@@ -240,6 +241,13 @@ def test_missing_vocabulary(output, seqmill):
     (output / "epochs/train/vocab/y.txt").unlink()
     expect_wrong(seqmill, output, "epochs/train/vocab/y.txt", "is not there")
     seqmill("show", output).names("epochs/train/vocab/y.txt")
+
+
+def test_verify_waits_for_no_run(output, seqmill):
+    with only_writer(str(output), "run"):
+        for path in (output, output / "epochs", output / "epochs/train"):
+            seqmill("verify", path).names("another run", "is at work here")
+    seqmill.succeeds("verify", output)
 
 
 def test_changed_vocabulary(output, seqmill):
