@@ -19,7 +19,7 @@ from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
 from seqmill.transforms.storage.content_hash import ContentHashes
-from seqmill.transforms.storage.current_run import begin_run
+from seqmill.transforms.storage.current_run import begin_run, clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.manifest_file import UnusableManifestError
@@ -90,6 +90,7 @@ def _ingest_corpus(scanned: Scanned, name: str, beam_flags: Sequence[str], fresh
     options, keys = scanned.config.corpus[name], tuple(scanned.config.data.values())
     todo = store_work(scanned, name)
     folder, run, has_tags = todo.folder, todo.fingerprint, options.seq_tag is not None
+    clear_leftovers(folder)
     changed = _changed_recordings(scanned, name, todo)
     if not changed and _is_complete(folder, run, fresh, console.say):
         console.say(f"ingest {name}: up to date")
@@ -129,6 +130,7 @@ def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[In
 
 def _count_vocabs(scanned: Scanned, todo: CountWork, beam_flags: Sequence[str], fresh: bool) -> None:
     folder, run = todo.folder, todo.fingerprint
+    clear_leftovers(folder)
     counted = count_labels.counted_fingerprint(folder, fresh)
     if counted == run:
         return
@@ -144,9 +146,7 @@ def _count_vocabs(scanned: Scanned, todo: CountWork, beam_flags: Sequence[str], 
 
 def _begin(folder: str, run: str, published: str) -> None:
     """Takes back what an earlier run has published, and leaves the folder to this one."""
-    files.remove(output_folder.progress_folder(folder))
     files.remove(published)
-    files.remove_temporaries(folder)
     files.make_folder(output_folder.parts_folder(folder))
     begin_run(folder, run)
 

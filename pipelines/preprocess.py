@@ -38,6 +38,7 @@ from seqmill.transforms.storage.checked_files import (
     is_intact,
     known_here,
 )
+from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.storage.manifest_file import UnusableManifestError
@@ -107,6 +108,7 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
 def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
     store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
+    clear_leftovers(folder)
     was = _written(folder)
     same = was is not None and _is_of(was, store, options)
     if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
@@ -126,9 +128,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
     planned = planned_manifest(store, selection, options, epochs)
     if oversized:
         console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
-    files.remove(output_folder.progress_folder(folder))
     files.remove(output_folder.manifest_path(folder))
-    files.remove_temporaries(folder)
     others = _write_rejected(config, name, store, selection, planned)
     run = begin(folder, replace(planned, others=others), segments)
     todo = [segment for segment in segments if read_receipt(folder, segment, fresh) is None]

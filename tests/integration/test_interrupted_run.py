@@ -53,7 +53,7 @@ def test_the_first_ctrl_c_ends_everything_and_a_second_is_harmless(config, momen
 
 def test_ctrl_c_ends_a_command_whose_modules_load():
     run = psutil.Popen(
-        [sys.executable, "-X", "importtime", "-m", "seqmill.pipelines.main", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "seqmill.pipelines.main", "preprocess", "--help"],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -274,8 +274,9 @@ def three_files(tmp_path):
 def test_rerun_is_up_to_date_and_touches_no_file(tmp_path, seqmill, three_files):
     seqmill.succeeds("preprocess", three_files)
     before = mtimes(tmp_path / "out")
-    for command in ("preprocess", "ingest", "plan"):
+    for command in ("preprocess", "ingest"):
         assert "ingest train: up to date" in seqmill.succeeds(command, three_files).err
+    assert seqmill.succeeds("plan", three_files).err == ""
     assert "preprocess train: up to date" in seqmill.succeeds("preprocess", three_files).err
     assert mtimes(tmp_path / "out") == before
 

@@ -14,6 +14,12 @@ from seqmill.transforms.storage.locks import open_lock
 _SECONDS = 60.0
 
 
+def clear_leftovers(folder: str) -> None:
+    """Removes what killed runs have left in a folder: reports of progress, files that were being written."""
+    files.remove(output_folder.progress_folder(folder))
+    files.remove_temporaries(folder)
+
+
 def begin_run(folder: str, run: str) -> None:
     """Makes ``run`` (a hash of all that a run is to write) the one that a corpus folder belongs to.
 
