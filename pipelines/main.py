@@ -49,6 +49,32 @@ _CONFIG_COMMANDS = {
         "Deletes the checkpoints in output/model that cleanup_old_models does not keep, and says why each is "
         "kept or not.",
     ),
+    "best": (
+        "print which epochs are best",
+        "Prints the epochs of the training in output/model, the best first, by the score that keep_best_by "
+        "in cleanup_old_models names (default: the loss of dev), and which of them have a checkpoint.",
+    ),
+    "average": (
+        "average the weights of checkpoints",
+        "Writes the average of checkpoints' weights as output/model/average: of the best ones, or of the "
+        "epochs named.",
+    ),
+    "export": (
+        "write the model of a checkpoint alone",
+        "Writes the model of a checkpoint, without what only training needs, into a folder: model.keras "
+        "where Keras loads the same weights from it, else the weights.",
+    ),
+}
+_CHECKPOINT_HELP = "best (the default), last, final, average, or an epoch's number"
+_OWN_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
+    "average": {
+        "--best": {"type": int, "metavar": "N", "help": "average the best N; default: 4"},
+        "--epochs": {"metavar": "N,N,...", "help": "average these epochs instead"},
+    },
+    "export": {
+        "--checkpoint": {"default": "best", "metavar": "NAME", "help": _CHECKPOINT_HELP},
+        "--to": {"metavar": "FOLDER", "help": "where to; default: output/export/<checkpoint>"},
+    },
 }
 _SHOW_FLAGS = (
     ("--epoch", 1, "epoch to show, from 1"),
@@ -131,6 +157,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "train": _train,
         "run": _run,
         "cleanup": _cleanup,
+        "best": _best,
+        "average": _average,
+        "export": _export,
     }
     for name, (text, description) in _CONFIG_COMMANDS.items():
         usage = f"seqmill {name} CONFIG [--OPTION=VALUE ...]"
@@ -144,6 +173,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if name == "cleanup":
             command.add_argument("--dry_run", action="store_true", help="only print what would be deleted")
+        for flag, details in _OWN_FLAGS.get(name, {}).items():
+            command.add_argument(flag, **details)
         if name in given:
             from seqmill.pipelines.flags import add_option_flags
 
@@ -229,6 +260,29 @@ def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.train import cleanup
 
     sys.exit(cleanup(config, options.dry_run))
+
+
+def _best(options: argparse.Namespace, rest: list[str]) -> None:
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.trained import best
+
+    best(config)
+
+
+def _average(options: argparse.Namespace, rest: list[str]) -> None:
+    with interrupts.ending_the_process():
+        config, _ = _load(options, rest)
+        from seqmill.pipelines.trained import average
+
+    average(config, options.best, options.epochs)
+
+
+def _export(options: argparse.Namespace, rest: list[str]) -> None:
+    with interrupts.ending_the_process():
+        config, _ = _load(options, rest)
+        from seqmill.pipelines.trained import export
+
+    export(config, options.checkpoint, options.to)
 
 
 def _load(options: argparse.Namespace, rest: list[str]) -> tuple[Config, list[str]]:

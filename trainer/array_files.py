@@ -17,6 +17,8 @@ from seqmill.trainer.state.values import array_entry
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
+_H5_IN_MODEL = "model.weights.h5"
+
 
 class BrokenCheckpointError(SeqmillError):
     """A checkpoint's files do not hold what was saved."""
@@ -41,14 +43,14 @@ def write_npz(path: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
 
 
 def index_h5(path: Path) -> dict[str, str]:
-    """The path of each dataset in an HDF5 file by the hash of its content."""
+    """The path of each dataset in a file of weights, or of a model, by the hash of its content."""
     found: dict[str, str] = {}
 
     def add(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind in "biuf":
             found.setdefault(array_entry(item[()])["xxh128"], name)
 
-    with h5py.File(path) as file:
+    with _open_h5(str(path)) as file:
         file.visititems(add)
     return found
 
@@ -105,15 +107,26 @@ def open_arrays(
             h5 = None
             if in_h5:
                 path = stack.enter_context(_local_copy(files.join(folder, h5_name)))
-                h5 = stack.enter_context(h5py.File(path))
+                h5 = stack.enter_context(_open_h5(path))
             npz = [
                 stack.enter_context(np.load(stack.enter_context(_local_copy(files.join(folder, name)))))
                 for name in npz_names
                 if files.exists(files.join(folder, name))
             ]
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise BrokenCheckpointError(f"{folder}: cannot be read ({error})") from None
         yield ArrayFiles(folder, in_h5, h5, npz)
+
+
+@contextmanager
+def _open_h5(path: str) -> Iterator[h5py.File]:
+    """A local file of weights; those in a whole model of Keras, which is a zip archive."""
+    if not path.endswith(".keras"):
+        with h5py.File(path) as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(_H5_IN_MODEL) as member, h5py.File(member) as file:
+        yield file
 
 
 @contextmanager

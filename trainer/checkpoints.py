@@ -82,16 +82,38 @@ def owned(found: Mapping[int, Checkpoint], history: History) -> dict[int, Checkp
 
 def read(folder: str) -> Checkpoint:
     """The checkpoint in a directory. Raises SeqmillError where it is not complete or not one."""
-    content = _read_json(folder, JSON_NAME)
+    content = read_json(folder, JSON_NAME)
     if content is None:
         raise SeqmillError(f"{folder}: no {JSON_NAME}: not a complete checkpoint")
-    ended = _read_json(folder, ENDED_JSON_NAME) or {}
+    ended = read_json(folder, ENDED_JSON_NAME) or {}
     try:
         return Checkpoint(
             folder, int(content["epoch"]), str(content["training"]), {**content, **ended}, content
         )
     except (KeyError, TypeError, ValueError) as error:
         raise SeqmillError(f"{folder}: not a complete checkpoint ({error!r})") from None
+
+
+def read_json(folder: str, name: str, expected_format: str = FORMAT) -> dict[str, Any] | None:
+    """A JSON file of a checkpoint whose files are as long as it says; ``None`` where it is not there.
+
+    Raises:
+        SeqmillError: It is of another format, or files are missing or of another length.
+    """
+    path = files.join(folder, name)
+    try:
+        content = files.read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    check_format(content, path, expected_format)
+    try:
+        expected = {str(file): int(size) for file, size in content["file_bytes"].items()}
+        found = {file: files.size(files.inside(folder, file)) for file in expected}
+    except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        raise SeqmillError(f"{folder}: not a complete checkpoint ({error!r})") from None
+    if found != expected:
+        raise SeqmillError(f"{folder}: files have {found} bytes, {name} says {expected}")
+    return dict(content)
 
 
 def delete(checkpoint: Checkpoint) -> None:
@@ -119,21 +141,3 @@ def remove_leftovers(folder: str) -> None:
 def folder_name(epoch: int) -> str:
     """``epoch-0007``."""
     return f"epoch-{epoch:04d}"
-
-
-def _read_json(folder: str, name: str) -> dict[str, Any] | None:
-    """A JSON file of a checkpoint whose files are as long as it says. Raises SeqmillError."""
-    path = files.join(folder, name)
-    try:
-        content = files.read_json(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    check_format(content, path, FORMAT)
-    try:
-        expected = {str(file): int(size) for file, size in content["file_bytes"].items()}
-        found = {file: files.size(files.inside(folder, file)) for file in expected}
-    except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
-        raise SeqmillError(f"{folder}: not a complete checkpoint ({error!r})") from None
-    if found != expected:
-        raise SeqmillError(f"{folder}: files have {found} bytes, {name} says {expected}")
-    return dict(content)

@@ -36,7 +36,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
         raise UsageError(
             'no model: set model = "FILE.py:function" (function(manifest) → compiled keras.Model)'
         )
-    _import_tensorflow()
+    import_tensorflow()
     import keras
 
     from seqmill.trainer import loop, model_file
@@ -80,7 +80,7 @@ def cleanup_command(policy: CleanupPolicy, output: str, dry_run: bool) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    _import_tensorflow()
+    import_tensorflow()
     from seqmill.trainer import cleanup
 
     folder = output_folder.model_folder(output)
@@ -103,7 +103,8 @@ def corpus_folders(output: str, corpora: Iterable[str]) -> list[str]:
     return [output_folder.epochs_folder(output, name) for name in names]
 
 
-def _import_tensorflow() -> None:
+def import_tensorflow() -> None:
+    """Imports TensorFlow, quietly. Raises SeqmillError where it is not installed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:

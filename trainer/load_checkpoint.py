@@ -53,6 +53,22 @@ def load_weights(model: keras.Model, checkpoint: Checkpoint, say: Callable[[str]
         say(f"{checkpoint.folder}: does not hold {', '.join(missing)}: left as the model file makes them")
 
 
+def load_model(state: ModelState, checkpoint: Checkpoint) -> None:
+    """Sets a model to what a checkpoint or a saved model holds, without what only training needs.
+
+    Args:
+        state: The model's, as the model file builds it.
+        checkpoint: The checkpoint, or what ``read_saved`` found.
+
+    Raises:
+        SeqmillError: It is of another model.
+        BrokenCheckpointError: Its files do not hold what was saved.
+    """
+    check(checkpoint)
+    with reading(checkpoint) as arrays:
+        state.restore_model(checkpoint.content, arrays.read, checkpoint.folder)
+
+
 def check(checkpoint: Checkpoint) -> None:
     """Reads all arrays of a checkpoint. Raises BrokenCheckpointError where one is not what was saved."""
     with reading(checkpoint) as arrays:
@@ -64,7 +80,8 @@ def check(checkpoint: Checkpoint) -> None:
 def reading(checkpoint: Checkpoint) -> Iterator[ArrayFiles]:
     """The arrays of a checkpoint, to be read within a ``with`` block."""
     names = (STATE_NAME, ENDED_NAME) if checkpoint.content is not checkpoint.before else (STATE_NAME,)
-    with open_arrays(checkpoint.folder, checkpoint.before["in_h5"], WEIGHTS_NAME, names) as arrays:
+    before = checkpoint.before
+    with open_arrays(checkpoint.folder, before["in_h5"], before.get("file", WEIGHTS_NAME), names) as arrays:
         yield arrays
 
 

@@ -27,7 +27,6 @@ from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.feed import check_same_data_keys, feed
-from seqmill.trainer.final_model import save_final
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
 from seqmill.trainer.load_checkpoint import load, load_weights
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
@@ -42,6 +41,7 @@ from seqmill.trainer.progress import EpochTimer, ScalarWriters
 from seqmill.trainer.resume import check_same_data, data_facts, find_start, how_to_go_on
 from seqmill.trainer.scores import History, callback_logs, flat_scores
 from seqmill.trainer.state.model_state import ModelState
+from seqmill.trainer.write_model import save_final
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -220,7 +220,7 @@ class _Training:
             logs = self._run_epochs(start.epoch, logs)
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.end_training(logs)
-        save_final(self._model, self._folder, self._save.history, self._say)
+        save_final(state, self._folder, self._save.history)
         return self._save.history
 
     def _load(self, state: ModelState, checkpoint: Checkpoint) -> None:

@@ -107,7 +107,7 @@ def publish(temporary: str, final: str) -> None:
 
 def _write(model: keras.Model, folder: str, epoch: int, content: Mapping[str, Any], arrays: Arrays) -> None:
     weights, state = Path(folder, WEIGHTS_NAME), Path(folder, STATE_NAME)
-    _check_room(content, weights)
+    check_room(content, weights)
     in_h5, why_not = _write_weights(model, weights)
     write_npz(state, ((n, array) for n, array in _all(model, content, arrays) if n not in in_h5))
     written = [path for path in (weights, state) if path.exists()]
@@ -151,7 +151,7 @@ def _known(checkpoint: Checkpoint) -> set[str]:
     return {entry["xxh128"] for entry in arrays_of(checkpoint.before)}
 
 
-def _check_room(content: Mapping[str, Any], path: Path) -> None:
+def check_room(content: Mapping[str, Any], path: Path) -> None:
     """Raises OSError where the disk is too full; HDF5 itself may end the process then."""
     needed = sum(
         int(np.prod(entry["shape"])) * np.dtype(entry["dtype"]).itemsize for entry in arrays_of(content)

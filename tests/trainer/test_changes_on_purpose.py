@@ -204,7 +204,7 @@ def test_the_final_model_is_what_the_training_arrived_at(corpora, tmp_path):
     model = plain()
     _, history, _ = run(corpora, tmp_path, 6, model, callbacks=[stopping])
     assert max(history.epochs) == 2
-    told = orjson.loads((tmp_path / "final/final.json").read_bytes())
+    told = orjson.loads((tmp_path / "final/model.json").read_bytes())
     assert told["epoch"] == 2 and told["file"] == "model.keras" and told["scores"]["dev"]["loss"] > 0
     loaded = keras.saving.load_model(tmp_path / "final/model.keras")
     for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
@@ -218,7 +218,7 @@ def test_a_final_model_that_keras_cannot_load_is_weights(corpora, tmp_path):
 
     model = frames(lambda: [Unregistered()])
     run(corpora, tmp_path, 1, model)
-    told = orjson.loads((tmp_path / "final/final.json").read_bytes())
+    told = orjson.loads((tmp_path / "final/model.json").read_bytes())
     assert told["file"] == "model.weights.h5" and told["why_no_model"]
     assert not (tmp_path / "final/model.keras").exists()
 

@@ -158,7 +158,24 @@ class ModelState:
         """
         for slot, entry in _paired(content["variables"], slots(self.model)):
             slot.variable.assign(read(entry))
-        attributes = content["attributes"]
+        self._restore_attributes(content["attributes"], read)
+
+    def restore_model(self, content: Content, read: Read, where: str) -> None:
+        """Sets variables and attributes to what a checkpoint holds, but not those of optimizers.
+
+        Args:
+            content: From ``describe``.
+            read: Reads an array of the checkpoint.
+            where: The checkpoint, for messages.
+
+        Raises:
+            SeqmillError: The checkpoint is of another model.
+        """
+        for slot, entry in paired_weights(self.model, content, where):
+            slot.variable.assign(read(entry))
+        self._restore_attributes(content["attributes"], read)
+
+    def _restore_attributes(self, attributes: Content, read: Read) -> None:
         if "own" in attributes and has_contract(self.model):
             self.model.set_state(decode(attributes["own"], read))
         else:
@@ -180,6 +197,28 @@ class ModelState:
             optimizer = optimizers.get(path)
             if optimizer is not None and not optimizer.built:
                 optimizer.build([own[index].variable for index in indices])
+
+
+def weights(model: keras.Model) -> list[Slot]:
+    """The variables of a model, without those of its optimizers."""
+    return [slot for slot in slots(model) if slot.group in (WEIGHTS, OTHERS)]
+
+
+def paired_weights(model: keras.Model, content: Content, where: str) -> list[tuple[Slot, Content]]:
+    """The variables of a model, but its optimizers', each with what a checkpoint says of it.
+
+    Args:
+        model: A built model.
+        content: The checkpoint's.
+        where: The checkpoint, for messages.
+
+    Raises:
+        SeqmillError: The checkpoint is of another model.
+    """
+    own = weights(model)
+    entries = [entry for entry in content["variables"] if entry["group"] in (WEIGHTS, OTHERS)]
+    _check_same(entries, own, where, "train again, or use the model file that it was trained with")
+    return list(_paired(entries, own))
 
 
 def arrays_of(content: Content) -> Iterator[Content]:
@@ -251,7 +290,10 @@ def _paired(entries: list[Content], own: list[Slot]) -> Iterator[tuple[Slot, Con
         yield from zip(ours, theirs, strict=True)
 
 
-def _check_same(entries: list[Content], own: list[Slot], where: str) -> None:
+_GO_ON = 'change it back, or set resume = "weights" to go on with the weights that fit'
+
+
+def _check_same(entries: list[Content], own: list[Slot], where: str, hint: str = _GO_ON) -> None:
     """Raises SeqmillError where a checkpoint's variables are not those of the model."""
     theirs = _in_order([(one["group"], one["name"], (list(one["shape"]), one["dtype"])) for one in entries])
     ours = _in_order([(slot.group, slot.name, slot.kind) for slot in own])
@@ -265,8 +307,7 @@ def _check_same(entries: list[Content], own: list[Slot], where: str) -> None:
     ]
     raise SeqmillError(
         f"{where}: is of another model: {len(theirs)} variables, the model has {len(ours)}; "
-        f"number {first + 1} is {named[0]}, in the model {named[1]}; change it back, or set "
-        'resume = "weights" to go on with the weights that fit'
+        f"number {first + 1} is {named[0]}, in the model {named[1]}; {hint}"
     )
 
 

@@ -5,6 +5,8 @@
                              rejected/  parts/
            vocab/            <key>.txt  vocab.json  parts/
            model/            what a training writes
+           predictions/      <corpus>.jsonl
+           export/           a model each: epoch-0007/ …
 
 ``output`` is the whole of it, ``folder`` one corpus' store or epochs, or the folder of vocabularies.
 Names, as manifests hold them, are relative to ``folder``.
@@ -69,9 +71,21 @@ def model_folder(output: str) -> str:
     return files.join(output, "model")
 
 
+def predictions_path(output: str, corpus: str) -> str:
+    """What a model predicts of a corpus."""
+    return files.join(output, "predictions", f"{corpus}.jsonl")
+
+
+def export_folder(output: str, name: str) -> str:
+    """A model that was exported; ``name`` tells of which checkpoint."""
+    return files.join(output, "export", name)
+
+
 def own_folders(output: str) -> list[str]:
     """Everything in an output folder that is ours."""
-    return [files.join(output, name) for name in ("store", "epochs", "vocab", "model")]
+    return [
+        files.join(output, name) for name in ("store", "epochs", "vocab", "model", "predictions", "export")
+    ]
 
 
 def manifest_path(folder: str) -> str:
