@@ -18,6 +18,7 @@ from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile, check_size
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import forget
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -128,7 +129,6 @@ class StoredEpoch:
         return future.result()
 
     def _opened(self, shard: Shard) -> ShardFile:
-        path = check_size(self._folder, shard)
-        if self._check:
-            forget(path)  # what was hashed in an earlier epoch may have decayed since
+        if self._check:  # what was hashed in an earlier epoch may have decayed since
+            forget(files.inside(self._folder, shard.file))
         return ShardFile(self._folder, shard, self._check)
