@@ -42,8 +42,23 @@ def verify(path: str) -> None:
     with ExitStack() as held:
         if (output := output_of(path)) is not None:
             held.enter_context(reader(output, "verify"))
-        for folder in corpus_folders(path):
+        folders = corpus_folders(path)
+        if output is not None and folders != [path]:
+            _verify_none_is_missing(output, folders)
+        for folder in folders:
             _verify_corpus(folder)
+
+
+def _verify_none_is_missing(output: str, folders: list[str]) -> None:
+    """Every corpus that has a store must have epochs, too."""
+    there = {files.name(folder) for folder in folders}
+    for name in files.list_names(output_folder.all_stores_folder(output)):
+        store = output_folder.store_folder(output, name)
+        if name not in there and files.exists(output_folder.manifest_path(store)):
+            raise SeqmillError(
+                f"{output_folder.epochs_folder(output, name)}: no epochs, but {store} is there: incomplete "
+                "(run `seqmill preprocess`)"
+            )
 
 
 def _verify_corpus(folder: str) -> None:

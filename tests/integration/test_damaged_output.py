@@ -250,6 +250,12 @@ def test_verify_waits_for_no_run(output, seqmill):
     seqmill.succeeds("verify", output)
 
 
+def test_epochs_of_one_corpus_are_gone(output, seqmill):
+    shutil.copytree(output / "store/train", output / "store/dev")
+    expect_wrong(seqmill, output, "epochs/dev: no epochs", "store/dev is there: incomplete")
+    seqmill.succeeds("verify", output / "epochs/train")
+
+
 def test_changed_vocabulary(output, seqmill):
     vocab = output / "epochs/train/vocab/y.txt"
     labels = vocab.read_text().splitlines()

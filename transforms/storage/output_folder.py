@@ -35,7 +35,12 @@ def is_own(output: str, path: str) -> bool:
 
 def store_folder(output: str, corpus: str) -> str:
     """The sequence store of a corpus."""
-    return files.join(output, "store", corpus)
+    return files.join(all_stores_folder(output), corpus)
+
+
+def all_stores_folder(output: str) -> str:
+    """The sequence stores of every corpus, a folder each."""
+    return files.join(output, "store")
 
 
 def epochs_folder(output: str, corpus: str) -> str:
