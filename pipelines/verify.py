@@ -46,6 +46,8 @@ def verify(path: str) -> None:
         if output is not None and folders != [path]:
             _verify_none_is_missing(output, folders)
         for folder in folders:
+            if folder != path:
+                manifest.check_corpus(folder, files.name(folder))
             _verify_corpus(folder)
 
 

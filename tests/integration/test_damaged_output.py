@@ -298,3 +298,11 @@ def test_moved_output_and_corpus_are_up_to_date(output, seqmill):
     assert "ingest train: up to date" in ended.err
     assert "preprocess train: up to date" in ended.err
     assert tree(output) == before
+
+
+def test_epochs_of_another_corpus(output, seqmill):
+    (output / "epochs/train").rename(output / "epochs/dev")
+    (output / "store/train").rename(output / "store/dev")
+    seqmill("verify", output).names("epochs/dev: holds the epochs of corpus train, expected those of dev")
+    (output / "epochs/dev").rename(output.parent / "copied")
+    seqmill.succeeds("verify", output.parent / "copied")

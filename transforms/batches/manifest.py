@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
 from seqmill.transforms.store.counts import Counts
 
@@ -123,3 +124,13 @@ def read(folder: str) -> Manifest:
             if spec.vocab not in manifest.others:
                 raise UnusableManifestError(f"{path}: the manifest has no hash of this vocabulary")
     return manifest
+
+
+def check_corpus(folder: str, corpus: str) -> None:
+    """Raises SeqmillError where a folder holds another corpus than the one it is named after."""
+    found = read(folder).corpus
+    if found != corpus:
+        raise SeqmillError(
+            f"{folder}: holds the epochs of corpus {found}, expected those of {corpus} "
+            "(`seqmill preprocess` makes them)"
+        )
