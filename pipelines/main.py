@@ -59,6 +59,12 @@ _CONFIG_COMMANDS = {
         "Writes the average of checkpoints' weights as output/model/average: of the best ones, or of the "
         "epochs named.",
     ),
+    "predict": (
+        "write what the model predicts of a corpus",
+        "Calls predict(model, batch) of the model file for every batch of a corpus that preprocess wrote, "
+        "and writes one line of JSON per sequence, in corpus order. Started again after an interruption, it "
+        "goes on where it was.",
+    ),
     "export": (
         "write the model of a checkpoint alone",
         "Writes the model of a checkpoint, without what only training needs, into a folder: model.keras "
@@ -70,6 +76,11 @@ _OWN_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
     "average": {
         "--best": {"type": int, "metavar": "N", "help": "average the best N; default: 4"},
         "--epochs": {"metavar": "N,N,...", "help": "average these epochs instead"},
+    },
+    "predict": {
+        "--corpus": {"required": True, "metavar": "NAME", "help": "the corpus"},
+        "--checkpoint": {"default": "best", "metavar": "NAME", "help": _CHECKPOINT_HELP},
+        "--to": {"metavar": "FILE", "help": "where to; default: output/predictions/<corpus>.jsonl"},
     },
     "export": {
         "--checkpoint": {"default": "best", "metavar": "NAME", "help": _CHECKPOINT_HELP},
@@ -159,6 +170,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         "cleanup": _cleanup,
         "best": _best,
         "average": _average,
+        "predict": _predict,
         "export": _export,
     }
     for name, (text, description) in _CONFIG_COMMANDS.items():
@@ -275,6 +287,16 @@ def _average(options: argparse.Namespace, rest: list[str]) -> None:
         from seqmill.pipelines.trained import average
 
     average(config, options.best, options.epochs)
+
+
+def _predict(options: argparse.Namespace, rest: list[str]) -> None:
+    with interrupts.ending_the_process():
+        config, _ = _load(options, rest)
+        from seqmill.pipelines.trained import predict
+        from seqmill.transforms.storage.locks import reader
+
+    with reader(config.output, "prediction"):
+        predict(config, options.corpus, options.checkpoint, options.to)
 
 
 def _export(options: argparse.Namespace, rest: list[str]) -> None:

@@ -23,7 +23,7 @@ def train(config: Config) -> int:
     if TRAIN not in config.corpus:
         raise UsageError("training needs a corpus named train: [corpus.train]")
     for name in config.corpus:
-        _check_preprocessed(config, name)
+        check_preprocessed(config, name)
     return train_command(config.train_options(), config.output, config.corpus)
 
 
@@ -37,7 +37,7 @@ def cleanup(config: Config, dry_run: bool) -> int:
     return cleanup_command(config.cleanup_old_models or CleanupPolicy(), config.output, dry_run)
 
 
-def _check_preprocessed(config: Config, name: str) -> None:
+def check_preprocessed(config: Config, name: str) -> None:
     """Refuses epochs that were written with other options than the configuration has now."""
     folder = output_folder.epochs_folder(config.output, name)
     manifest.check_corpus(folder, name)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.train import check_preprocessed
 from seqmill.trainer import model_commands
+from seqmill.trainer.predict_command import predict_command
+from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -36,3 +39,12 @@ def average(config: Config, number: int | None, epochs: str | None) -> None:
 def export(config: Config, checkpoint: str, to: str | None) -> None:
     """Writes the model of a checkpoint alone into a folder."""
     model_commands.export_command(config.train_options(), config.output, checkpoint, to)
+
+
+def predict(config: Config, corpus: str, checkpoint: str, to: str | None) -> None:
+    """Writes what the model predicts of a corpus."""
+    if corpus not in config.corpus:
+        near = did_you_mean(corpus, config.corpus)
+        raise UsageError(f"--corpus={corpus}: expected one of {', '.join(config.corpus)}{near}")
+    check_preprocessed(config, corpus)
+    predict_command(config.train_options(), config.output, corpus, checkpoint, to)

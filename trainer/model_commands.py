@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.command import import_tensorflow
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.trainer.ranking import ModelFolder
@@ -140,12 +139,6 @@ def build(options: TrainOptions, output: str) -> tuple[ModelFile, ModelState]:
 def policy_of(options: TrainOptions) -> CleanupPolicy:
     """What is best, by the options."""
     return options.cleanup_old_models or CleanupPolicy()
-
-
-def describe(checkpoint: Checkpoint) -> str:
-    """A checkpoint, for people: ``work/model/average (epochs 3, 5)``."""
-    of = checkpoint.content.get("average_of", [checkpoint.epoch])
-    return f"{checkpoint.folder} (epoch{'s' if len(of) > 1 else ''} {', '.join(map(str, of))})"
 
 
 def _check_target(target: str, model_folder: str) -> None:

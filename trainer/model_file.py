@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,12 +29,15 @@ class ModelFile:
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight); ``None`` where the file has none.
         extra_scores: function(model, corpus) → more scores; ``None`` where the file has none.
         callbacks: function(manifest, folder) → Keras callbacks to add; ``None`` where the file has none.
+        predict: function(model, batch) or function(model, batch, corpus) → a result per sequence; ``None``
+            where the file has none.
     """
 
     build: Callable[[Manifest], Any]
     batch_to_xy: Callable[[dict[str, Any]], tuple[Any, ...]] | None = None
     extra_scores: Callable[[keras.Model, Any], dict[str, float]] | None = None
     callbacks: Callable[[Manifest, str], list[keras.callbacks.Callback]] | None = None
+    predict: Callable[..., Any] | None = None
 
 
 def load_model_file(model: str) -> ModelFile:
@@ -51,7 +55,8 @@ def load_model_file(model: str) -> ModelFile:
     module = _import(Path(path))
     if not callable(getattr(module, name, None)):
         raise UsageError(f"model = {model!r}: {path} defines no function {name!r}; {_EXPECTED}")
-    others = {other: getattr(module, other, None) for other in ("batch_to_xy", "extra_scores", "callbacks")}
+    names = [field.name for field in fields(ModelFile) if field.name != "build"]
+    others = {other: getattr(module, other, None) for other in names}
     return ModelFile(
         build=getattr(module, name),
         # not `from keras import callbacks`, which is a module
@@ -74,6 +79,38 @@ def build_model(model_file: ModelFile, manifest: Manifest) -> keras.Model:
     if not getattr(model, "compiled", False):
         raise SeqmillError(f"the model function returned a model that is not compiled; {_EXPECTED}")
     return model
+
+
+def predictor(model_file: ModelFile, model: keras.Model, corpus: Any) -> Callable[[dict[str, Any]], Any]:
+    """``predict`` of a model file for one model and corpus: function(batch) → a result per sequence.
+
+    It raises SeqmillError, whose message holds the traceback, where ``predict`` fails.
+
+    Raises:
+        UsageError: The file defines no such function.
+    """
+    if (users := model_file.predict) is None:
+        raise UsageError(
+            "the model file defines no function predict(model, batch) → a list of one result per sequence"
+        )
+    more = (corpus,) if _takes_three(users) else ()
+
+    def predict(batch: dict[str, Any]) -> Any:
+        try:
+            return users(model, batch, *more)
+        except Exception as error:
+            tags = ", ".join(batch["seq_tag"][:3])
+            raise SeqmillError(f"{_own_traceback(error)}\npredict failed on the batch of {tags} …") from error
+
+    return predict
+
+
+def _takes_three(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None, None)
+        return True
+    except (TypeError, ValueError):
+        return False
 
 
 def _import(path: Path) -> ModuleType:

@@ -9,7 +9,7 @@ from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.share import By, share_of
 from seqmill.trainer.stored_epoch import StoredEpoch
 
-SEQ_TAG = "seq_tag"
+SEQ_TAG, SEQ_INDEX = "seq_tag", "seq_index"
 
 Columns = dict[str, Any]
 
@@ -27,7 +27,8 @@ def batches(
     """The batches of a stored epoch in ``batch_index`` order, as NumPy arrays.
 
     Each is a dict: ``<key>`` the padded array [B, T, …] in the manifest's dtype, ``<key>_lengths`` int32 [B],
-    and with ``tags`` ``seq_tag``, a list of B strings. The padded arrays are read-only: views of the mapped
+    and with ``tags`` ``seq_tag``, a list of B strings, and ``seq_index``, int64 [B], the sequences' rows in
+    the store. The padded arrays are read-only: views of the mapped
     shard where an array is aligned there, else copies. Neither TensorFlow nor Apache Beam is imported.
 
     Several readers, on as many hosts or devices, share every batch, or take whole batches in turn. How many
@@ -36,7 +37,7 @@ def batches(
     Args:
         corpus: From ``open_corpus``.
         epoch: Number of the stored epoch, from 1.
-        tags: Add the sequences' tags.
+        tags: Add the sequences' tags, and where they are in the store.
         check: Compare each shard's xxh128 with the manifest before the first of its batches is read;
             without it the CRCs of the records.
         reader: (r, R) for reader r of R, from 0.
@@ -115,5 +116,7 @@ class NumpyBatches(Iterator[Columns]):
         for key, (array, lengths) in self._source.aligned(index, rows).items():
             columns[key], columns[f"{key}_lengths"] = array, lengths
         if self._tags:
-            columns[SEQ_TAG] = [tag.decode() for tag in list(self._source.batch(index).seq_tags)[rows]]
+            whole = self._source.batch(index)
+            columns[SEQ_TAG] = [tag.decode() for tag in list(whole.seq_tags)[rows]]
+            columns[SEQ_INDEX] = whole.seq_index[rows]
         return columns

@@ -6,6 +6,7 @@ pronunciations, divided by the length of that pronunciation, over all words.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 
 import keras
@@ -14,6 +15,7 @@ from keras import layers, ops
 from rapidfuzz.distance import Levenshtein
 
 from seqmill.trainer.epochs import dataset
+from seqmill.transforms.features.vocab import read_vocab
 
 WIDTH, DROPOUT = 128, 0.1
 PAD, BOS, EOS = 0, 2, 3
@@ -59,6 +61,18 @@ def extra_scores(model, corpus) -> dict[str, float]:
         fewest, nearest = min((Levenshtein.distance(guess, right), right) for right in pronunciations[word])
         errors, length = errors + fewest, length + len(nearest)
     return {"per": errors / length}
+
+
+def predict(model, batch, corpus) -> list[str]:
+    """The phonemes of each word, separated by spaces."""
+    phonemes = labels_in(f"{corpus.folder}/{corpus.manifest.data_keys['classes'].vocab}")
+    return [" ".join(phonemes[label] for label in labels) for labels in decode(model, batch["data"])]
+
+
+@functools.cache
+def labels_in(vocab: str) -> tuple[str, ...]:
+    """The labels in a vocabulary file."""
+    return read_vocab(vocab).labels
 
 
 def decode(model, letters: np.ndarray, max_length: int = 30) -> list[list[int]]:

@@ -68,6 +68,13 @@ def test_run_then_run_on(tmp_path, new_config, seqmill):
     assert list(epochs) == ["1", "2", "3", "4", "5"]
     assert epochs["5"]["dev"]["loss"] < epochs["1"]["dev"]["loss"]
 
+    assert "best: " in seqmill.succeeds("best", config).out
+    seqmill("average", config, "--best=2", "--epochs=3").names("expected --best=N", "or --epochs=N,N")
+    seqmill("average", config, "--epochs=3;4").names("--epochs=3;4: expected epochs separated by commas")
+    assert "average of epochs 3, 5" in seqmill.succeeds("average", config, "--epochs=5,3").out
+    seqmill.succeeds("export", config, "--checkpoint=average", f"--to={tmp_path}/mine")
+    assert (tmp_path / "mine/model.keras").exists()
+
     policy = "--cleanup_old_models={keep_last_n = 1, keep_best_n = 1, keep = [2]}"
     assert "would delete" in seqmill.succeeds("cleanup", config, policy, "--dry_run").out
     assert (tmp_path / "out/model/epoch-0001").exists()

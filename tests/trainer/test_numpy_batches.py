@@ -34,12 +34,13 @@ def test_batches_come_in_order_over_all_shards(folder):
     data = batches(open_corpus(folder), 1, tags=True)
     assert len(data) == len(EXPECTED)
     for batch, want in zip(data, EXPECTED, strict=True):
-        assert list(batch) == ["data", "data_lengths", "classes", "classes_lengths", "seq_tag"]
+        assert list(batch) == ["data", "data_lengths", "classes", "classes_lengths", "seq_tag", "seq_index"]
         for key in SPECS:
             np.testing.assert_array_equal(batch[key], want.arrays[key])
             np.testing.assert_array_equal(batch[f"{key}_lengths"], want.lengths[key])
             assert (batch[key].dtype, batch[f"{key}_lengths"].dtype) == (want.arrays[key].dtype, np.int32)
         assert batch["seq_tag"] == [tag.decode() for tag in want.seq_tags]
+        assert batch["seq_index"].tolist() == want.seq_index.tolist()
     assert next(data, None) is None
     assert "seq_tag" not in next(batches(open_corpus(folder), 1))
 
