@@ -18,6 +18,7 @@ from seqmill.transforms.readers.parquet_footer import (
     find_broken_groups,
     footer_bytes,
     has_encrypted_columns,
+    has_possible_rows,
     wanted_leaves,
 )
 from seqmill.transforms.readers.parquet_schema import (
@@ -141,6 +142,10 @@ def _open(path: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
             raise SeqmillError(f"{path}: not a readable Parquet file ({error})") from None
         if has_encrypted_columns(file, source):
             raise SeqmillError(f"{path}: it has encrypted columns; decrypt the file first")
+        if not has_possible_rows(file):
+            raise SeqmillError(
+                f"{path}: not a readable Parquet file (impossible numbers of rows in its footer)"
+            )
         yield file, source
 
 

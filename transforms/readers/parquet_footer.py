@@ -31,6 +31,13 @@ def has_encrypted_columns(file: pq.ParquetFile, source: IO[bytes]) -> bool:
     return footer_bytes(source) == file.metadata.serialized_size + _SIGNATURE_BYTES
 
 
+def has_possible_rows(file: pq.ParquetFile) -> bool:
+    """Whether the rows of all row groups, none of them negative, are those of the file."""
+    metadata = file.metadata
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    return min(rows, default=0) >= 0 and sum(rows) == metadata.num_rows
+
+
 def wanted_leaves(file: pq.ParquetFile, columns: Sequence[str]) -> list[int]:
     """Places of the leaves of the file's schema (``a.list.element``) that belong to some columns."""
     paths = (file.schema.column(leaf).path for leaf in range(len(file.schema)))

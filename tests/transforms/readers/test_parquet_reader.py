@@ -281,3 +281,16 @@ def test_a_damaged_footer_is_an_error_or_rejects(tmp_path, seed):
                 reader = open_split(split, ["x", "y", "z.a"])
                 counts = [getattr(record, "count", 1) for _, record in reader]
                 assert sum(counts) == reader.num_records
+
+
+@pytest.mark.parametrize("rows", [b"\x16\xc9\x01", b"\x16\xca\x01"], ids=["negative", "too many"])
+def test_impossible_numbers_of_rows_in_the_footer(tmp_path, rows):
+    path = tmp_path / "corpus.parquet"
+    write(str(path), pa.table({"x": ["a"] * 100}), 100)
+    content = path.read_bytes()
+    first = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    footer = content[first:]
+    assert footer.count(b"\x16\xc8\x01") > 1  # 100 as Thrift writes it: of the file, of the row group, …
+    path.write_bytes(content[:first] + footer[::-1].replace(b"\x01\xc8\x16", rows[::-1], 1)[::-1])
+    with pytest.raises(SeqmillError, match="impossible numbers of rows"):
+        split_corpus("parquet", [str(path)], 100, fields=["x"])
