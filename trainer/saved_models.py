@@ -1,6 +1,6 @@
 """Folders that hold a model alone, without what training goes on from: what is in them, and reading it.
 
-model/final/model.json           which epochs it is of, and the hash of every array
+model/final/model.json           which epochs it is of, the hash of every array and its own
 model/final/model.keras          for ``keras.saving.load_model``, where that gives back the same weights; or
 model/final/model.weights.h5     for ``keras.Model.load_weights``
 model/final/state.npz            the arrays that are in neither
@@ -11,6 +11,7 @@ from __future__ import annotations
 from seqmill.trainer.checkpoints import Checkpoint, read_json
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.manifest_file import seal
 
 FINAL, AVERAGE = "final", "average"
 
@@ -26,11 +27,13 @@ def read_saved(folder: str) -> Checkpoint:
 
     Raises:
         UsageError: There is none.
-        SeqmillError: It is not complete, or of another format.
+        SeqmillError: It is not complete, not what was written, or of another format.
     """
     content = read_json(folder, JSON_NAME, FORMAT)
     if content is None:
         raise UsageError(f"{folder}: no {JSON_NAME}: {_HOW.get(files.name(folder), 'no saved model')}")
+    if seal(content) != content:
+        raise SeqmillError(f"{files.join(folder, JSON_NAME)}: is not what was written; write it anew")
     try:
         return Checkpoint(folder, int(content["epoch"]), str(content["training"]), content, content)
     except (KeyError, TypeError, ValueError) as error:

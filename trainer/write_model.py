@@ -19,6 +19,7 @@ from seqmill.trainer.state.values import Arrays
 from seqmill.trainer.write_checkpoint import check_room, copy_file, publish
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import seal
 from seqmill.transforms.storage.temporaries import TEMPORARY_PREFIX
 
 
@@ -75,17 +76,14 @@ def _write(state: ModelState, folder: Path, facts: Mapping[str, Any]) -> None:
         arrays.setdefault(entry["xxh128"], slot.array())
     write_npz(folder / STATE_NAME, ((digest, one) for digest, one in arrays.items() if digest not in in_h5))
     written = [folder / STATE_NAME, *([folder / name] if name else [])]
-    files.write_json(
-        str(folder / JSON_NAME),
-        {
-            **content,
-            "format": FORMAT,
-            "file": name,
-            "why_no_model": why,
-            "file_bytes": {path.name: path.stat().st_size for path in written},
-            "in_h5": in_h5,
-        },
-    )
+    more = {
+        "format": FORMAT,
+        "file": name,
+        "why_no_model": why,
+        "file_bytes": {path.name: path.stat().st_size for path in written},
+        "in_h5": in_h5,
+    }
+    files.write_json(str(folder / JSON_NAME), seal({**content, **more}))
 
 
 def _write_keras(model: keras.Model, folder: Path) -> tuple[str, str]:

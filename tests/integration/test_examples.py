@@ -55,6 +55,17 @@ def test_letters_learn_to_be_phonemes(letters):
     assert np.mean(right) > 0.5
 
 
+def test_letters_are_predicted_as_phonemes(letters, tmp_path):
+    model, module, batch = letters
+    labels = [f"P{label}" for label in range(12)]
+    (tmp_path / "classes.txt").write_text("\n".join(labels) + "\n")
+    spec = ArraySpec("words", "<i4", (), 12, "classes.txt")
+    corpus = SimpleNamespace(folder=tmp_path, manifest=SimpleNamespace(data_keys={"classes": spec}))
+    found = module.predict(model, batch, corpus)
+    decoded = module.decode(model, batch["data"])
+    assert found == [" ".join(f"P{label}" for label in guess) for guess in decoded] and len(found) == 64
+
+
 def test_padding_adds_nothing_to_the_loss_of_letters(letters):
     model, module, batch = letters
     x, y, weights = module.batch_to_xy(batch)

@@ -153,6 +153,16 @@ def test_an_export_replaces_nothing_but_an_export(output, options, tmp_path):
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+def test_an_export_to_an_object_store(output, options):
+    for name in ("1", "last"):
+        model_commands.export_command(options, output, name, "memory://exports/model")
+    last = loaded(options, output, find(f"{output}/model")[0][4])
+    for a, b in zip(
+        values(last), values(loaded(options, output, read_saved("memory://exports/model"))), strict=True
+    ):
+        assert a.tobytes() == b.tobytes()
+
+
 def test_damage_other_models_and_trainings_at_work_are_named(output, options):
     with only_writer(f"{output}/model", "training"), pytest.raises(SeqmillError, match="another training"):
         model_commands.average_command(options, output, 2)

@@ -11,6 +11,7 @@ import pytest
 
 from seqmill.trainer import open_corpus
 from seqmill.trainer.predictions import predict_corpus
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 
@@ -175,6 +176,17 @@ def test_corpora_that_hold_no_whole_sequences_or_not_all_are_refused(epochs, tmp
         predict(epochs / "chunked", tmp_path / "file")
     with pytest.raises(UsageError, match=r"only 2 .partition_epoch. hold every sequence"):
         predict(epochs / "part", tmp_path / "file")
+
+
+def test_predictions_on_an_object_store(epochs, tmp_path):
+    predict(epochs / "sorted", tmp_path / "file")
+    with pytest.raises(Stop):
+        predict(epochs / "sorted", "memory://predictions/file", stopping(3))
+    said = []
+    predict(epochs / "sorted", "memory://predictions/file", said=said)
+    assert said == ["going on after 3 batches"]
+    assert files.read_bytes("memory://predictions/file") == (tmp_path / "file").read_bytes()
+    assert files.list_names("memory://predictions") == ["file"]
 
 
 def test_one_at_a_time(epochs, tmp_path):

@@ -10,6 +10,7 @@ from seqmill.trainer.options import CleanupPolicy
 from seqmill.trainer.ranking import ModelFolder, rank
 from seqmill.trainer.scores import History
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.manifest_file import seal
 
 
 def history(values, score="loss", corpus="dev", data=lambda epoch: "a"):
@@ -81,9 +82,13 @@ def test_names_that_choose_nothing(folder, name, message):
 def test_nothing_of_another_training_and_no_more_than_there_are(folder, tmp_path):
     content = {"format": "seqmill.model/1", "training": "x", "epoch": 3, "file_bytes": {}}
     Path(folder, "final").mkdir()
-    Path(folder, "final/model.json").write_bytes(orjson.dumps(content))
+    path = Path(folder, "final/model.json")
+    path.write_bytes(orjson.dumps(seal(content)))
     models = ModelFolder(folder, CleanupPolicy())
     with pytest.raises(SeqmillError, match="is of another training"):
+        models.choose("final")
+    path.write_bytes(orjson.dumps({**seal(content), "training": "mine"}))
+    with pytest.raises(SeqmillError, match="is not what was written"):
         models.choose("final")
     with pytest.raises(UsageError, match="4 of the best were asked for, but 3 checkpoints"):
         models.best(4)
