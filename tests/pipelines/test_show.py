@@ -13,6 +13,7 @@ from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import Vocab, write_vocab
 from seqmill.transforms.records import tfrecord
+from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.store.counts import Counts
 
@@ -44,9 +45,10 @@ def output(tmp_path):
     for corpus, num_epochs in (("dev", 1), ("train", 2)):
         folder = tmp_path / "epochs" / corpus
         epochs = tuple(_write_epoch(folder, epoch) for epoch in range(1, num_epochs + 1))
-        write_vocab(str(folder / "vocab/classes.txt"), Vocab(("<pad>", "<unk>", "good", "day")))
-        counts = Counts(2, 2, {}, {}, {})
-        manifest.write(str(folder), Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, {}))
+        vocab = str(folder / "vocab/classes.txt")
+        write_vocab(vocab, Vocab(("<pad>", "<unk>", "good", "day")))
+        counts, others = Counts(2, 2, {}, {}, {}), {"vocab/classes.txt": checksum(vocab)}
+        manifest.write(str(folder), Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, others))
     return tmp_path
 
 
