@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 
 from seqmill.transforms.batches.layout import EpochLayout
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
@@ -97,16 +98,23 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
     )
 
 
-def print_reports(reports: Iterable[CorpusReport], as_json: bool = False) -> None:
-    """Prints the figures on standard output, as tables or as JSON."""
+def print_reports(reports: Iterable[CorpusReport], as_json: bool = False, width: int | None = None) -> None:
+    """Prints the figures on standard output, as tables or as JSON.
+
+    Args:
+        reports: The figures.
+        as_json: Whether as JSON.
+        width: Characters that the tables may be wide; by default the terminal's, or 200 where there is none.
+    """
     if as_json:
         print(json.dumps([report.to_json() for report in reports], indent=2))  # ASCII, for any terminal
         return
-    width = None if sys.stdout.isatty() else 200
+    width = width or (None if sys.stdout.isatty() else 200)
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
     for report in reports:
         console.print(_summary(report))
-        console.print(_epochs_table(report))
+        for line in _epoch_tables(report, console.width):
+            console.print(line)
         most = max(bin.num_seqs for bin in report.lengths)
         console.print(f"lengths of {report.length_key}")
         for bin in report.lengths:
@@ -143,23 +151,59 @@ def _summary(report: CorpusReport) -> str:
     return text
 
 
-def _epochs_table(report: CorpusReport) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    keys = list(report.epochs[0].num_frames)
-    chunked = any(epoch.num_chunks != epoch.num_seqs for epoch in report.epochs)
-    for name in ("epoch", "batches", "sequences", *(["chunks"] if chunked else [])):
-        table.add_column(name, justify="right")
-    for key in keys:
-        table.add_column(f"{key} frames", justify="right")
-        table.add_column("padding", justify="right")
-    for name in ("batch min/mean/max", "shapes", "shards", "bytes", "oversized"):
-        table.add_column(name, justify="right")
-    for epoch in report.epochs:
-        row = [f"{epoch.epoch}", f"{epoch.num_batches:,}", f"{epoch.num_seqs:,}"]
-        row += [f"{epoch.num_chunks:,}"] if chunked else []
-        for key in keys:
-            row += [f"{epoch.num_frames[key]:,}", f"{epoch.padding[key]:.1%}"]
-        row.append(f"{epoch.smallest_batch}/{epoch.mean_batch:.1f}/{epoch.largest_batch}")
-        row += [f"{epoch.num_shapes:,}", f"{epoch.num_shards}", f"{epoch.bytes:,}", f"{epoch.oversized:,}"]
-        table.add_row(*row)
-    return table
+def _epoch_tables(report: CorpusReport, width: int) -> Iterator[str]:
+    """Tables of the epochs' figures, each with the epochs' numbers first and at most ``width`` wide.
+
+    Neighbours of equal figures share a row.
+    """
+    folded = [list(same) for _, same in groupby(report.epochs, key=lambda epoch: replace(epoch, epoch=0))]
+    numbers = _column("epoch", [_range(same[0].epoch, same[-1].epoch) for same in folded])
+    rest = _figures(report, [same[0] for same in folded])
+    while rest:
+        table = [numbers, *rest.pop(0)]
+        while rest and _width([*table, *rest[0]]) <= width:
+            table += rest.pop(0)
+        for row in zip(*table, strict=True):
+            yield "  ".join(row)
+
+
+def _figures(report: CorpusReport, epochs: list[EpochReport]) -> list[list[list[str]]]:
+    """Columns of figures, in groups that stay side by side."""
+    columns = {
+        "batches": [f"{epoch.num_batches:,}" for epoch in epochs],
+        "sequences": [f"{epoch.num_seqs:,}" for epoch in epochs],
+    }
+    if any(epoch.num_chunks != epoch.num_seqs for epoch in epochs):
+        columns["chunks"] = [f"{epoch.num_chunks:,}" for epoch in epochs]
+    first = [[_column(name, cells)] for name, cells in columns.items()]
+    keys = [
+        [
+            _column(f"{key} frames", [f"{epoch.num_frames[key]:,}" for epoch in epochs]),
+            _column("padding", [f"{epoch.padding[key]:.1%}" for epoch in epochs]),
+        ]
+        for key in report.epochs[0].num_frames
+    ]
+    columns = {
+        "batch min/mean/max": [
+            f"{epoch.smallest_batch}/{epoch.mean_batch:.1f}/{epoch.largest_batch}" for epoch in epochs
+        ],
+        "shapes": [f"{epoch.num_shapes:,}" for epoch in epochs],
+        "shards": [f"{epoch.num_shards:,}" for epoch in epochs],
+        "bytes": [f"{epoch.bytes:,}" for epoch in epochs],
+        "oversized": [f"{epoch.oversized:,}" for epoch in epochs],
+    }
+    return [*first, *keys, *([_column(name, cells)] for name, cells in columns.items())]
+
+
+def _column(name: str, cells: list[str]) -> list[str]:
+    """A heading and its cells, right-aligned."""
+    width = max(map(cell_len, [name, *cells]))
+    return [" " * (width - cell_len(cell)) + cell for cell in (name, *cells)]
+
+
+def _width(columns: list[list[str]]) -> int:
+    return cell_len("  ".join(column[0] for column in columns))
+
+
+def _range(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"

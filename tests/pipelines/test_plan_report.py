@@ -1,6 +1,7 @@
 """Figures of a plan for people and programs."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,3 +64,32 @@ def test_chunks_are_shown_where_sequences_are_chunked(capsys):
     chunked = EpochReport(**{**vars(EPOCH), "num_chunks": 9999})
     print_reports([CorpusReport(**{**vars(REPORT), "epochs": (chunked,)})])
     assert "9,999" in capsys.readouterr().out
+
+
+def test_no_figure_is_cut_off_at_80_columns(capsys):
+    wide = replace(
+        EPOCH,
+        num_chunks=12_345_678,
+        num_frames={"data": 1_234_567_890, "classes": 98_765_432},
+        padding={"data": 0.25, "classes": 0.125},
+        bytes=123_456_789_012,
+    )
+    print_reports([replace(REPORT, epochs=(wide,))], width=80)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    headings = [line for line in lines if line.lstrip().startswith("epoch ")]
+    assert len(headings) == 3
+    text = "\n".join(lines)
+    for part in (
+        "1,234,567,890", "98,765,432", "12,345,678", "123,456,789,012", "12.5%", "classes frames",
+        "batch min/mean/max", "oversized",
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_neighbouring_epochs_of_equal_figures_share_a_row(capsys):
+    epochs = [replace(EPOCH, epoch=number) for number in (1, 2, 3, 4, 5)]
+    epochs[3] = replace(epochs[3], num_shapes=18)
+    print_reports([replace(REPORT, epochs=tuple(epochs))])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  1,234")[0].strip() for line in lines[2:5]] == ["1 to 3", "4", "5"]
