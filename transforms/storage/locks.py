@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,6 +16,8 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 LOCK_FILE = ".lock"
 
+_MOST_BYTES = 4000
+_PROCESS = re.compile(r"\(process ([1-9]\d{0,9})\)$")
 _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO)
 
 
@@ -38,7 +41,8 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
         try:
             files.make_folder(folder)
             descriptor = open_lock(folder, held)
-            _lock(descriptor, folder, doing, fcntl.LOCK_EX)
+            _lock(descriptor, folder, fcntl.LOCK_EX)
+            _write_holders(descriptor, [_holder(doing)])
         except OSError as error:
             what = "locked, so two runs could write at once" if error.filename is None else "written to"
             raise SeqmillError(
@@ -63,7 +67,10 @@ def reader(folder: str, doing: str) -> Iterator[None]:
     with ExitStack() as held:
         if files.is_local(folder):
             with suppress(OSError):
-                _lock(open_lock(folder, held), folder, doing, fcntl.LOCK_SH)
+                descriptor = open_lock(folder, held)
+                _lock(descriptor, folder, fcntl.LOCK_SH)
+                _write_holders(descriptor, [*_living_holders(descriptor), _holder(doing)])
+                held.callback(_forget, descriptor, _holder(doing))
         yield
 
 
@@ -88,16 +95,54 @@ def open_lock(folder: str, held: ExitStack) -> int:
     return descriptor
 
 
-def _lock(descriptor: int, folder: str, doing: str, kind: int) -> None:
+def _lock(descriptor: int, folder: str, kind: int) -> None:
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "run (process unknown)"
+        # Processes of another machine or container are not seen here: of those, the newest.
+        holders = _living_holders(descriptor) or _holders(descriptor)[-1:] or ["run (process unknown)"]
         raise SeqmillError(
-            f"{folder}: another {holder} is at work here; wait for it or choose another output folder"
+            f"{folder}: another {holders[0]} is at work here; wait for it or choose another output folder"
         ) from None
+
+
+def _holder(doing: str) -> str:
+    return f"{doing} (process {os.getpid()})"
+
+
+def _holders(descriptor: int) -> list[str]:
+    """Who has written to a lock file that they hold it, the newest last; only for messages."""
+    return os.pread(descriptor, _MOST_BYTES, 0).decode(errors="replace").split("\n")[:-1]
+
+
+def _living_holders(descriptor: int) -> list[str]:
+    """Readers that were killed, or that found another lock held, have left their lines."""
+    return [holder for holder in _holders(descriptor) if _lives(holder)]
+
+
+def _lives(holder: str) -> bool:
+    process = _PROCESS.search(holder)
+    if process is None:
+        return False
+    try:
+        os.kill(int(process[1]), 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _forget(descriptor: int, holder: str) -> None:
+    with suppress(ValueError, OSError):
+        holders = _living_holders(descriptor)
+        holders.remove(holder)
+        _write_holders(descriptor, holders)
+
+
+def _write_holders(descriptor: int, holders: list[str]) -> None:
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{doing} (process {os.getpid()})".encode(), 0)
+    os.pwrite(descriptor, "".join(f"{holder}\n" for holder in holders).encode(), 0)
 
 
 def _no_plain_file(path: str) -> SeqmillError:

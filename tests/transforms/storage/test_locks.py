@@ -40,6 +40,30 @@ def test_readers_keep_writers_out_but_not_each_other(tmp_path):
         pass
 
 
+def test_the_process_named_is_one_that_holds_the_lock(tmp_path):
+    folder = str(tmp_path)
+    command = [sys.executable, "-c", HOLD.replace("only_writer", "reader"), folder]
+    with reader(folder, "training"):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"held\n"
+            process.kill()
+        with reader(folder, "check"):
+            pass
+        refused(only_writer(folder, "run"), rf"another training \(process {os.getpid()}\)")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        refused(only_writer(folder, "run"), rf"another run \(process {process.pid}\)")
+
+
+@pytest.mark.parametrize(
+    "holders", [b"", b"run (process 99999999999)\n", b"\xff\0" * 9000, b"x (process 0)\n"]
+)
+def test_whatever_stands_in_a_lock_is_no_holder(tmp_path, holders):
+    (tmp_path / LOCK_FILE).write_bytes(holders)
+    with reader(str(tmp_path), "training"):
+        refused(only_writer(str(tmp_path), "run"), rf"another training \(process {os.getpid()}\)")
+
+
 def test_what_cannot_be_locked_can_be_read(tmp_path):
     with reader(str(tmp_path / "missing"), "training"), reader("memory://here", "training"):
         pass
