@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
 def corpus_folders(path: str) -> list[str]:
     """Folders of epochs in an output folder, in its ``epochs`` folder, or the folder itself.
 
     Raises:
-        SeqmillError: There is no such folder, or nothing was written into it.
+        UsageError: There is no such folder, or it is part of a corpus' folder.
+        SeqmillError: Nothing was written into it.
     """
     if not files.exists(path):
-        raise SeqmillError(f"{path}: no such folder")
+        raise UsageError(f"{path}: no such folder")
+    if not files.is_folder(path):
+        raise UsageError(f"{path}: is a file, expected an output folder or epochs/<corpus> in one")
+    if any(files.exists(output_folder.lengths_path(folder)) for folder in (path, *_folders_in(path))):
+        raise UsageError(f"{path}: is a store, expected an output folder or epochs/<corpus> in one")
     if files.exists(output_folder.manifest_path(path)):
         return [path]
     folder = path if files.name(path) == "epochs" else output_folder.all_epochs_folder(path)
-    corpora = [files.join(folder, name) for name in files.list_names(folder)]
-    corpora = [corpus for corpus in corpora if files.is_folder(corpus)]
-    if corpora:
+    if corpora := _folders_in(folder):
         return corpora
+    if files.exists(output_folder.manifest_path(files.parent(path))):
+        raise UsageError(f"{path}: is part of a corpus' folder; expected the whole, {files.parent(path)}")
+    if files.is_folder(output_folder.all_stores_folder(path)):
+        raise SeqmillError(f"{path}: nothing preprocessed yet (run `seqmill preprocess`)")
     raise SeqmillError(
         f"{path}: no {output_folder.MANIFEST_NAME}: incomplete, or no batches at all "
         "(run `seqmill preprocess`)"
     )
+
+
+def _folders_in(folder: str) -> list[str]:
+    inside = (files.join(folder, name) for name in files.list_names(folder))
+    return [path for path in inside if files.is_folder(path)]
 
 
 def output_of(path: str) -> str | None:

@@ -58,6 +58,8 @@ def show(path: str, epoch: int, first_batch: int, num_batches: int, num_seqs: in
 
 def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Iterator[PaddedBatch]]]:
     if path.endswith(".tfrecord"):
+        if not files.exists(path):
+            raise UsageError(f"{path}: no such file")
         folder = files.parent(files.parent(path))
         content = manifest.read(folder)
         name = f"{files.name(files.parent(path))}/{files.name(path)}"
@@ -68,15 +70,22 @@ def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Ite
             raise UsageError(f"{path}: no batch {first_batch}; it has {shards[0].num_batches}")
         yield folder, islice(read_shard(folder, content, shards[0]), first_batch, None)
         return
-    found = 0
-    for folder in corpus_folders(path):
-        content = manifest.read(folder)
-        for entry in content.epochs:
-            if entry.epoch == epoch and entry.num_batches > first_batch:
-                found += 1
-                yield folder, read_epoch(folder, content, entry, first_batch)
-    if not found:
-        raise UsageError(f"{path}: no batch {first_batch} in an epoch {epoch}")
+    contents = {folder: manifest.read(folder) for folder in corpus_folders(path)}
+    entries = [
+        (folder, entry)
+        for folder, content in contents.items()
+        for entry in content.epochs
+        if entry.epoch == epoch
+    ]
+    if not entries:
+        there = (f"{content.corpus} has epochs 1 to {len(content.epochs)}" for content in contents.values())
+        raise UsageError(f"{path}: no epoch {epoch}; {', '.join(there)}")
+    if all(entry.num_batches <= first_batch for _, entry in entries):
+        there = (f"{contents[folder].corpus} has {entry.num_batches}" for folder, entry in entries)
+        raise UsageError(f"{path}: no batch {first_batch} in epoch {epoch}; {', '.join(there)}, from 0")
+    for folder, entry in entries:
+        if entry.num_batches > first_batch:
+            yield folder, read_epoch(folder, contents[folder], entry, first_batch)
 
 
 def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:

@@ -38,7 +38,10 @@ def compare_with_store(folder: str, content: Manifest, options: EpochOptions, st
         SeqmillError: Names the first thing that differs.
     """
     if content.fingerprint != corpus_fingerprint(store, options):
-        raise SeqmillError(f"{folder}: its fingerprint is not that of its options and of {store.folder}")
+        raise SeqmillError(
+            f"{folder}: not made from what {store.folder} holds now: the store has changed since (ingest ran "
+            "again); run `seqmill preprocess`"
+        )
     for number in range(store.num_blocks):
         store.block(number)  # compares lengths and tags with the length index
     selection = select_sequences(store, options)

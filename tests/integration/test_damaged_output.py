@@ -237,6 +237,31 @@ def test_manifest_that_is_no_json_or_gone(output, seqmill):
     seqmill("show", output / SHARD).names("epochs/train: no manifest.json: incomplete")
 
 
+@pytest.mark.parametrize("command", ["verify", "show"])
+def test_what_is_no_output_is_said_by_what_it_is(output, seqmill, command):
+    for path, what in (
+        (output.parent / "a.jsonl", "is a file, expected an output folder"),
+        (output / "store", "is a store, expected an output folder"),
+        (output / "store/train", "is a store, expected an output folder"),
+        (output / "epochs/train/epoch-0001", f"expected the whole, {output}/epochs/train"),
+        (output / "none.tfrecord", "no such f"),
+    ):
+        ended = seqmill(command, path)
+        assert ended.code == 2
+        ended.names(f"{path}: ", what)
+    shutil.rmtree(output / "epochs")
+    ended = seqmill(command, output)
+    assert ended.code == 1
+    ended.names(f"{output}: nothing preprocessed yet (run `seqmill preprocess`)")
+
+
+def test_verify_tells_of_a_store_that_was_made_anew(output, seqmill):
+    with (output.parent / "a.jsonl").open("a") as file:
+        file.write('{"x": [1], "y": "a"}\n')
+    seqmill.succeeds("plan", output.parent / "config.toml")
+    expect_wrong(seqmill, output, "the store has changed since", "run `seqmill preprocess`")
+
+
 def test_missing_vocabulary(output, seqmill):
     (output / "epochs/train/vocab/y.txt").unlink()
     expect_wrong(seqmill, output, "epochs/train/vocab/y.txt", "is not there")

@@ -71,7 +71,7 @@ def test_wrong_use_ends_with_2_and_says_what_is_wrong(capsys, arguments, message
 @pytest.mark.parametrize("command", ["verify", "show"])
 def test_folders_without_batches(capsys, tmp_path, command):
     assert ends(capsys, command, str(tmp_path / "none"))[::2] == (
-        1,
+        2,
         f"seqmill: {tmp_path}/none: no such folder\n",
     )
     code, _, err = ends(capsys, command, str(tmp_path))

@@ -111,8 +111,8 @@ def test_one_shard(output, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"epoch": 3}, "no batch 0 in an epoch 3"),
-        ({"first_batch": 3}, "no batch 3 in an epoch 1"),
+        ({"epoch": 3}, "no epoch 3; dev has epochs 1 to 1, train has epochs 1 to 2"),
+        ({"first_batch": 3}, "no batch 3 in epoch 1; dev has 3, train has 3, from 0"),
         ({"first_batch": -1}, "--batch: found -1"),
     ],
 )
