@@ -47,7 +47,8 @@ _CONFIG_COMMANDS = {
     "cleanup": (
         "delete old checkpoints",
         "Deletes the checkpoints in output/model that cleanup_old_models does not keep, and says why each is "
-        "kept or not.",
+        "kept or not. Where that option is not set, or false, the last 2, the best 4 and epochs 20, 40, 80, "
+        "160 and 240 are kept.",
     ),
     "best": (
         "print which epochs are best",
@@ -178,7 +179,11 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=text, description=description, usage=usage, allow_abbrev=False
         )
-        command.add_argument("config", metavar="CONFIG", help="a TOML file; see docs/configuration.md")
+        command.add_argument(
+            "config",
+            metavar="CONFIG",
+            help="a TOML file; docs/configuration.md of the sources has all options",
+        )
         if name in ("ingest", "preprocess", "run"):
             command.add_argument("--check", action="store_true", help=_CHECK_HELP)
         if name == "plan":

@@ -302,6 +302,10 @@ class _Training:
 
     def _run_epochs(self, first: int, logs: dict[str, float]) -> dict[str, float]:
         epoch = first - 1
+        if epoch >= self._options.num_epochs:
+            self._say(
+                f"epochs trained: {epoch}, asked for: {self._options.num_epochs}; nothing left to train"
+            )
         while epoch < self._options.num_epochs and not self._model.stop_training:
             epoch += 1
             logs = self._train_epoch(epoch)

@@ -122,9 +122,20 @@ def _import(path: Path) -> ModuleType:
         sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or "." in error.name:
+            raise SeqmillError(_cannot_be_loaded(path, error)) from error
+        raise SeqmillError(
+            f"{path} imports {error.name}, which is not installed (`pip install {error.name}`, or the "
+            f"package that has it) and is no file in {path.parent.resolve()}"
+        ) from error
     except Exception as error:
-        raise SeqmillError(f"{_own_traceback(error)}\n{path} cannot be loaded; {_EXPECTED}") from error
+        raise SeqmillError(_cannot_be_loaded(path, error)) from error
     return module
+
+
+def _cannot_be_loaded(path: Path, error: Exception) -> str:
+    return f"{_own_traceback(error)}\n{path} cannot be loaded; {_EXPECTED}"
 
 
 def _own_traceback(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,6 +138,12 @@ def check_same_data(
         SeqmillError: The data do not fit the checkpoint.
     """
     then = checkpoint.content.get("data", now)
+    for key, was, are in _changed_labels(then["data_keys"], now["data_keys"]):
+        raise SeqmillError(
+            f"{checkpoint.folder}: the vocabulary of {key} changed (labels or their order; {was} labels "
+            f"then, {are} now), so that the model's numbers mean other labels; set data.{key}.vocab to a "
+            "file with the labels of then, or use another output folder"
+        )
     for change in _changes(then["data_keys"], now["data_keys"]):
         raise SeqmillError(
             f"{checkpoint.folder}: was trained on other data: {change}; use another output folder"
@@ -174,6 +180,15 @@ def _history(folder: str, found: Mapping[int, Checkpoint]) -> History:
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     return [f"{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in changed]
+
+
+def _changed_labels(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Data keys of which nothing but the vocabulary is another, with its sizes."""
+    of_labels = ("labels", "num_labels")
+    for key in sorted({*then} & {*now}):
+        is_else = {name for name in now[key] if then[key].get(name) != now[key][name]}
+        if is_else and is_else <= {*of_labels} and all(then[key].get(n) and now[key][n] for n in of_labels):
+            yield key, then[key]["num_labels"], now[key]["num_labels"]
 
 
 def _labels_hash(corpus: Corpus, vocab: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Fetches a small speech corpus: 551 telephone prompts with their transcripts, from two Debian packages.
+"""Fetches a small speech corpus: 541 telephone prompts with their transcripts, from two Debian packages.
 
 Needs a Debian or Ubuntu machine (``apt-get`` and ``dpkg-deb``; no root). Writes a NeMo speech manifest for
 train and one for dev: one JSON object a line with ``audio_filepath``, ``text`` and ``duration``.

@@ -13,8 +13,10 @@ from test_all_state import LOSS, KillAt, Killed, frames, plain
 from training_runs import run
 
 from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.cleanup import clean_up
 from seqmill.trainer.options import CleanupPolicy
+from seqmill.trainer.resume import check_same_data
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 
@@ -67,6 +69,31 @@ def test_other_hyperparameters_and_another_loss_are_said(corpora, folder):
     lines = run(corpora, folder, 2, model)[2]
     assert "changed since the training began: optimizer's momentum was 0.9, is 0.5" in lines
     assert "changed since the training began: the loss" in lines
+
+
+def test_a_training_that_has_all_its_epochs_says_so(corpora, folder):
+    lines = run(corpora, folder, 1, sgd(0.1))[2]
+    assert lines[-1] == "epochs trained: 1, asked for: 1; nothing left to train"
+
+
+def test_a_changed_vocabulary_is_named_with_what_to_do():
+    def facts(labels, num_labels, dtype="int32"):
+        key = {"dtype": dtype, "feature_shape": [], "num_labels": num_labels, "labels": labels}
+        return {"fingerprint": "f", "options": {}, "data_keys": {"classes": key}}
+
+    def compare(now):
+        content = {"data": facts("abc", 19), "seed": 1}
+        trained = Checkpoint("model/epoch-0003", 3, "id", content, content)
+        check_same_data(trained, now, seed=1, explicit=True, say=list)
+
+    compare(facts("abc", 19))
+    for labels, num_labels in (("other order", 19), ("one more", 20)):
+        with pytest.raises(
+            SeqmillError, match=rf"vocabulary of classes .*19 .*{num_labels} .*set data\.classes\.vocab"
+        ):
+            compare(facts(labels, num_labels))
+    with pytest.raises(SeqmillError, match="was trained on other data: classes was"):
+        compare(facts(None, None, "float32"))
 
 
 def frozen():
