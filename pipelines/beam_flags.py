@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
 
 
 def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
-    """Refuses flags that neither seqmill nor Beam knows.
+    """Refuses flags that neither seqmill nor Beam knows, and wrong values of those that say where to run.
 
     Raises:
-        UsageError: Names the first unknown flag and what is near it.
+        UsageError: Names the first unknown flag and what is near it, or the wrong value.
     """
-    known = beam_flag_names(flags) if any(flag.startswith("--") for flag in flags) else set()
+    known: set[str] = set()
+    if any(flag.startswith("--") for flag in flags):
+        _check_values(flags)
+        known = beam_flag_names()
     for before, flag in pairwise(["", *flags]):
         # A word behind --flag may be its value.
         if not flag.startswith("--") and (not before.startswith("--") or "=" in before):
@@ -29,22 +33,53 @@ def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
                 raise UsageError(f"--{name}: unknown option{near}")
 
 
-def beam_flag_names(flags: Sequence[str]) -> set[str]:
-    """Names of the flags that Beam's installed options define, those of the named runner included."""
+def beam_flag_names() -> set[str]:
+    """Names of the flags that Beam's options define, as far as they are imported."""
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    for flag in flags:
-        if flag.startswith("--runner=") and "." in flag:
-            module = flag.partition("=")[2].rpartition(".")[0]
-            try:
-                import_module(module)
-            except ImportError as error:
-                raise UsageError(f"{flag}: cannot be imported ({error})") from None
     parser = _FlagNames()
     for options in _all_subclasses(PipelineOptions):
         if "_add_argparse_args" in vars(options):
             options._add_argparse_args(parser)
     return parser.names
+
+
+def _check_values(flags: Sequence[str]) -> None:
+    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
+
+    parser = _Values(add_help=False, allow_abbrev=False)
+    for options in (DirectOptions, StandardOptions):
+        options._add_argparse_args(parser)
+    given, _ = parser.parse_known_args(flags)
+    if given.direct_num_workers < 0:
+        expected = "a number from 1, or 0 for as many as there are cores"
+        raise UsageError(f"--direct_num_workers: found {given.direct_num_workers}; expected {expected}")
+    if given.runner is not None:
+        _import_runner(given.runner, StandardOptions.ALL_KNOWN_RUNNERS)
+
+
+def _import_runner(name: str, known: Sequence[str]) -> None:
+    """Imports a runner's module, which defines flags of its own. Raises UsageError."""
+    paths = {path.rpartition(".")[2].lower(): path for path in known}
+    path = paths.get(name.lower()) or paths.get(f"{name.lower()}runner") or name
+    module, _, runner = path.rpartition(".")
+    if not module:
+        names = [path.rpartition(".")[2] for path in known]
+        expected = f"one of {', '.join(names)}, or a class with its module{did_you_mean(name, names)}"
+        raise UsageError(f"--runner={name}: no such runner; expected {expected}")
+    try:
+        found = getattr(import_module(module), runner, None)
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"--runner={name}: cannot be imported ({error})") from None
+    if not isinstance(found, type):
+        raise UsageError(f"--runner={name}: {module} has no class {runner}")
+
+
+class _Values(argparse.ArgumentParser):
+    """Ends with one line, as for every other wrong option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument "))
 
 
 class _FlagNames:

@@ -17,6 +17,8 @@ _HELP = (
     "--corpus.dev.max_seqs=10, --data.classes.vocab=FILE. Beam's own flags (--runner=..., "
     "--direct_num_workers=...) are passed on."
 )
+_WRITE_BATCHES = ("ingest", "preprocess", "run")
+_FLAGS_OF_COMMANDS = {"check": _WRITE_BATCHES, "json": ("plan",), "dry_run": ("cleanup",)}
 
 
 def add_option_flags(command: argparse.ArgumentParser) -> None:
@@ -51,6 +53,7 @@ def load_with_flags(options: argparse.Namespace, rest: list[str]) -> tuple[Confi
     Raises:
         UsageError: The configuration or a flag is wrong.
     """
+    _refuse_flags_of_others(options.command, rest)
     overrides: dict[str, str] = dict(getattr(options, "overrides", {}))
     beam_flags = []
     for flag in rest:
@@ -66,6 +69,20 @@ def load_with_flags(options: argparse.Namespace, rest: list[str]) -> tuple[Confi
         overrides[name] = value
     check_beam_flags(beam_flags, list(global_options()))
     return load_config(options.config, overrides), beam_flags
+
+
+def _refuse_flags_of_others(command: str, flags: list[str]) -> None:
+    """Refuses flags that only other commands have, some of which Beam would take for its own."""
+    for flag in flags:
+        name = flag.removeprefix("--").partition("=")[0].replace("-", "_")
+        name = "dry_run" if name == "dryrun" else name
+        if flag.startswith("--") and (others := _FLAGS_OF_COMMANDS.get(name)):
+            shown = flag.partition("=")[0]
+            if command in others:
+                raise UsageError(f"{flag}: expected --{name} alone")
+            if name == "dry_run" and command in _WRITE_BATCHES:
+                raise UsageError(f"{shown}: unknown option; use `seqmill plan` to see what would be written")
+            raise UsageError(f"{shown}: an option of {', '.join(others)}, not of {command}")
 
 
 class _Keep(argparse.Action):
