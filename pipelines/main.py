@@ -268,6 +268,10 @@ def _train(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.train import check_trainable
+
+    check_trainable(config)
     _preprocess(options, rest)
     _train(options, rest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.trainer.command import cleanup_command, train_command
+from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import CleanupPolicy
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
@@ -20,11 +21,17 @@ def train(config: Config) -> int:
     Raises:
         SeqmillError: Training failed, or there is nothing to train on.
     """
-    if TRAIN not in config.corpus:
-        raise UsageError("training needs a corpus named train: [corpus.train]")
+    check_trainable(config)
     for name in config.corpus:
         check_preprocessed(config, name)
     return train_command(config.train_options(), config.output, config.corpus)
+
+
+def check_trainable(config: Config) -> None:
+    """Refuses, before any work, a configuration that names no corpus or no model to train."""
+    if TRAIN not in config.corpus:
+        raise UsageError("training needs a corpus named train: [corpus.train]")
+    check_model_option(config.model)
 
 
 def cleanup(config: Config, dry_run: bool) -> int:

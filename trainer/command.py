@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Iterable
 
+from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
@@ -32,10 +33,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
         UsageError: The options cannot work.
     """
     train, *others = corpus_folders(output, corpora)
-    if not options.model:
-        raise UsageError(
-            'no model: set model = "FILE.py:function" (function(manifest) → compiled keras.Model)'
-        )
+    model_option = check_model_option(options.model)
     import_tensorflow()
     import keras
 
@@ -43,7 +41,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
     from seqmill.trainer.corpus import open_corpus
 
     corpus = open_corpus(train)
-    loaded = model_file.load_model_file(options.model)
+    loaded = model_file.load_model_file(model_option)
     keras.utils.set_random_seed(options.seed)
     model = model_file.build_model(loaded, corpus.manifest)
     folder = output_folder.model_folder(output)

@@ -14,10 +14,9 @@ from typing import Any
 
 import keras
 
+from seqmill.trainer.model_option import EXPECTED, no_function, split_model_option
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-
-_EXPECTED = "expected function(manifest) → compiled keras.Model"
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,10 @@ def load_model_file(model: str) -> ModelFile:
         UsageError: The option does not name a file and a function in it.
         SeqmillError: The file itself fails; the message holds its traceback.
     """
-    path, colon, name = model.rpartition(":")
-    if not colon or not path.endswith(".py"):
-        raise UsageError(f'model = {model!r}; expected "FILE.py:function"')
-    if not Path(path).is_file():
-        raise UsageError(f"model = {model!r}: there is no file {path}")
-    module = _import(Path(path))
+    path, name = split_model_option(model)
+    module = _import(path)
     if not callable(getattr(module, name, None)):
-        raise UsageError(f"model = {model!r}: {path} defines no function {name!r}; {_EXPECTED}")
+        raise no_function(model)
     names = [field.name for field in fields(ModelFile) if field.name != "build"]
     others = {other: getattr(module, other, None) for other in names}
     return ModelFile(
@@ -73,11 +68,11 @@ def build_model(model_file: ModelFile, manifest: Manifest) -> keras.Model:
     try:
         model = model_file.build(manifest)
     except Exception as error:
-        raise SeqmillError(f"{_own_traceback(error)}\nthe model function failed; {_EXPECTED}") from error
+        raise SeqmillError(f"{_own_traceback(error)}\nthe model function failed; {EXPECTED}") from error
     if not isinstance(model, keras.Model):
-        raise SeqmillError(f"the model function returned {type(model).__name__}; {_EXPECTED}")
+        raise SeqmillError(f"the model function returned {type(model).__name__}; {EXPECTED}")
     if not getattr(model, "compiled", False):
-        raise SeqmillError(f"the model function returned a model that is not compiled; {_EXPECTED}")
+        raise SeqmillError(f"the model function returned a model that is not compiled; {EXPECTED}")
     return model
 
 
@@ -135,7 +130,7 @@ def _import(path: Path) -> ModuleType:
 
 
 def _cannot_be_loaded(path: Path, error: Exception) -> str:
-    return f"{_own_traceback(error)}\n{path} cannot be loaded; {_EXPECTED}"
+    return f"{_own_traceback(error)}\n{path} cannot be loaded; {EXPECTED}"
 
 
 def _own_traceback(error: Exception) -> str:

@@ -55,6 +55,18 @@ def record(number, is_bad=False):
     return {"id": f"seq-{number}", "x": frames, "y": " ".join(labels)}
 
 
+def test_run_looks_at_the_model_before_any_work(tmp_path, new_config, seqmill):
+    config = new_config()
+    for flag, message in (
+        ("--model=none.py:build", "there is no file"),
+        (f"--model={tmp_path}/model.py:biuld", "model.py defines no function 'biuld'"),
+    ):
+        refused = seqmill("run", config, flag)
+        refused.names(message)
+        assert (refused.code, refused.out) == (2, "")
+    assert not (tmp_path / "out").exists()
+
+
 def test_run_then_run_on(tmp_path, new_config, seqmill):
     config = new_config()
     first = seqmill.succeeds("run", config)
