@@ -114,6 +114,8 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
     if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
         console.say(f"preprocess {name}: up to date")
         return
+    if was is not None and not same:
+        console.say(f"preprocess {name}: {_what_changed(was, options)}")
     selection = select_sequences(store, options)
     epochs: list[Epoch] = []
     segments: list[Segment] = []
@@ -201,6 +203,27 @@ def _is_of(was: Manifest, store: Store, options: EpochOptions) -> bool:
         and was.counts.read == store.manifest.counts.read
         and [epoch.epoch for epoch in was.epochs] == [*range(1, options.num_epochs + 1)]
     )
+
+
+def _what_changed(was: Manifest, options: EpochOptions) -> str:
+    """Why the epochs that are there are not those asked for, and which of them go."""
+    changed = [
+        f"{name} was {_shown(was.options.get(name))}, is {_shown(value)}"
+        for name, value in describe(options).items()
+        if was.options.get(name) != value
+    ]
+    text = "; ".join(changed) or "its data or what makes epochs of them has changed"
+    first, last = options.num_epochs + 1, len(was.epochs)
+    if first <= last:
+        text += f"; deletes epoch {last}" if first == last else f"; deletes epochs {first} to {last}"
+    return text
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{key} = {_shown(limit)}" for key, limit in value.items())
+        return f"{{ {inside} }}" if inside else "none"
+    return "none" if value is None else str(value)
 
 
 def _is_whole(folder: str, was: Manifest, fresh: bool) -> bool:

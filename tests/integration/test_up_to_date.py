@@ -131,3 +131,19 @@ def test_names_that_hold_wildcards_are_meant_as_they_stand(tmp_path, seqmill):
     config = write_config(folder, CHARS, {"train": {"format": "jsonl", "files": ["data[1].jsonl"]}})
     seqmill.succeeds("preprocess", config)
     assert texts(folder) == ["ab"]
+
+
+def test_what_has_changed_and_which_epochs_go_is_said(tmp_path, seqmill):
+    write_jsonl(tmp_path / "a.jsonl", [{"x": "abc"}, {"x": "d"}])
+    corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}
+    config = write_config(tmp_path, CHARS, corpora, seq_ordering="random", num_epochs=3)
+    assert "was" not in seqmill.succeeds("preprocess", config).err
+    changed = seqmill.succeeds("preprocess", config, "--seed=7", "--max_seq_length=9").err
+    assert "preprocess train: max_seq_length was none, is { x = 9 }; seed was 1, is 7\n" in changed
+    fewer = seqmill.succeeds("preprocess", config, "--seed=7", "--max_seq_length=9", "--num_epochs=1").err
+    assert "preprocess train: distinct_epochs was 3, is 1; deletes epochs 2 to 3\n" in fewer
+    write_jsonl(tmp_path / "a.jsonl", [{"x": "abc"}])
+    assert (
+        "its data"
+        in seqmill.succeeds("preprocess", config, "--seed=7", "--max_seq_length=9", "--num_epochs=1").err
+    )
