@@ -12,7 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from seqmill.pipelines.options import TRAIN, TRAINING_ONLY, Config, CorpusDefaults, CorpusOptions
+from seqmill.pipelines.options import (
+    TRAIN,
+    TRAINING_ONLY,
+    Config,
+    CorpusDefaults,
+    CorpusOptions,
+    nearly_train,
+)
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import (
@@ -179,7 +186,10 @@ def _between_tables(
                 yield ("data", column), text
     counted = [name for name, key in keys.items() if key is not None and key.has_counted_vocab]
     if counted and tables["corpus"] and TRAIN not in tables["corpus"]:
-        yield ("data", counted[0]), "expected vocab = FILE, as there is no corpus.train to count"
+        yield (
+            ("data", counted[0]),
+            "expected vocab = FILE, as there is no corpus.train to count" + nearly_train(tables["corpus"]),
+        )
 
 
 def _checked(

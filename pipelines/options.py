@@ -6,7 +6,7 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -229,3 +229,19 @@ class Config(TrainOptions):
         changes = options.seq_ordering.is_random and options.fixed_random_seed is None
         distinct = self.num_epochs if changes else min(self.num_epochs, options.partition_epoch)
         return min(options.distinct_epochs or distinct, self.num_epochs)
+
+
+def nearly_train(corpora: Iterable[str]) -> str:
+    """For a message that there is no ``corpus.train``: which corpus may be meant to be it, or nothing.
+
+    >>> nearly_train(["training", "dev"])
+    '; did you mean [corpus.train] by [corpus.training]?'
+    """
+    return next(
+        (
+            f"; did you mean [corpus.{TRAIN}] by [corpus.{name}]?"
+            for name in corpora
+            if did_you_mean(name, [TRAIN])
+        ),
+        "",
+    )

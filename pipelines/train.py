@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqmill.pipelines.options import TRAIN, Config
+from seqmill.pipelines.options import TRAIN, Config, nearly_train
 from seqmill.trainer.command import cleanup_command, train_command
 from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import CleanupPolicy
@@ -30,7 +30,8 @@ def train(config: Config) -> int:
 def check_trainable(config: Config) -> None:
     """Refuses, before any work, a configuration that names no corpus or no model to train."""
     if TRAIN not in config.corpus:
-        raise UsageError("training needs a corpus named train: [corpus.train]")
+        near = nearly_train(config.corpus)
+        raise UsageError(f"training needs a corpus named train: [corpus.train]{near}")
     check_model_option(config.model)
 
 

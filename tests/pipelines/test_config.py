@@ -162,6 +162,10 @@ def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
             CONFIG.replace("batch_size = 100", ""),
             "corpus.train: expected batch_size or max_seqs, found neither",
         ),
+        (
+            CONFIG.replace("corpus.train", "corpus.training"),
+            "as there is no corpus.train to count; did you mean [corpus.train] by [corpus.training]?",
+        ),
         (with_options(chunking='"5:0"'), "'5:0' has step 0"),
         (with_options(chunking="1.5"), 'expected "size:step"'),
         (with_options(max_rejected=1.5), "max_rejected: found 1.5"),
@@ -174,6 +178,19 @@ def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
         (
             CONFIG + "[data.x]\ntype = 'ints'\nhop = 0.1",
             "data.x: hop is an option of type log_mel, not of ints",
+        ),
+        *(
+            (
+                CONFIG + f"[data.x]\ntype = 'log_mel'\n{option} = {value}",
+                f"data.x.{option}: found {value}; expected seconds",
+            )
+            for option, value in (
+                ("hop", 10),
+                ("window", 25.0),
+                ("hop", 0),
+                ("window", "nan"),
+                ("hop", "inf"),
+            )
         ),
         (CONFIG + "[data.seq_tag]\ntype = 'ints'", "'seq_tag' cannot be a name"),
         (CONFIG + "[data.\"a/b\"]\ntype = 'ints'", "'a/b' cannot be a name"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.storage.checked_options import one_of, option_fields, whole_number
@@ -36,6 +36,13 @@ def _channel(value: Any) -> Any:
     return value
 
 
+def _seconds(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError("expected seconds, more than 0 and at most 1")
+    return value
+
+
+_Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
 _Size = Annotated[int, BeforeValidator(whole_number(1, 2**31 - 1))]
 
 
@@ -58,8 +65,8 @@ class DataKey:
             ``None`` heeds ``offset`` and ``start`` where they are numbers beside a path.
         duration: Field with the seconds of that part, likewise; ``None`` heeds ``duration``.
         num_mel_bins: Size of a ``log_mel`` frame.
-        window: Length of the ``log_mel`` analysis window in seconds.
-        hop: Distance between ``log_mel`` frames in seconds.
+        window: Length of the ``log_mel`` analysis window in seconds, at most 1.
+        hop: Distance between ``log_mel`` frames in seconds, at most 1.
     """
 
     name: str = Field(strict=True)
@@ -92,12 +99,8 @@ class DataKey:
         description="field with the seconds of that part, or none (audio, log_mel)",
     )
     num_mel_bins: _Size = Field(80, description="size of a frame (log_mel)")
-    window: float = Field(
-        0.025, strict=True, gt=0, allow_inf_nan=False, description="window in seconds (log_mel)"
-    )
-    hop: float = Field(
-        0.01, strict=True, gt=0, allow_inf_nan=False, description="distance of frames in seconds (log_mel)"
-    )
+    window: _Seconds = Field(0.025, description="window in seconds (log_mel)")
+    hop: _Seconds = Field(0.01, description="distance of frames in seconds (log_mel)")
 
     @model_validator(mode="after")
     def _fits_type(self) -> DataKey:
