@@ -30,7 +30,7 @@ def say(message: str) -> None:
 def progress(label: str, total: int, folder: str, run_id: str) -> Iterator[None]:
     """Shows how far the workers are that report into ``folder``, until the block ends.
 
-    A bar on a terminal, else a line every ten seconds.
+    A bar on a terminal, which leaves nothing, else a line every ten seconds.
 
     Args:
         label: What is being done.
@@ -59,12 +59,11 @@ def _show_bar(label: str, total: int, read: _Read, stop: threading.Event) -> Non
         TextColumn("{task.fields[num_seqs]:,} sequences"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=_console, transient=True) as bar:
         task = bar.add_task(label, total=total, num_seqs=0)
         while not stop.wait(_POLL_SECONDS):
             done, num_seqs = read()
             bar.update(task, completed=min(done, total), num_seqs=num_seqs)
-        bar.update(task, completed=total, num_seqs=read()[1])
 
 
 def _show_lines(label: str, total: int, read: _Read, stop: threading.Event) -> None:

@@ -20,6 +20,7 @@ from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
 
 CODE_VERSION = 1  # raised when the same labels would be counted or listed otherwise
+_REPORTED = 1000  # records at once
 _PART_FORMAT = "seqmill.counts/2"
 _SUMMARY_FORMAT = "seqmill.vocab/2"
 
@@ -44,17 +45,19 @@ class CountLabels:
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
         counters: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
-        for num_records, (_, record) in enumerate(open_split(task.split, [key.field for key in self.keys])):
+        num_records = 0
+        for _, record in open_split(task.split, [key.field for key in self.keys]):
             if not isinstance(record, RejectedSequence):
                 for key in self.keys:
                     with suppress(RejectedSequence):
                         count_labels(key, get_field(record, key.field), counters[key.name])
-            if num_records % 1000 == 999:
-                reporter.add(num_seqs=1000)
+            num_records += 1
+            if num_records % _REPORTED == 0:
+                reporter.add(num_seqs=_REPORTED)
         content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
         with publishing(self.folder, self.run):
             files.write_json(_part_path(self.folder, task.index), seal(content))
-        reporter.add(task.work)
+        reporter.add(task.work, num_records % _REPORTED)
         reporter.flush()
 
 
