@@ -234,7 +234,9 @@ def _described(columns: tuple[str, ...]) -> str:
     if len(columns) == 1:
         for mark in ("\t", ";", ",", "|"):
             if mark in columns[0]:
-                return f"its only column is {columns[0]!r}: are its columns separated by {mark!r}?"
+                fitting = [name for name, delimiter in _DELIMITERS.items() if delimiter == mark]
+                hint = f" Then its format is {fitting[0]}." if fitting else ""
+                return f"its only column is {columns[0]!r}: are its columns separated by {mark!r}?{hint}"
     names = (name if name and name == name.strip() else repr(name) for name in columns)
     return f"its columns are {', '.join(names)}"
 

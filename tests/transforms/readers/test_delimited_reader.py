@@ -170,8 +170,8 @@ def test_a_long_line_is_rejected_and_the_next_is_read(tmp_path, read_corpus, rej
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("text;n", "its only column is 'text;n': are its columns separated by ';'"),
-        ("text\tn", "separated by '\\\\t'"),
+        ("text;n", "its only column is 'text;n': are its columns separated by ';'.$"),
+        ("text\tn", r"separated by '\\t'\? Then its format is tsv\."),
         ("text ,n", "no column text; its columns are 'text ', n"),
     ],
 )
