@@ -156,8 +156,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seqmill",
         description="Turns raw sequence corpora into pre-batched epochs, and trains Keras models on them.",
-        epilog="Start with `seqmill preprocess CONFIG`; examples/g2p/config.toml is a CONFIG to look at. "
-        "`seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run failed; 2 wrong use.",
+        epilog="Start with `seqmill preprocess CONFIG`; examples/g2p/config.toml of the sources is a "
+        "CONFIG to look at. `seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run "
+        "failed; 2 wrong use.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print seqmill's version")

@@ -39,6 +39,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
 
     from seqmill.trainer import loop, model_file
     from seqmill.trainer.corpus import open_corpus
+    from seqmill.trainer.failures import STEP_ERRORS, step_failure
 
     corpus = open_corpus(train)
     loaded = model_file.load_model_file(model_option)
@@ -58,6 +59,8 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
         )
     except KeyboardInterrupt:
         return INTERRUPTED
+    except STEP_ERRORS as error:
+        raise step_failure(error, model, corpus, folder, loaded.batch_to_xy is not None) from error
     return 0
 
 

@@ -29,8 +29,7 @@ def default_batch_to_xy(model: keras.Model, corpus: Corpus) -> BatchToXy:
     Raises:
         SeqmillError: An input of the model names no column, or one of another shape or dtype.
     """
-    keys = list(corpus.manifest.data_keys)
-    target = TARGET_KEY if TARGET_KEY in keys else keys[-1]
+    target = target_key(corpus)
     names = _input_names(model, corpus, target)
 
     def batch_to_xy(batch: dict[str, Any]) -> tuple[Any, ...]:
@@ -38,6 +37,12 @@ def default_batch_to_xy(model: keras.Model, corpus: Corpus) -> BatchToXy:
         return keras.tree.map_structure(batch.__getitem__, names), batch[target], weights
 
     return batch_to_xy
+
+
+def target_key(corpus: Corpus) -> str:
+    """The data key that is the target by default."""
+    keys = list(corpus.manifest.data_keys)
+    return TARGET_KEY if TARGET_KEY in keys else keys[-1]
 
 
 def _input_names(model: keras.Model, corpus: Corpus, target: str) -> Any:
@@ -51,8 +56,10 @@ def _input_names(model: keras.Model, corpus: Corpus, target: str) -> Any:
     inputs = keras.tree.flatten(structure)
     unfit = [i for i in inputs if i.name not in columns or not _fits(i, *columns[i.name])]
     if unfit:
-        wanted = "\n".join(f"  {i.name}: {i.dtype} {_show(i.shape)}" for i in inputs)
-        found = "\n".join(f"  {name}: {dtype} {_show(shape)}" for name, (dtype, shape) in columns.items())
+        wanted = "\n".join(f"  {i.name}: {i.dtype} {show_shape(i.shape)}" for i in inputs)
+        found = "\n".join(
+            f"  {name}: {dtype} {show_shape(shape)}" for name, (dtype, shape) in columns.items()
+        )
         raise SeqmillError(
             f"the model's inputs do not fit {corpus.folder} (input {unfit[0].name!r}).\n"
             f"The model's inputs:\n{wanted}\nThe columns of a batch:\n{found}\n"
@@ -82,5 +89,6 @@ def _fits(tensor: Any, dtype: str, shape: tuple[int | None, ...]) -> bool:
     return wanted == "f" or (wanted in "iu" and found in "iu") or wanted == found
 
 
-def _show(shape: Any) -> str:
+def show_shape(shape: Any) -> str:
+    """A shape for people."""
     return "[" + ", ".join("any" if size is None else str(size) for size in shape) + "]"

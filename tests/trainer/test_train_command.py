@@ -99,6 +99,52 @@ def test_a_model_option_that_names_no_function(output, model, message):
 
 
 @pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            "[keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(5)]",
+            r"training failed: ValueError: Argument `output` must have rank .*\n"
+            r"The model's output: float32 \[any, 5\]\n",
+        ),
+        (
+            "[keras.layers.Dense(2)]",
+            r"training failed: InvalidArgumentError: Received a label value of 4 .*\n"
+            r"The model's output: float32 \[any, any, 2\]\n",
+        ),
+    ],
+)
+def test_outputs_that_do_not_fit_the_targets(output, tmp_path, layers, message):
+    model = model_at(
+        tmp_path,
+        f"""
+import keras
+
+def build(manifest):
+    data = keras.Input((None, 3), name="data")
+    result = data
+    for layer in {layers}:
+        result = layer(result)
+    model = keras.Model(data, result)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+""",
+    )
+    message += (
+        r"The target: classes: int32 \[any, any\], labels from 0 to 4\nThe trace is in .*/failure\.txt$"
+    )
+    with pytest.raises(SeqmillError, match=message):
+        train_command(TrainOptions(num_epochs=1, model=model), output, ["train"])
+    assert "Traceback" in Path(output, "model/failure.txt").read_text()
+
+
+def test_a_batch_to_xy_that_fails(output, tmp_path):
+    Path(tmp_path, "helper_beside.py").write_text("WIDTH = 5")
+    text = SMALL_MODEL.replace('return batch["data"], batch["classes"]', 'raise ValueError("no such column")')
+    with pytest.raises(SeqmillError, match=r"training failed: ValueError: (ValueError: )?no such column\n"):
+        train_command(TrainOptions(num_epochs=1, model=model_at(tmp_path, text)), output, ["train"])
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("def other(manifest): pass", "defines no function 'build'"),
