@@ -282,7 +282,7 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     start, cpu = time.monotonic(), time.process_time()
     selection = select_sequences(store, options)
     (layout,) = lay_out(store, selection, options)
-    files.make_folder(output_folder.parts_folder(folder))
+    files.make_folder(output_folder.receipts_folder(folder))
     write_plan(folder, layout.plan)
     segments = list(layout.segments)
     run = begin(folder, planned_manifest(store, selection, options, [layout.entry]), segments)

@@ -101,7 +101,7 @@ def _ingest_corpus(scanned: Scanned, name: str, beam_flags: Sequence[str], fresh
         remove_receipt(folder, task.index)  # a task that finds it would do nothing
     if len(open_tasks) < len(todo.tasks):
         there = len(todo.tasks) - len(open_tasks)
-        console.say(f"ingest {name}: {there} of {len(todo.tasks)} parts are there already")
+        console.say(f"ingest {name}: {there} of {len(todo.tasks)} tasks are done already")
     finish = FinishStore(
         folder=folder,
         corpus=name,
@@ -147,7 +147,7 @@ def _count_vocabs(scanned: Scanned, todo: CountWork, beam_flags: Sequence[str], 
 def _begin(folder: str, run: str, published: str) -> None:
     """Takes back what an earlier run has published, and leaves the folder to this one."""
     files.remove(published)
-    files.make_folder(output_folder.parts_folder(folder))
+    files.make_folder(output_folder.receipts_folder(folder))
     begin_run(folder, run)
 
 
@@ -189,7 +189,7 @@ def _from_unchanged(hashes: ContentHashes, folder: str, published: str) -> Itera
         hashes.check_unchanged()
     except SeqmillError:
         files.remove(published)
-        files.remove(output_folder.parts_folder(folder))
+        files.remove(output_folder.receipts_folder(folder))
         raise
 
 

@@ -70,7 +70,7 @@ class OwnFiles:
             path.unlink()
         else:
             path.write_bytes(damaged(self._whole[name], random))
-        if path.parent.name == "parts":
+        if path.parent.name == "receipts":
             # What tasks leave is read only where their folder was not finished.
             for summary in ("manifest.json", "vocab.json"):
                 (path.parent.parent / summary).unlink(missing_ok=True)
@@ -124,7 +124,7 @@ class OwnFiles:
         assert ended.code == 0, f"{name}: {ended.output}"
         after = _tree(self._output)
         # What tasks leave is of no use any more, and run.json only to tasks that are still running.
-        unused = {name} if name.startswith("vocab/parts/") or name.endswith("/run.json") else set()
+        unused = {name} if name.startswith("vocab/receipts/") or name.endswith("/run.json") else set()
         names = {*after, *self._whole} - unused
         different = [key for key in sorted(names) if not _same(key, after.get(key), self._whole.get(key))]
         assert not different, f"{name} was damaged; after a rerun {different} are not as before"

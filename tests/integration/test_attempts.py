@@ -43,7 +43,7 @@ def test_every_task_twice_and_at_once_gives_the_same_output(config, jobs, seqmil
     whole = tree(out)
     assert [len(job.transform.tasks) for job in jobs] == [1, 1, 6]
     # Again, as if nothing had been done: every task by four at once, and the last step twice.
-    for receipt in [*out.rglob("parts/*receipt.json"), *out.rglob("parts/epoch-*.json")]:
+    for receipt in [*out.rglob("receipts/*receipt.json"), *out.rglob("receipts/epoch-*.json")]:
         receipt.unlink()
     for job in jobs:
         transform = job.transform

@@ -47,13 +47,13 @@ def corpus(tmp_path_factory):
 
 
 MOMENTS = {
-    "labels are counted": ("vocab/parts/00002-counts.json", None),
+    "labels are counted": ("vocab/receipts/00002-counts.json", None),
     "a store file was begun": ("store/train/.tmp-*-sequences-00001*", None),
     "the store has just been finished": ("store/train/manifest.json", None),
     "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", None),
-    "half the epochs are there": ("epochs/train/parts/epoch-0003-00000.json", None),
-    "the last shard is there": ("epochs/train/parts/epoch-0004-00002.json", None),
-    "worker processes ingest": ("store/train/parts/0000*-receipt.json", "multi_processing"),
+    "half the epochs are there": ("epochs/train/receipts/epoch-0003-00000.json", None),
+    "the last shard is there": ("epochs/train/receipts/epoch-0004-00002.json", None),
+    "worker processes ingest": ("store/train/receipts/0000*-receipt.json", "multi_processing"),
     "worker processes write": ("epochs/train/epoch-0001/.tmp-*", "multi_processing"),
 }
 
@@ -126,7 +126,7 @@ def _assert_not_passed_off_as_complete(output: Path) -> None:
         assert all((path.parent / entry.file).stat().st_size == entry.bytes for entry in entries)
 
 
-@pytest.mark.parametrize("receipts", ["epochs/train/parts/epoch-", "-receipt.json"])
+@pytest.mark.parametrize("receipts", ["epochs/train/receipts/epoch-", "-receipt.json"])
 def test_a_change_that_was_interrupted_and_taken_back_leaves_nothing_of_it(
     tmp_path, seqmill, monkeypatch, receipts
 ):

@@ -319,8 +319,8 @@ def test_more_epochs_keep_those_that_are_there_and_fewer_remove_the_rest(tmp_pat
     touched = changed(before, mtimes(tmp_path / "out")) & before.keys()
     assert touched - {name for name in touched if "/vocab/" in name} == {
         "epochs/train/manifest.json",
-        "epochs/train/parts/planned.json",
-        "epochs/train/parts/run.json",
+        "epochs/train/receipts/planned.json",
+        "epochs/train/receipts/run.json",
     }
     seqmill.succeeds("preprocess", three_files)
     assert tree(tmp_path / "out") == first

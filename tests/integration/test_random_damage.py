@@ -90,7 +90,7 @@ def test_verify_finds_any_damage_of_what_is_named(output, seqmill):
 def _damage_and_verify(output, seqmill, seed):
     rng = random.Random(seed)
     named = [
-        output / name for name in tree(output) if "/parts/" not in name and not name.startswith("vocab/")
+        output / name for name in tree(output) if "/receipts/" not in name and not name.startswith("vocab/")
     ]
     assert len(named) >= 12
     for path in named:
@@ -153,7 +153,7 @@ def _damage_and_rerun(output, seqmill, seed):
     ended = seqmill.succeeds("preprocess", output.parent / "config.toml")
     after = tree(output)
     for name in before.keys() | after.keys():
-        if "/parts/" not in name:
+        if "/receipts/" not in name:
             assert after.get(name) == before.get(name), (name, names)
             if name in names:
                 assert "made again" in ended.err

@@ -68,9 +68,9 @@ class FinishEpochs:
             for name in files.list_names(files.join(self.folder, folder)):
                 if f"{folder}/{name}" not in mine:
                     files.remove(files.join(self.folder, folder, name))
-        parts = output_folder.parts_folder(self.folder)
-        for name in files.list_names(parts):
-            path = files.join(parts, name)
+        folder = output_folder.receipts_folder(self.folder)
+        for name in files.list_names(folder):
+            path = files.join(folder, name)
             if output_folder.is_segment_receipt_name(name) and path not in receipts:
                 files.remove(path)
         plans = output_folder.plan_folder(self.folder)

@@ -60,16 +60,16 @@ def _read(folder: str) -> str | None:
 
 @contextmanager
 def _lock(folder: str, kind: int) -> Iterator[None]:
-    """Waits for the lock of a folder's parts; none where it is not local or cannot be locked."""
+    """Waits for the lock of a folder's receipts; none where it is not local or cannot be locked."""
     with ExitStack() as held:
         if files.is_local(folder):
-            parts = output_folder.parts_folder(folder)
-            files.make_folder(parts)
-            _wait_for(open_lock(parts, held), parts, kind)
+            receipts = output_folder.receipts_folder(folder)
+            files.make_folder(receipts)
+            _wait_for(open_lock(receipts, held), receipts, kind)
         yield
 
 
-def _wait_for(descriptor: int, parts: str, kind: int) -> None:
+def _wait_for(descriptor: int, receipts: str, kind: int) -> None:
     end = time.monotonic() + _SECONDS
     while time.monotonic() < end:
         try:
@@ -79,4 +79,4 @@ def _wait_for(descriptor: int, parts: str, kind: int) -> None:
             time.sleep(0.02)
         except OSError:
             return
-    raise SeqmillError(f"{parts}: locked by a process of another run for a minute; end that process")
+    raise SeqmillError(f"{receipts}: locked by a process of another run for a minute; end that process")

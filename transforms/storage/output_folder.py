@@ -1,9 +1,10 @@
 """Where everything is in an output folder. Nothing else builds these paths.
 
-    OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/  parts/
+    OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/
+                             receipts/
            epochs/<corpus>/  manifest.json  epoch-0001/batches-00000-of-00004.tfrecord …  plan/  vocab/
-                             rejected/  parts/
-           vocab/            <key>.txt  vocab.json  parts/
+                             rejected/  receipts/
+           vocab/            <key>.txt  vocab.json  receipts/
            model/            what a training writes
            predictions/      <corpus>.jsonl
            export/           a model each: epoch-0007/ …
@@ -168,40 +169,40 @@ def shard_name(epoch: int, shard: int, num_shards: int) -> str:
     return f"{epoch_name(epoch)}/batches-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
-def parts_folder(folder: str) -> str:
+def receipts_folder(folder: str) -> str:
     """What tasks leave beside their files: receipts and the like."""
-    return files.join(folder, "parts")
+    return files.join(folder, "receipts")
 
 
-def split_part_path(folder: str, split: int, kind: str) -> str:
+def split_receipt_path(folder: str, split: int, kind: str) -> str:
     """What the task of a split leaves, ``kind`` with its suffix."""
-    return files.join(parts_folder(folder), f"{split:05d}-{kind}")
+    return files.join(receipts_folder(folder), f"{split:05d}-{kind}")
 
 
-def split_of_part(name: str) -> int | None:
-    """The split that a name in ``parts_folder`` belongs to, if any."""
+def split_of_receipt(name: str) -> int | None:
+    """The split that a name in ``receipts_folder`` belongs to, if any."""
     number = name.partition("-")[0]
     return int(number) if number.isdigit() else None
 
 
 def segment_receipt_path(folder: str, epoch: int, shard: int) -> str:
     """The receipt of a segment."""
-    return files.join(parts_folder(folder), f"{epoch_name(epoch)}-{shard:05d}.json")
+    return files.join(receipts_folder(folder), f"{epoch_name(epoch)}-{shard:05d}.json")
 
 
 def is_segment_receipt_name(name: str) -> bool:
-    """Whether a name in ``parts_folder`` is that of a segment's receipt."""
+    """Whether a name in ``receipts_folder`` is that of a segment's receipt."""
     return name.startswith("epoch-")
 
 
 def planned_path(folder: str) -> str:
     """What a run of preprocess is about to write."""
-    return files.join(parts_folder(folder), "planned.json")
+    return files.join(receipts_folder(folder), "planned.json")
 
 
 def run_path(folder: str) -> str:
     """Which run the folder belongs to."""
-    return files.join(parts_folder(folder), "run.json")
+    return files.join(receipts_folder(folder), "run.json")
 
 
 def progress_folder(folder: str) -> str:

@@ -15,7 +15,7 @@ from seqmill.transforms.storage.checked_files import Checksum, checksum, is_inta
 from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.manifest_file import read_sealed_json, seal
-from seqmill.transforms.storage.output_folder import counted_vocab_path, split_part_path
+from seqmill.transforms.storage.output_folder import counted_vocab_path, split_receipt_path
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
 
@@ -122,4 +122,4 @@ def _read(path: str, expected_format: str) -> dict[str, Any]:
 
 
 def _part_path(folder: str, index: int) -> str:
-    return split_part_path(folder, index, "counts.json")
+    return split_receipt_path(folder, index, "counts.json")

@@ -161,11 +161,11 @@ class FinishStore:
 
     def _remove_others(self, entries: list[StoreFile]) -> None:
         """Removes what runs with other splits have left."""
-        parts = output_folder.parts_folder(self.folder)
-        for name in files.list_names(parts):
-            split = output_folder.split_of_part(name)
+        receipts = output_folder.receipts_folder(self.folder)
+        for name in files.list_names(receipts):
+            split = output_folder.split_of_receipt(name)
             if split is not None and split >= len(entries):
-                files.remove(files.join(parts, name))
+                files.remove(files.join(receipts, name))
         mine = {entry.file for entry in entries}
         for name in files.list_names(self.folder):
             if output_folder.is_store_file_name(name) and name not in mine:

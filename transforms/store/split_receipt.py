@@ -11,7 +11,7 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import Checksum, is_intact
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
-from seqmill.transforms.storage.output_folder import split_part_path
+from seqmill.transforms.storage.output_folder import split_receipt_path
 from seqmill.transforms.store.sequence_store import StoreFile
 
 FORMAT = "seqmill.ingested/2"
@@ -43,7 +43,7 @@ _ADAPTER = TypeAdapter(SplitReceipt)
 
 def write_receipt(folder: str, index: int, receipt: SplitReceipt) -> None:
     """Leaves the receipt of split ``index`` in a store's folder; its files must be there."""
-    write_sealed(split_part_path(folder, index, "receipt.json"), _ADAPTER, receipt)
+    write_sealed(split_receipt_path(folder, index, "receipt.json"), _ADAPTER, receipt)
 
 
 def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = False) -> SplitReceipt | None:
@@ -56,7 +56,7 @@ def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = F
         by_size: Compare only their sizes, as this run has written or compared them already.
     """
     with suppress(SeqmillError):
-        path = split_part_path(folder, index, "receipt.json")
+        path = split_receipt_path(folder, index, "receipt.json")
         receipt: SplitReceipt = read_sealed(path, _ADAPTER, FORMAT, "the task is not done")
         expected = {
             files.inside(folder, receipt.file.file): receipt.file.checksum,
@@ -77,24 +77,24 @@ def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = F
 
 def remove_receipt(folder: str, index: int) -> None:
     """Lets the task of split ``index`` be done again."""
-    files.remove(split_part_path(folder, index, "receipt.json"))
+    files.remove(split_receipt_path(folder, index, "receipt.json"))
 
 
 def lengths_part(folder: str, index: int) -> str:
     """Path of the part of the length index of split ``index``."""
-    return split_part_path(folder, index, "lengths.arrow")
+    return split_receipt_path(folder, index, "lengths.arrow")
 
 
 def tags_part(folder: str, index: int) -> str:
     """Path of the hashes of the tags of split ``index``, uint64 [n]."""
-    return split_part_path(folder, index, "tags.u64")
+    return split_receipt_path(folder, index, "tags.u64")
 
 
 def rejects_part(folder: str, index: int) -> str:
     """Path of the rejected sequences of split ``index``."""
-    return split_part_path(folder, index, "rejected.jsonl")
+    return split_receipt_path(folder, index, "rejected.jsonl")
 
 
 def named_files_part(folder: str, index: int) -> str:
     """Path of what is known of the files that the records of split ``index`` name."""
-    return split_part_path(folder, index, "named.json")
+    return split_receipt_path(folder, index, "named.json")
