@@ -86,7 +86,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster):
     ]
     subprocess.run([*seqmill, "ingest", tmp_path / "config.toml"], check=True)
     run = subprocess.Popen([*seqmill, "preprocess", tmp_path / "config.toml", *dask_flags])
-    receipts = tmp_path / "out/epochs/train/parts"
+    receipts = tmp_path / "out/epochs/train/receipts"
     deadline = time.monotonic() + 120
     while not list(receipts.glob("epoch-*.json")) and time.monotonic() < deadline:
         assert run.poll() is None, "the run ended before a worker could be killed"
