@@ -48,8 +48,9 @@ def cleanup(config: Config, dry_run: bool) -> int:
 def check_preprocessed(config: Config, name: str) -> None:
     """Refuses epochs that were written with other options than the configuration has now."""
     folder = output_folder.epochs_folder(config.output, name)
-    manifest.check_corpus(folder, name)
-    written = manifest.read(folder).options
+    content = manifest.read(folder)
+    manifest.check_corpus(folder, content, name)
+    written = content.options
     for option, value in describe(config.epoch_options(name)).items():
         if option not in _MAY_DIFFER and value != written.get(option):
             raise UsageError(

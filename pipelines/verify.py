@@ -46,9 +46,7 @@ def verify(path: str) -> None:
         if output is not None and folders != [path]:
             _verify_none_is_missing(output, folders)
         for folder in folders:
-            if folder != path:
-                manifest.check_corpus(folder, files.name(folder))
-            _verify_corpus(folder)
+            _verify_corpus(folder, None if folder == path else files.name(folder))
 
 
 def _verify_none_is_missing(output: str, folders: list[str]) -> None:
@@ -63,8 +61,11 @@ def _verify_none_is_missing(output: str, folders: list[str]) -> None:
             )
 
 
-def _verify_corpus(folder: str) -> None:
+def _verify_corpus(folder: str, name: str | None) -> None:
+    """Verifies a folder of epochs; ``name``: of the corpus that it must hold, where that is known."""
     content = manifest.read(folder)
+    if name is not None:
+        manifest.check_corpus(folder, content, name)
     corpus = _Corpus(folder, content)
     _verify_files(folder, content.checksums)
     step = corpus.options.partition_epoch

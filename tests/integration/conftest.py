@@ -1,4 +1,6 @@
+import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from seqmill_runs import Seqmill
@@ -8,6 +10,21 @@ from seqmill_runs import Seqmill
 def seqmill(capsys):
     """Runs the command in this process: ``seqmill("plan", config)`` → how it ended."""
     return Seqmill(capsys)
+
+
+@pytest.fixture(scope="session")
+def silent_seqmill():
+    """``seqmill`` for fixtures of wider scopes, which cannot see what is printed."""
+    return Seqmill(SimpleNamespace(readouterr=lambda: SimpleNamespace(out="", err="")))
+
+
+@pytest.fixture
+def output(written, tmp_path):
+    """A copy of the output that a module's ``written`` made, to be damaged; its configuration beside it."""
+    for name in ("a.jsonl", "config.toml"):
+        shutil.copy2(written / name, tmp_path)
+    shutil.copytree(written / "out", tmp_path / "out")
+    return tmp_path / "out"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from seqmill_runs import Seqmill, tree, write_config, write_jsonl
+from seqmill_runs import tree, write_config, write_jsonl
 
 from seqmill.transforms.storage import manifest_file
 from seqmill.transforms.storage.locks import only_writer
@@ -18,7 +18,7 @@ MANIFEST = "epochs/train/manifest.json"
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, silent_seqmill):
     folder = tmp_path_factory.mktemp("written")
     records = [{"x": list(range(1 + i % 7)), "y": "abcdefg"[: 1 + i % 5]} for i in range(40)]
     write_jsonl(folder / "a.jsonl", records)
@@ -35,21 +35,8 @@ def written(tmp_path_factory):
         num_shards=2,
     )
 
-    class Silent:
-        def readouterr(self):
-            return type("Captured", (), {"out": "", "err": ""})
-
-    Seqmill(Silent()).succeeds("preprocess", config)
+    silent_seqmill.succeeds("preprocess", config)
     return folder
-
-
-@pytest.fixture
-def output(written, tmp_path):
-    """A copy of a written output, to be damaged."""
-    for name in ("a.jsonl", "config.toml"):
-        shutil.copy2(written / name, tmp_path)
-    shutil.copytree(written / "out", tmp_path / "out")
-    return tmp_path / "out"
 
 
 def flip_byte(path: Path, position: int) -> None:

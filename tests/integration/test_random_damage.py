@@ -9,7 +9,7 @@ import fsspec
 import numpy as np
 import pytest
 import xxhash
-from seqmill_runs import Seqmill, tree, write_config, write_jsonl
+from seqmill_runs import tree, write_config, write_jsonl
 
 from seqmill.transforms.batches import manifest, record
 from seqmill.transforms.batches.read_batches import read_epoch
@@ -22,7 +22,7 @@ DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}, "z": {"type": "floats"}}
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, silent_seqmill):
     folder = tmp_path_factory.mktemp("written")
     records = [
         {
@@ -46,20 +46,8 @@ def written(tmp_path_factory):
         max_rejected=0.1,
     )
 
-    class Silent:
-        def readouterr(self):
-            return type("Captured", (), {"out": "", "err": ""})
-
-    Seqmill(Silent()).succeeds("preprocess", config)
+    silent_seqmill.succeeds("preprocess", config)
     return folder
-
-
-@pytest.fixture
-def output(written, tmp_path):
-    for name in ("a.jsonl", "config.toml"):
-        shutil.copy2(written / name, tmp_path)
-    shutil.copytree(written / "out", tmp_path / "out")
-    return tmp_path / "out"
 
 
 def damage(path: Path, rng: random.Random) -> None:

@@ -126,11 +126,10 @@ def read(folder: str) -> Manifest:
     return manifest
 
 
-def check_corpus(folder: str, corpus: str) -> None:
-    """Raises SeqmillError where a folder holds another corpus than the one it is named after."""
-    found = read(folder).corpus
-    if found != corpus:
+def check_corpus(folder: str, manifest: Manifest, corpus: str) -> None:
+    """Raises SeqmillError where a folder's manifest is of another corpus than the one it is named after."""
+    if manifest.corpus != corpus:
         raise SeqmillError(
-            f"{folder}: holds the epochs of corpus {found}, expected those of {corpus} "
+            f"{folder}: holds the epochs of corpus {manifest.corpus}, expected those of {corpus} "
             "(`seqmill preprocess` makes them)"
         )
