@@ -23,6 +23,9 @@ CHUNKS_DISAGREE = "numbers of chunks differ"
 class EpochOptions:
     """Everything that decides the epochs of a corpus; see the options of the same names.
 
+    ``order_shift``: an epoch has the order that epoch + ``order_shift`` would have, had all epochs the same
+    options. ``Schedule`` sets it where a new pass begins.
+
     >>> options = EpochOptions(
     ...     ordering=Ordering("sorted"),
     ...     length_key="data",
@@ -53,6 +56,11 @@ class EpochOptions:
     num_epochs: int
     num_shards: int | None
     shard_size: int
+    order_shift: int = 0
+
+    def place(self, epoch: int) -> tuple[int, int]:
+        """Which pass over the corpus an epoch belongs to, and which part of it the epoch is, both from 0."""
+        return divmod(epoch + self.order_shift - 1, self.partition_epoch)
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
     order = epoch_order(
         options.ordering,
         selection.lengths[options.length_key],
-        epoch,
+        epoch + options.order_shift,
         options.seed,
         options.partition_epoch,
         options.fixed_random_seed,
