@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from seqmill.trainer.store_epochs import store_epochs
 from seqmill.transforms.batches import manifest as manifests
 from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+
+ReadFrom = Literal["shards", "store"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class Corpus:
     Attributes:
         folder: ``epochs/<corpus>``: path or URL.
         manifest: What its ``manifest.json`` says.
+        store: The folder of the store that batches are gathered from; ``None`` where they are read from
+            shards.
 
     >>> import seqmill
     >>> corpus = seqmill.open_corpus("work/epochs/train")
@@ -28,6 +35,7 @@ class Corpus:
 
     folder: str
     manifest: Manifest
+    store: str | None = None
 
     @property
     def dtypes(self) -> dict[str, np.dtype]:
@@ -47,20 +55,36 @@ class Corpus:
         return found
 
 
-def open_corpus(folder: str | os.PathLike[str]) -> Corpus:
+def open_corpus(
+    folder: str | os.PathLike[str],
+    read_from: ReadFrom = "shards",
+    store: str | os.PathLike[str] | None = None,
+) -> Corpus:
     """Opens a corpus folder; neither TensorFlow nor Apache Beam is imported for it.
 
     Args:
         folder: ``epochs/<corpus>``: path or URL.
+        read_from: Where batches come from: the ``"shards"`` of the epochs, or the ``"store"``, from which
+            the same batches are gathered; no shards are needed then.
+        store: ``store/<corpus>``: path or URL; by default that in the same output.
 
     Raises:
-        SeqmillError: The folder has no manifest, one of another format version, or holds no epoch.
+        UsageError: ``read_from`` is something else.
+        SeqmillError: The folder has no manifest, one of another format version, or holds no epoch; the store
+            is missing, or another than the epochs were planned from.
 
     >>> import seqmill
     >>> seqmill.open_corpus("work/epochs/train").manifest.corpus
     'train'
     """
+    if read_from not in ("shards", "store"):
+        raise UsageError(f'read_from={read_from!r}: expected "shards" or "store"')
     corpus = Corpus(os.fspath(folder), manifests.read(os.fspath(folder)))
     if corpus.num_epochs == 0:
         raise SeqmillError(f"{corpus.folder}: the manifest lists no epoch")
+    if read_from == "shards":
+        return corpus
+    beside = output_folder.store_beside(corpus.folder, corpus.manifest.corpus)
+    corpus = replace(corpus, store=beside if store is None else os.fspath(store))
+    store_epochs(corpus.folder, corpus.manifest, str(corpus.store))  # fits, or says why not
     return corpus

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.share import By, share_of
-from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.trainer.source import BatchSource, open_source
 from seqmill.transforms.features.array_spec import ArraySpec
 
 
@@ -30,7 +30,7 @@ def dataset(
     reader: tuple[int, int] = (0, 1),
     by: By = "rows",
     first_batch: int = 0,
-    source: StoredEpoch | None = None,
+    source: BatchSource | None = None,
 ) -> tf.data.Dataset:
     """The batches of a stored epoch in ``batch_index`` order, with exact cardinality.
 
@@ -49,7 +49,7 @@ def dataset(
         by: How readers share: ``"rows"``: rows r, r + R, … of every batch; ``"batches"``: whole batches,
             every R-th from r on.
         first_batch: Batches of the epoch that are done already, by however many readers.
-        source: What reads the shards, for those who want its ``error`` afterwards.
+        source: What gives the batches, for those who want its ``error`` afterwards.
 
     Raises:
         UsageError: There is no such epoch, reader or batch.
@@ -64,7 +64,7 @@ def dataset(
     """
     stored = corpus.epoch(epoch)
     share = share_of(stored.num_batches, reader, by, first_batch)
-    source = source or StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
+    source = source or open_source(corpus, epoch, check, share)
     read = partial(source.arrays, rows=share.rows)
     names = list(corpus.dtypes)
     dtypes = [tf.as_dtype(dtype) for dtype in corpus.dtypes.values()]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from seqmill.trainer import epochs
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.inputs import BatchToXy
-from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.trainer.source import open_source
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -26,7 +26,7 @@ def feed(corpus: Corpus, stored: int, batch_to_xy: BatchToXy) -> Iterator[tf.dat
         stored: Number of the stored epoch, from 1.
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
     """
-    source = StoredEpoch(corpus.folder, corpus.epoch(stored), corpus.manifest.data_keys)
+    source = open_source(corpus, stored)
     try:
         yield epochs.dataset(corpus, stored, masks=True, transform=batch_to_xy, source=source)
     except tf.errors.OpError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.share import By, share_of
-from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.trainer.source import open_source
 
 SEQ_TAG, SEQ_INDEX = "seq_tag", "seq_index"
 
@@ -88,7 +88,7 @@ class NumpyBatches(Iterator[Columns]):
         stored = corpus.epoch(epoch)
         self._num_batches = stored.num_batches
         self._share = share_of(stored.num_batches, reader, by, first_batch, worker)
-        self._source = StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
+        self._source = open_source(corpus, epoch, check, self._share)
         self._tags = tags
         self._steps = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import keras
@@ -20,8 +20,8 @@ from seqmill.trainer.nonfinite import (
     nonfinite_variables,
 )
 from seqmill.trainer.scores import flat_scores
+from seqmill.trainer.source import open_source
 from seqmill.trainer.state.values import value_of
-from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -131,8 +131,10 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         if self._corpus is None or not steps:
             return []
         described: list[dict[str, Any]] = []
-        with suppress(IndexError, SeqmillError):  # with steps_per_execution Keras counts beyond the last one
-            stored = self._corpus.epoch(self._stored_epoch(self._epoch))
-            reader = StoredEpoch(self._corpus.folder, stored, self._corpus.manifest.data_keys)
-            described.extend(describe(reader.batch(step), step) for step in steps)
+        # With steps_per_execution Keras counts beyond the last one.
+        with (
+            suppress(IndexError, SeqmillError),
+            closing(open_source(self._corpus, self._stored_epoch(self._epoch))) as source,
+        ):
+            described.extend(describe(source.batch(step), step) for step in steps)
         return described

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Protocol
 
@@ -46,10 +46,17 @@ class SequenceSource(Protocol):
 
 
 class Gatherer:
-    """Copies runs of frames from a source into flat buffers; keeps the buffers for the next call."""
+    """Copies runs of frames from a source into flat buffers; keeps the buffers for the next call.
 
-    def __init__(self, source: SequenceSource):
+    Args:
+        source: Where the sequences are.
+        take: Gives the bytes of a buffer, uint8 [size], for what is to outlive the next call; then none are
+            kept.
+    """
+
+    def __init__(self, source: SequenceSource, take: Callable[[int], np.ndarray] | None = None):
         self.source = source
+        self._take = take
         self._buffers: dict[str, np.ndarray] = {}
 
     def gather(
@@ -101,9 +108,12 @@ class Gatherer:
             yield self.source.block(number), chosen, rows[chosen] - self.source.block_starts[number]
 
     def _buffer(self, key: str, size: int) -> np.ndarray:
+        dtype = np.dtype(self.source.data_keys[key].dtype)
+        if self._take is not None:
+            return self._take(size * dtype.itemsize).view(dtype)
         held = self._buffers.get(key)
         if held is None or len(held) < size:
-            held = np.empty(size, self.source.data_keys[key].dtype)
+            held = np.empty(size, dtype)
             self._buffers[key] = held
         return held[:size]
 
