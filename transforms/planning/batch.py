@@ -1,7 +1,8 @@
 """Cutting an ordered epoch into mini-batches (RETURNN's ``batch_size`` and ``max_seqs``).
 
 Greedy: a sequence that would push the batch over a limit starts the next one. A sequence that alone is
-over ``batch_size`` is a batch of its own.
+over ``batch_size`` is a batch of its own. A padded batch has longest sequence times number of sequences
+frames, a packed one only those of its sequences.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ class BatchLimits:
     """Limits of a batch.
 
     Attributes:
-        batch_size: Per limited data key the most frames: longest sequence times number of sequences.
+        batch_size: Per limited data key the most frames, padding included.
         max_seqs: The most sequences; None for no limit.
+        packed: Whether sequences lie behind one another, without padding.
 
     >>> BatchLimits({"data": 4000}, max_seqs=200).max_seqs
     200
@@ -29,6 +31,7 @@ class BatchLimits:
 
     batch_size: Mapping[str, int]
     max_seqs: int | None = None
+    packed: bool = False
 
 
 def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchLimits) -> np.ndarray:
@@ -41,12 +44,16 @@ def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchL
 
     >>> cut_batches({"data": np.array([3, 3, 9, 2])}, 4, BatchLimits({"data": 6})).tolist()
     [0, 2, 3, 4]
+    >>> cut_batches({"data": np.array([3, 3, 9, 2])}, 4, BatchLimits({"data": 12}, packed=True)).tolist()
+    [0, 2, 4]
     """
     most = num_seqs if limits.max_seqs is None else limits.max_seqs
     if not limits.batch_size:
         return np.append(np.arange(0, num_seqs, max(most, 1)), num_seqs)
     columns = [lengths[key] for key in limits.batch_size]
     sizes = list(limits.batch_size.values())
+    if limits.packed:
+        return _cut_packed(columns, sizes, most, num_seqs)
     starts: list[int] = []
     position, mean = 0, 1.0
     while position < num_seqs:
@@ -67,6 +74,21 @@ def oversized(lengths: Mapping[str, np.ndarray], limits: BatchLimits) -> int:
     """How many sequences (or chunks) are alone over ``batch_size`` in any key."""
     over = [lengths[key] > limit for key, limit in limits.batch_size.items()]
     return int(np.count_nonzero(np.logical_or.reduce(over))) if over else 0
+
+
+def _cut_packed(columns: list[np.ndarray], sizes: list[int], most: int, num_seqs: int) -> np.ndarray:
+    """``cut_batches`` where a batch is as large as its sequences together."""
+    alone = np.arange(1, num_seqs + 1)
+    behind = np.minimum(alone + (min(most, num_seqs) - 1), num_seqs)
+    for column, size in zip(columns, sizes, strict=True):
+        ends = np.cumsum(column, dtype=np.int64)
+        most_frames = min(size, int(column.sum(dtype=np.int64)))
+        np.minimum(behind, ends.searchsorted(ends - column + most_frames, "right"), out=behind)
+    np.maximum(behind, alone, out=behind)
+    edges = [0]
+    while edges[-1] < num_seqs:
+        edges.append(int(behind[edges[-1]]))
+    return np.array(edges, np.int64)
 
 
 def _batch_end(

@@ -116,6 +116,7 @@ class EpochPlan:
         chunk_start: First frame in the length key, int64 [n].
         batch_starts: First entry of every batch, and n, int64 [batches + 1].
         oversized: Entries that alone are over ``batch_size``.
+        packed: Whether the entries of a batch lie behind one another, without padding.
 
     >>> lengths = {"data": np.array([3, 4, 2])}
     >>> rows, zeros = np.array([5, 7, 8]), np.zeros(3, np.int64)
@@ -131,6 +132,7 @@ class EpochPlan:
     chunk_start: np.ndarray
     batch_starts: np.ndarray
     oversized: int
+    packed: bool = False
 
     @property
     def num_batches(self) -> int:
@@ -149,11 +151,15 @@ class EpochPlan:
 
     @cached_property
     def longest(self) -> dict[str, np.ndarray]:
-        """Per data key the time axis of every batch, int64 [batches]."""
-        if not self.num_batches:
-            return {key: np.empty(0, np.int64) for key in self.lengths}
-        starts = self.batch_starts[:-1]
-        return {key: np.maximum.reduceat(n, starts).astype(np.int64) for key, n in self.lengths.items()}
+        """Per data key the longest entry of every batch, int64 [batches]."""
+        return self._of_batches(np.maximum)
+
+    @cached_property
+    def batch_frames(self) -> dict[str, np.ndarray]:
+        """Per data key the frames of every batch's array, padding included, int64 [batches]."""
+        if self.packed:
+            return self._of_batches(np.add)
+        return {key: longest * self.batch_seqs for key, longest in self.longest.items()}
 
     @property
     def num_frames(self) -> dict[str, int]:
@@ -162,13 +168,21 @@ class EpochPlan:
 
     @property
     def padded_frames(self) -> dict[str, int]:
-        """Per data key the frames of the padded arrays."""
-        return {key: int((longest * self.batch_seqs).sum()) for key, longest in self.longest.items()}
+        """Per data key the frames of all arrays, padding included."""
+        return {key: int(frames.sum()) for key, frames in self.batch_frames.items()}
 
     @property
     def num_shapes(self) -> int:
         """Distinct shapes of batches, over all data keys together."""
+        if self.packed:
+            return len(np.unique(np.stack([*self.batch_frames.values()]), axis=1).T)
         return len(np.unique(np.stack([self.batch_seqs, *self.longest.values()]), axis=1).T)
+
+    def _of_batches(self, reduce: np.ufunc) -> dict[str, np.ndarray]:
+        if not self.num_batches:
+            return {key: np.empty(0, np.int64) for key in self.lengths}
+        starts = self.batch_starts[:-1]
+        return {key: reduce.reduceat(n, starts, dtype=np.int64) for key, n in self.lengths.items()}
 
 
 def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> EpochPlan:
@@ -216,6 +230,7 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         chunk_start=chunk_start,
         batch_starts=batching.cut_batches(lengths, len(order), options.batch_limits),
         oversized=batching.oversized(lengths, options.batch_limits),
+        packed=options.batch_limits.packed,
     )
 
 

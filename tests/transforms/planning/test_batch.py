@@ -14,14 +14,17 @@ def naive_cuts(lengths, num_seqs, limits):
     """RETURNN's rule, one sequence after the other."""
     columns = [(lengths[key].tolist(), size) for key, size in limits.batch_size.items()]
     most = limits.max_seqs or num_seqs
-    cuts, start, longest = [], 0, [0] * len(columns)
+    cuts, start = [], 0
+    measured = [0] * len(columns)  # the longest sequence of the batch or, packed, the sum
     for i in range(num_seqs):
-        longest = [max(a, column[i]) for a, (column, _) in zip(longest, columns, strict=True)]
+        together = int.__add__ if limits.packed else max
+        measured = [together(a, column[i]) for a, (column, _) in zip(measured, columns, strict=True)]
         count = i - start + 1
-        too_big = any(a * count > size for a, (_, size) in zip(longest, columns, strict=True))
+        rows = 1 if limits.packed else count
+        too_big = any(a * rows > size for a, (_, size) in zip(measured, columns, strict=True))
         if i > start and (too_big or count > most):
             cuts.append(start)
-            start, longest = i, [column[i] for column, _ in columns]
+            start, measured = i, [column[i] for column, _ in columns]
     return [*cuts, *([start] if num_seqs else []), num_seqs]
 
 
@@ -40,20 +43,22 @@ def random_lengths(seed, num_seqs, longest=50, dtype=np.int32):
 @given(
     num_keys=st.integers(1, 4),
     rows=st.lists(st.tuples(*[st.integers(0, 20)] * 4), max_size=150),
-    sizes=st.tuples(*[st.integers(1, 25) | st.integers(1, 500) | st.just(10**9)] * 4),
-    max_seqs=st.none() | st.integers(1, 12) | st.just(10**9),
+    sizes=st.tuples(*[st.integers(1, 25) | st.integers(1, 500) | st.just(2**63 - 1)] * 4),
+    max_seqs=st.none() | st.integers(1, 12) | st.just(2**63 - 1),
+    packed=st.booleans(),
 )
 @settings(deadline=None, max_examples=400)
-def test_like_a_loop(num_keys, rows, sizes, max_seqs):
+def test_like_a_loop(num_keys, rows, sizes, max_seqs, packed):
     keys = "abcd"[:num_keys]
     lengths = {key: np.array([row[i] for row in rows], np.int32) for i, key in enumerate(keys)}
-    limits = BatchLimits(dict(zip(keys, sizes, strict=False)), max_seqs)
+    limits = BatchLimits(dict(zip(keys, sizes, strict=False)), max_seqs, packed)
     cuts = check(lengths, limits)
     for start, end in itertools.pairwise(cuts.tolist()):
         assert start < end or not rows
         assert end - start <= (max_seqs or len(rows))
         for key, size in limits.batch_size.items():
-            assert end - start == 1 or lengths[key][start:end].max() * (end - start) <= size
+            column = lengths[key][start:end]
+            assert end - start == 1 or (column.sum() if packed else column.max() * (end - start)) <= size
 
 
 @given(
@@ -140,6 +145,13 @@ def test_no_limits_at_all_make_one_batch():
 def test_no_sequences():
     assert cut_batches({"data": np.zeros(0, np.int32)}, 0, BatchLimits({"data": 5})).tolist() == [0]
     assert cut_batches({}, 0, BatchLimits({})).tolist() == [0]
+
+
+def test_packed_batches_over_many_sequences():
+    lengths = {"data": random_lengths(5, 100_000, 400, np.uint16), "classes": random_lengths(6, 100_000)}
+    cuts = check(lengths, BatchLimits({"data": 8000, "classes": 2000}, 70, packed=True))
+    padded = cut_batches(lengths, 100_000, BatchLimits({"data": 8000, "classes": 2000}, 70))
+    assert len(cuts) < len(padded)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
