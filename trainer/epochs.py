@@ -7,17 +7,16 @@ for batch in dataset(corpus, epoch=1):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from seqmill.trainer.batch_graph import BatchGraph
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.share import By, share_of
 from seqmill.trainer.source import BatchSource, open_source
-from seqmill.transforms.features.array_spec import ArraySpec
 
 
 def dataset(
@@ -65,22 +64,7 @@ def dataset(
     stored = corpus.epoch(epoch)
     share = share_of(stored.num_batches, reader, by, first_batch)
     source = source or open_source(corpus, epoch, check, share)
-    read = partial(source.arrays, rows=share.rows)
-    names = list(corpus.dtypes)
-    dtypes = [tf.as_dtype(dtype) for dtype in corpus.dtypes.values()]
-
-    def load(index: tf.Tensor) -> Any:
-        kinds = [kind for dtype in dtypes for kind in (dtype, tf.int32)]
-        flat = tf.numpy_function(read, [index], kinds)
-        columns = _columns(corpus.manifest.data_keys, names, flat, masks)
-        return columns if transform is None else transform(columns)
-
-    return (
-        tf.data.Dataset.range(share.batches.start, share.batches.stop, share.batches.step)
-        .map(load, num_parallel_calls=2, deterministic=True)
-        .prefetch(prefetch)
-        .apply(tf.data.experimental.assert_cardinality(len(share.batches)))
-    )
+    return BatchGraph(corpus.manifest.data_keys, masks, prefetch, transform).dataset(source, share)
 
 
 def column_shapes(corpus: Corpus) -> dict[str, tuple[str, tuple[int | None, ...]]]:
@@ -91,17 +75,3 @@ def column_shapes(corpus: Corpus) -> dict[str, tuple[str, tuple[int | None, ...]
         shapes[f"{key}_lengths"] = ("int32", (None,))
         shapes[f"{key}_mask"] = ("bool", (None, None))
     return shapes
-
-
-def _columns(
-    specs: Mapping[str, ArraySpec], names: list[str], flat: list[Any], masks: bool
-) -> dict[str, tf.Tensor]:
-    columns = {}
-    for position, name in enumerate(names):
-        array, lengths = flat[2 * position], flat[2 * position + 1]
-        array.set_shape([None, None, *specs[name].feature_shape])
-        lengths.set_shape([None])
-        columns[name], columns[f"{name}_lengths"] = array, lengths
-        if masks:
-            columns[f"{name}_mask"] = tf.sequence_mask(lengths, tf.shape(array)[1])
-    return columns

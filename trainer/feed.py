@@ -7,34 +7,46 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from seqmill.trainer import epochs
+from seqmill.trainer.batch_graph import BatchGraph
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.inputs import BatchToXy
+from seqmill.trainer.share import share_of
 from seqmill.trainer.source import open_source
 from seqmill.transforms.storage.errors import SeqmillError
 
 
-@contextmanager
-def feed(corpus: Corpus, stored: int, batch_to_xy: BatchToXy) -> Iterator[tf.data.Dataset]:
-    """The dataset of a stored epoch, for the length of a ``with`` block.
-
-    What goes wrong in reading leaves the block as the SeqmillError that it is; TensorFlow wraps it in an
-    error of its own.
+class Feed:
+    """The epochs of a corpus, for a whole training or evaluation.
 
     Args:
         corpus: The corpus.
-        stored: Number of the stored epoch, from 1.
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
     """
-    source = open_source(corpus, stored)
-    try:
-        yield epochs.dataset(corpus, stored, masks=True, transform=batch_to_xy, source=source)
-    except tf.errors.OpError:
-        if source.error is not None:
-            raise source.error from None
-        raise
-    finally:
-        source.close()
+
+    def __init__(self, corpus: Corpus, batch_to_xy: BatchToXy):
+        self._corpus = corpus
+        self._graph = BatchGraph(corpus.manifest.data_keys, masks=True, transform=batch_to_xy)
+
+    @contextmanager
+    def epoch(self, stored: int) -> Iterator[tf.data.Dataset]:
+        """The dataset of a stored epoch, for the length of a ``with`` block.
+
+        What goes wrong in reading leaves the block as the SeqmillError that it is; TensorFlow wraps it in an
+        error of its own.
+
+        Args:
+            stored: Number of the stored epoch, from 1.
+        """
+        share = share_of(self._corpus.epoch(stored).num_batches)
+        source = open_source(self._corpus, stored)
+        try:
+            yield self._graph.dataset(source, share)
+        except tf.errors.OpError:
+            if source.error is not None:
+                raise source.error from None
+            raise
+        finally:
+            source.close()
 
 
 def check_same_data_keys(train: Corpus, other: Corpus) -> None:

@@ -26,7 +26,7 @@ from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfin
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus, open_corpus
-from seqmill.trainer.feed import check_same_data_keys, feed
+from seqmill.trainer.feed import Feed, check_same_data_keys
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
 from seqmill.trainer.load_checkpoint import load, load_weights
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
@@ -185,7 +185,9 @@ class _Training:
         self._others = others
         self._folder = folder
         self._options = options
-        self._batch_to_xy = batch_to_xy or default_batch_to_xy(model, train)
+        batch_to_xy = batch_to_xy or default_batch_to_xy(model, train)
+        self._feed = Feed(train, batch_to_xy)
+        self._feeds = {name: Feed(corpus, batch_to_xy) for name, corpus in others.items()}
         self._extra_scores = extra_scores
         self._say = say
         self._timer = EpochTimer(options.num_epochs)
@@ -197,7 +199,7 @@ class _Training:
         checkpoints.remove_leftovers(self._folder)
         users = keras.tree.flatten(list(users))  # Keras takes lists in lists
         check_callbacks(users)
-        prepare_model(self._model, self._options.seed, lambda: feed(self._train, 1, self._batch_to_xy))
+        prepare_model(self._model, self._options.seed, lambda: self._feed.epoch(1))
         state = ModelState(self._model)
         start = find_start(
             self._folder, self._options.start_epoch, self._say, lambda found: self._load(state, found)
@@ -336,10 +338,7 @@ class _Training:
         return logs
 
     def _fit(self, epoch: int, stored: int) -> None:
-        with (
-            feed(self._train, stored, self._batch_to_xy) as data,
-            self._showing(f"epoch {epoch}, train", data),
-        ):
+        with self._feed.epoch(stored) as data, self._showing(f"epoch {epoch}, train", data):
             num_batches = int(data.cardinality())
             self._callbacks.expect_steps(num_batches)
             self._model._initial_epoch = None  # a callback's wish to begin elsewhere
@@ -373,7 +372,7 @@ class _Training:
         return callback_logs(known, list(self._others))
 
     def _scores_of(self, epoch: int, name: str, corpus: Corpus) -> dict[str, float]:
-        with feed(corpus, 1, self._batch_to_xy) as data, self._showing(f"epoch {epoch}, {name}", data):
+        with self._feeds[name].epoch(1) as data, self._showing(f"epoch {epoch}, {name}", data):
             found = self._model.evaluate(data, verbose=0, callbacks=self._callbacks, return_dict=True)
         values = flat_scores(found)
         if self._extra_scores is not None:

@@ -119,7 +119,7 @@ def build(options: TrainOptions, output: str) -> tuple[ModelFile, ModelState]:
 
     from seqmill.trainer import model_file
     from seqmill.trainer.corpus import open_corpus
-    from seqmill.trainer.feed import feed
+    from seqmill.trainer.feed import Feed
     from seqmill.trainer.inputs import default_batch_to_xy
     from seqmill.trainer.prepare_model import prepare_model
     from seqmill.trainer.state.model_state import ModelState
@@ -131,7 +131,7 @@ def build(options: TrainOptions, output: str) -> tuple[ModelFile, ModelState]:
     prepare_model(
         model,
         options.seed,
-        lambda: feed(corpus, 1, loaded.batch_to_xy or default_batch_to_xy(model, corpus)),
+        lambda: Feed(corpus, loaded.batch_to_xy or default_batch_to_xy(model, corpus)).epoch(1),
     )
     return loaded, ModelState(model)
 

@@ -1,0 +1,116 @@
+"""The tf.data graph that gives batches: made once for a corpus, whichever of its epochs are read."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from seqmill.trainer.share import Share
+from seqmill.trainer.source import BatchSource
+from seqmill.transforms.features.array_spec import ArraySpec
+
+Transform = Callable[[dict[str, tf.Tensor]], Any]
+
+_INTEGER = tf.TensorSpec([], tf.int64)
+
+
+class BatchGraph:
+    """Makes datasets of epochs that share one graph.
+
+    TensorFlow keeps what ``tf.numpy_function`` is given for ever, and tracing takes longer than a small
+    epoch. So the graph is traced once, and takes what it reads from by number.
+
+    Args:
+        data_keys: What the arrays are like.
+        masks: Add the masks.
+        prefetch: Batches read ahead.
+        transform: What to make of each element.
+    """
+
+    def __init__(
+        self,
+        data_keys: Mapping[str, ArraySpec],
+        masks: bool = False,
+        prefetch: int = 2,
+        transform: Transform | None = None,
+    ):
+        self._data_keys = data_keys
+        self._masks = masks
+        self._prefetch = prefetch
+        self._transform = transform
+        self._element_spec: Any = None
+        self._traced = tf.function(self._pipeline, input_signature=[_INTEGER] * 4, autograph=False)
+
+    def dataset(self, source: BatchSource, share: Share) -> tf.data.Dataset:
+        """The batches of a share of an epoch, with exact cardinality.
+
+        Args:
+            source: What reads the epoch.
+            share: Which batches and rows.
+        """
+        reader = _Reader(source, share.rows)
+        batches = share.batches
+        numbers = (reader.number, batches.start, batches.stop, batches.step)
+        variant = self._traced(*(tf.constant(number, tf.int64) for number in numbers))
+        data = tf.data.experimental.from_variant(variant, self._element_spec)
+        data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
+        data._seqmill_kept = self, reader  # as long as there is a dataset or iterator that needs them
+        return data
+
+    def _pipeline(self, reader: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        data = (
+            tf.data.Dataset.range(start, stop, step)
+            .map(lambda index: self._element(reader, index), num_parallel_calls=2, deterministic=True)
+            .prefetch(self._prefetch)
+        )
+        self._element_spec = data.element_spec
+        return tf.data.experimental.to_variant(data)
+
+    def _element(self, reader: tf.Tensor, index: tf.Tensor) -> Any:
+        dtypes = [tf.as_dtype(np.dtype(spec.dtype)) for spec in self._data_keys.values()]
+        flat = _loader(tuple(kind for dtype in dtypes for kind in (dtype, tf.int32)))(reader, index)
+        columns = {}
+        for position, (name, spec) in enumerate(self._data_keys.items()):
+            array, lengths = flat[2 * position], flat[2 * position + 1]
+            array.set_shape([None, None, *spec.feature_shape])
+            lengths.set_shape([None])
+            columns[name], columns[f"{name}_lengths"] = array, lengths
+            if self._masks:
+                columns[f"{name}_mask"] = tf.sequence_mask(lengths, tf.shape(array)[1])
+        return columns if self._transform is None else self._transform(columns)
+
+
+class _Reader:
+    """What a dataset reads from, which its graph knows by number."""
+
+    def __init__(self, source: BatchSource, rows: slice):
+        self.source, self.rows = source, rows
+        self.number = next(_numbers)
+        _readers[self.number] = self
+
+
+_numbers = itertools.count()
+_readers: weakref.WeakValueDictionary[int, _Reader] = weakref.WeakValueDictionary()
+
+
+def _load(number: int, index: int) -> list[np.ndarray]:
+    reader = _readers[int(number)]
+    return reader.source.arrays(int(index), rows=reader.rows)
+
+
+@functools.cache
+def _loader(kinds: tuple[tf.DType, ...]) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
+    """The one function of the process that loads batches of these dtypes: function(reader, index)."""
+
+    @tf.function(input_signature=[_INTEGER] * 2, autograph=False)
+    def load(reader: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
+        loaded: list[tf.Tensor] = tf.numpy_function(_load, [reader, index], kinds)
+        return loaded
+
+    return load
