@@ -1,0 +1,87 @@
+"""What takes part in some epochs of a schedule, and what in none."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.chunk import KeyChunking
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions, select
+from seqmill.transforms.planning.schedule import Schedule, Stretch
+from seqmill.transforms.planning.selections import Selections
+
+BASE = EpochOptions(
+    ordering=parse_ordering("random"),
+    length_key="x",
+    length_limits=LengthLimits({}, {}),
+    chunking={},
+    batch_limits=BatchLimits({"x": 40}),
+    seed=1,
+    fixed_random_seed=None,
+    partition_epoch=1,
+    num_epochs=1,
+    num_shards=None,
+    shard_size=1000,
+)
+LENGTHS = {"x": np.array([3, 9, 5, 20, 2, 12]), "y": np.array([3, 9, 2, 20, 2, 5])}
+CHUNKED = {"x": KeyChunking(4, 4), "y": KeyChunking(4, 4)}
+
+
+def of(longest=None, shortest=None, chunking=None):
+    limits = LengthLimits({"x": longest} if longest else {}, {"x": shortest} if shortest else {})
+    return replace(BASE, length_limits=limits, chunking=chunking or {})
+
+
+def selections(base, *changes):
+    return Selections(LENGTHS, Schedule(base, 6, None, tuple(Stretch(*change) for change in changes)))
+
+
+def test_each_epoch_has_its_own():
+    found = selections(of(longest=12), (1, 2, of(longest=5)))
+    assert [found.at(epoch).rows.tolist() for epoch in (1, 2, 3)] == [[0, 2, 4], [0, 2, 4], [0, 1, 2, 4, 5]]
+    assert found.at(1).dropped == {"max_seq_length:x": 3}
+    assert found.at(6) is found.at(5)
+
+
+def test_what_no_epoch_takes_is_counted_as_the_first_leaves_it_out():
+    found = selections(of(longest=12), (1, 2, of(longest=5, shortest=3)), (3, 3, of(shortest=3))).in_any()
+    assert (found.rows.tolist(), found.dropped) == ([0, 1, 2, 3, 4, 5], {})
+    found = selections(of(longest=9, shortest=3), (1, 2, of(longest=5, shortest=3))).in_any()
+    assert found.rows.tolist() == [0, 1, 2]
+    assert found.dropped == {"max_seq_length:x": 2, "min_seq_length:x": 1}
+    assert found.lengths["y"].tolist() == [3, 9, 2]
+
+
+def test_chunks_may_disagree_in_some_epochs_only():
+    whole = of(longest=12)
+    found = selections(whole, (1, 1, of(chunking=CHUNKED)))
+    assert found.at(1).disagreeing.tolist() == [2, 5]
+    assert (found.in_any().disagreeing.tolist(), len(found.in_any().rows)) == ([], 6)
+    found = selections(of(longest=3), (1, 1, of(chunking=CHUNKED)))
+    assert found.in_any().rows.tolist() == [0, 1, 3, 4]
+    assert found.in_any().disagreeing.tolist() == [2, 5]
+
+
+_RULES = st.builds(
+    of,
+    st.none() | st.integers(1, 20),
+    st.none() | st.integers(1, 20),
+    st.sampled_from([None, CHUNKED]),
+)
+
+
+@given(_RULES, _RULES, _RULES)
+@settings(deadline=None, max_examples=100)
+def test_every_sequence_is_accounted_for_in_every_epoch_and_in_all(base, first, second):
+    found = selections(base, (1, 2, first), (4, 5, second))
+    each = [found.at(epoch) for epoch in range(1, 7)]
+    for selection in (*each, found.in_any()):
+        counted = len(selection.rows) + sum(selection.dropped.values()) + len(selection.disagreeing)
+        assert counted == len(LENGTHS["x"])
+    assert set(found.in_any().rows) == {row for selection in each for row in selection.rows}
+    if base == first == second:
+        assert found.in_any().dropped == select(LENGTHS, base).dropped
