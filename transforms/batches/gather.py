@@ -65,19 +65,20 @@ class Gatherer:
         starts: Mapping[str, np.ndarray],
         lengths: Mapping[str, np.ndarray],
         batch_starts: np.ndarray,
-        longest: Mapping[str, np.ndarray],
+        longest: Mapping[str, np.ndarray] | None,
     ) -> tuple[list[dict[str, np.ndarray]], Tags]:
-        """Padded arrays of consecutive batches, valid until the next call, and the tags of all entries.
+        """The arrays of consecutive batches, valid until the next call, and the tags of all entries.
 
         Args:
             rows: Rows in the source of all entries, [n].
             starts: Per data key the first frame of every entry, [n].
             lengths: Per data key the frames of every entry, [n].
             batch_starts: First entry of every batch, and n, [batches + 1].
-            longest: Per data key the frames of every batch's time axis, [batches].
+            longest: Per data key the frames of every batch's time axis, [batches]; None for packed batches.
 
         Returns:
-            Per batch and data key the array [B, T, *feature_shape]; the n tags.
+            Per batch and data key the array, padded [B, T, *feature_shape] or packed [sum of T,
+            *feature_shape]; the n tags.
         """
         batch_seqs = np.diff(batch_starts)
         groups = list(self._by_block(rows))
@@ -86,14 +87,19 @@ class Gatherer:
             frame_size = spec.frame_size
             parts = list(_parts(groups, key, starts[key], frame_size))
             sizes = lengths[key].astype(np.int64) * frame_size
-            strides = np.repeat(longest[key] * frame_size, batch_seqs)
+            frames = np.add.reduceat(lengths[key], batch_starts[:-1], dtype=np.int64)
+            shapes: list[tuple[int, ...]] = [(total,) for total in frames.tolist()]
+            strides = sizes
+            if longest is not None:
+                frames = batch_seqs * longest[key]
+                shapes = list(zip(batch_seqs.tolist(), longest[key].tolist(), strict=True))
+                strides = np.repeat(longest[key] * frame_size, batch_seqs)
             if int(sizes.sum()) * np.dtype(spec.dtype).itemsize >= _LOOP_BYTES * len(sizes):
                 padded = self._buffer(key, int(strides.sum()))
                 _copy_each(parts, sizes, strides, padded)
             else:
                 padded = _take(parts, sizes, strides)
-            edges = np.concatenate(([0], np.cumsum(batch_seqs * longest[key] * frame_size)))
-            shapes = zip(batch_seqs.tolist(), longest[key].tolist(), strict=True)
+            edges = np.concatenate(([0], np.cumsum(frames * frame_size)))
             for batch, shape, (first, last) in zip(batches, shapes, pairwise(edges.tolist()), strict=True):
                 batch[key] = padded[first:last].reshape(*shape, *spec.feature_shape)
         return batches, _tags(groups, len(rows))

@@ -22,12 +22,14 @@ class PaddedBatch:
     """One mini-batch of B sequences (or chunks).
 
     Attributes:
-        arrays: Per data key the padded array [B, T, …], little-endian, 0 where there is no frame.
+        arrays: Per data key the padded array [B, T, …], little-endian, 0 where there is no frame; of a packed
+            batch its sequences behind one another, [sum of T, …].
         lengths: Per data key the true lengths, int64 [B].
         seq_tags: The sequences' tags, B of them.
         seq_index: Rows in the store, int64 [B].
         chunk_start: First frame of each chunk in the length key, int64 [B].
         batch_index: Position of the batch in its epoch, over all shards, from 0.
+        packed: Whether its sequences lie behind one another.
 
     >>> import seqmill
     >>> manifest = seqmill.read_manifest("work/epochs/train")
@@ -42,6 +44,15 @@ class PaddedBatch:
     seq_index: np.ndarray
     chunk_start: np.ndarray
     batch_index: int
+    packed: bool = False
+
+    def sequence(self, key: str, row: int) -> np.ndarray:
+        """The frames of one sequence in a data key, [T, …]."""
+        length = int(self.lengths[key][row])
+        if not self.packed:
+            return self.arrays[key][row, :length]
+        start = int(self.lengths[key][:row].sum())
+        return self.arrays[key][start : start + length]
 
 
 def padded_batches(
@@ -50,8 +61,9 @@ def padded_batches(
     planned: PlannedBatches,
     chunking: Chunking,
     length_key: str,
+    packed: bool = False,
 ) -> Iterator[list[PaddedBatch]]:
-    """Planned batches, padded, a few at a time; arrays are valid until the next are asked for.
+    """Planned batches, a few at a time; arrays are valid until the next are asked for.
 
     Args:
         source: Where the sequences are.
@@ -59,6 +71,7 @@ def padded_batches(
         planned: The batches.
         chunking: How data keys are chunked.
         length_key: The data key that ``chunk_start`` refers to.
+        packed: Whether sequences lie behind one another, in place of being padded.
 
     Raises:
         SeqmillError: The plan names sequences or chunks that the source does not have.
@@ -72,14 +85,14 @@ def padded_batches(
     edges = planned.batch_starts
     _check_chunks(whole, starts, lengths)
     longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
-    for first, last in _windows(_padded_bytes(source, edges, longest)):
+    for first, last in _windows(_array_bytes(source, edges, None if packed else longest, lengths)):
         entries = slice(int(edges[first]), int(edges[last]))
         arrays, tags = gatherer.gather(
             rows[entries],
             {key: column[entries] for key, column in starts.items()},
             {key: column[entries] for key, column in lengths.items()},
             edges[first : last + 1] - edges[first],
-            {key: column[first:last] for key, column in longest.items()},
+            None if packed else {key: column[first:last] for key, column in longest.items()},
         )
         bounds = pairwise(edges[first : last + 1].tolist())
         yield [
@@ -90,6 +103,7 @@ def padded_batches(
                 seq_index=planned.seq_index[start:end],
                 chunk_start=starts[length_key][start:end],
                 batch_index=planned.first_batch + first + number,
+                packed=packed,
             )
             for number, (start, end) in enumerate(bounds)
         ]
@@ -104,10 +118,19 @@ def _check_chunks(
             raise SeqmillError(f"the plan names chunks of {key} that its sequences do not have")
 
 
-def _padded_bytes(source: SequenceSource, edges: np.ndarray, longest: dict[str, np.ndarray]) -> np.ndarray:
+def _array_bytes(
+    source: SequenceSource,
+    edges: np.ndarray,
+    longest: Mapping[str, np.ndarray] | None,
+    lengths: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Bytes of the arrays of every batch, [batches]."""
     total = np.zeros(len(edges) - 1, np.int64)
     for key, spec in source.data_keys.items():
-        total += np.diff(edges) * longest[key] * spec.frame_bytes
+        frames = (
+            np.add.reduceat(lengths[key], edges[:-1]) if longest is None else np.diff(edges) * longest[key]
+        )
+        total += frames * spec.frame_bytes
     return total
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -54,7 +55,7 @@ _OF_ROWS = (SEQ_TAG, SEQ_INDEX, CHUNK_START, BATCH_INDEX)
 
 
 def array(key: str) -> Feature:
-    """The padded array [B, T, …] of a data key, little-endian, 0 where there is no frame."""
+    """The array of a data key, little-endian: padded with 0, [B, T, …], or packed, [sum of T, …]."""
     return Feature(key, Kind.ARRAY)
 
 
@@ -129,7 +130,7 @@ def record_sizes(plan: EpochPlan, data_keys: Mapping[str, ArraySpec], tag_sizes:
     for feature in features(data_keys):
         if feature.kind is Kind.ARRAY:
             frame_bytes = data_keys[feature.name].frame_bytes
-            content = example.bytes_field_sizes(plan.batch_seqs * plan.longest[feature.name] * frame_bytes)
+            content = example.bytes_field_sizes(plan.batch_frames[feature.name] * frame_bytes)
         else:
             sizes, edges = columns[feature]
             assert isinstance(sizes, np.ndarray)
@@ -140,26 +141,29 @@ def record_sizes(plan: EpochPlan, data_keys: Mapping[str, ArraySpec], tag_sizes:
     return example.bytes_field_sizes(total) + FRAME_BYTES
 
 
-def decode(record: bytes | np.ndarray, data_keys: Mapping[str, ArraySpec]) -> PaddedBatch:
+def decode(
+    record: bytes | np.ndarray, data_keys: Mapping[str, ArraySpec], packed: bool = False
+) -> PaddedBatch:
     """The batch in a record; its arrays are views of it.
 
     Args:
         record: The payload of a TFRecord.
         data_keys: What the arrays are like.
+        packed: Whether it must be a packed batch.
 
     Raises:
         BrokenBatchError: A feature is missing, or does not fit the data keys or the others.
     """
     try:
         found = _scan(np.frombuffer(record, np.uint8).data, features(data_keys), whole=True)
-        arrays, true_lengths = _arrays(found, data_keys)
+        arrays, true_lengths = _arrays(found, data_keys, packed)
         tags = example.decode_bytes_list(found[SEQ_TAG.name])
         seq_index, chunk_start, batch_index = (
             wire.read_varints(found[feature.name]) for feature in (SEQ_INDEX, CHUNK_START, BATCH_INDEX)
         )
         num_seqs = len(seq_index)
         for name, number, expected in (
-            *((array(key).name, values.shape[0], num_seqs) for key, values in arrays.items()),
+            *((lengths(key).name, len(values), num_seqs) for key, values in true_lengths.items()),
             (SEQ_TAG.name, len(tags), num_seqs),
             (CHUNK_START.name, len(chunk_start), num_seqs),
             (BATCH_INDEX.name, len(batch_index), 1),
@@ -168,24 +172,25 @@ def decode(record: bytes | np.ndarray, data_keys: Mapping[str, ArraySpec]) -> Pa
                 raise BrokenMessageError(f"{name}: {number} of {expected} values")
     except (BrokenMessageError, BrokenExampleError) as error:
         raise _broken(data_keys, error) from None
-    return PaddedBatch(arrays, true_lengths, tags, seq_index, chunk_start, int(batch_index[0]))
+    return PaddedBatch(arrays, true_lengths, tags, seq_index, chunk_start, int(batch_index[0]), packed)
 
 
 def decode_arrays(
-    record: np.ndarray, data_keys: Mapping[str, ArraySpec]
+    record: np.ndarray, data_keys: Mapping[str, ArraySpec], packed: bool = False
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per data key the padded array [B, T, …], a view of ``record``, and the lengths, int32 [B].
+    """Per data key the array, a view of ``record``, and the lengths, int32 [B].
 
     Args:
         record: The payload of a TFRecord, uint8 [n].
         data_keys: What the arrays are like.
+        packed: Whether it must be a packed batch.
 
     Raises:
         BrokenBatchError: As ``decode``; what stands behind the arrays is not looked at.
     """
     try:
         found = _scan(record.data, features(data_keys)[: -len(_OF_ROWS)], whole=False)
-        arrays, true_lengths = _arrays(found, data_keys)
+        arrays, true_lengths = _arrays(found, data_keys, packed)
     except BrokenMessageError as error:
         raise _broken(data_keys, error) from None
     return {key: (arrays[key], true_lengths[key].astype(np.int32)) for key in data_keys}
@@ -221,8 +226,8 @@ def _planned_columns(
     }
     for key, spec in data_keys.items():
         frame = int(varint_sizes(np.array(spec.feature_shape, np.int64)).sum())
-        sizes = varint_sizes(plan.batch_seqs) + varint_sizes(plan.longest[key]) + frame
-        columns[shape(key)] = sizes, by_batch
+        time_axes = [plan.batch_frames[key]] if plan.packed else [plan.batch_seqs, plan.longest[key]]
+        columns[shape(key)] = np.sum([varint_sizes(axis) for axis in time_axes], axis=0) + frame, by_batch
         columns[lengths(key)] = varint_sizes(plan.lengths[key]), by_entry
     return columns
 
@@ -251,25 +256,33 @@ def _scan(record: memoryview, expected: Sequence[Feature], whole: bool) -> dict[
 
 
 def _arrays(
-    found: Mapping[str, memoryview], data_keys: Mapping[str, ArraySpec]
+    found: Mapping[str, memoryview], data_keys: Mapping[str, ArraySpec], packed: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Per data key the array and the lengths, int64 [B]; sizes are compared before memory is touched."""
     arrays, true_lengths = {}, {}
+    rank, axes = (1, "the sum of T") if packed else (2, "B, T")
     for key, spec in data_keys.items():
         dimensions = wire.read_varints(found[shape(key).name]).tolist()
         content = found[key]
-        num_seqs, longest = dimensions[:2] if len(dimensions) >= 2 else (0, 0)
-        if tuple(dimensions[2:]) != tuple(spec.feature_shape) or len(dimensions) < 2:
+        if tuple(dimensions[rank:]) != tuple(spec.feature_shape) or len(dimensions) < rank:
             raise BrokenMessageError(
-                f"{shape(key).name}: {dimensions}, expected B, T and {list(spec.feature_shape)}"
+                f"{shape(key).name}: {dimensions}, expected {axes} and {list(spec.feature_shape)}"
             )
-        if num_seqs * longest * spec.frame_bytes != len(content):
+        if math.prod(dimensions[:rank]) * spec.frame_bytes != len(content):
             raise BrokenMessageError(f"{key}: {len(content)} bytes for shape {dimensions}")
         arrays[key] = np.frombuffer(content, spec.dtype).reshape(dimensions)
         true_lengths[key] = wire.read_varints(found[lengths(key).name])
-        if len(true_lengths[key]) != num_seqs or true_lengths[key].max(initial=0) > longest:
+        if not _fits(true_lengths[key], dimensions, packed):
             raise BrokenMessageError(f"{lengths(key).name} does not fit shape {dimensions}")
     return arrays, true_lengths
+
+
+def _fits(true_lengths: np.ndarray, dimensions: list[int], packed: bool) -> bool:
+    """Whether lengths are those of an array of such dimensions."""
+    num_frames = dimensions[0] if packed else dimensions[1]
+    if true_lengths.max(initial=0) > num_frames:
+        return False
+    return int(true_lengths.sum()) == num_frames if packed else len(true_lengths) == dimensions[0]
 
 
 def _broken(data_keys: Iterable[str], error: ValueError) -> BrokenBatchError:

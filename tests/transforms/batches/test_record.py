@@ -15,23 +15,30 @@ from seqmill.transforms.records import tfrecord
 SPECS = {"data": ArraySpec("floats", "<f4", ()), "größe": ArraySpec("ints", "<i4", ())}
 
 
+EITHER = st.booleans()
+
+
 @st.composite
-def batches(draw):
+def batches(draw, packed=EITHER):
     num_seqs = draw(st.integers(1, 5))
-    shapes = {key: (num_seqs, draw(st.integers(1, 200))) for key in SPECS}
+    packed = draw(packed)
+    longest = {key: draw(st.integers(1, 200)) for key in SPECS}
+    lengths = {
+        key: np.array(draw(st.lists(st.integers(int(packed), most), min_size=num_seqs, max_size=num_seqs)))
+        for key, most in longest.items()
+    }
+    shapes = {key: (lengths[key].sum(),) if packed else (num_seqs, longest[key]) for key in SPECS}
     return PaddedBatch(
         arrays={
             key: np.arange(np.prod(shape)).reshape(shape).astype(SPECS[key].dtype)
             for key, shape in shapes.items()
         },
-        lengths={
-            key: np.array(draw(st.lists(st.integers(0, shape[1]), min_size=num_seqs, max_size=num_seqs)))
-            for key, shape in shapes.items()
-        },
+        lengths=lengths,
         seq_tags=draw(st.lists(st.binary(max_size=300), min_size=num_seqs, max_size=num_seqs)),
         seq_index=np.array(draw(st.lists(st.integers(0, 2**40), min_size=num_seqs, max_size=num_seqs))),
         chunk_start=np.array(draw(st.lists(st.integers(0, 2**20), min_size=num_seqs, max_size=num_seqs))),
         batch_index=draw(st.integers(0, 2**30)),
+        packed=packed,
     )
 
 
@@ -44,7 +51,12 @@ def same(first, second):
     np.testing.assert_array_equal(first.chunk_start, second.chunk_start)
 
 
-@given(st.lists(batches(), min_size=1, max_size=4))
+def of_one_kind():
+    kinds = [st.lists(batches(st.just(packed)), min_size=1, max_size=4) for packed in (False, True)]
+    return st.one_of(kinds)
+
+
+@given(of_one_kind())
 def test_batches_survive_their_records(some):
     file = io.BytesIO()
     for batch, pieces in zip(some, record.encode_all(some), strict=True):
@@ -53,8 +65,8 @@ def test_batches_survive_their_records(some):
         tfrecord.write_record(file, pieces)
     written = tfrecord.records(np.frombuffer(file.getvalue(), np.uint8))
     for batch, (_, payload) in zip(some, written, strict=True):
-        same(record.decode(payload, SPECS), batch)
-        for key, (array, lengths) in record.decode_arrays(payload, SPECS).items():
+        same(record.decode(payload, SPECS, batch.packed), batch)
+        for key, (array, lengths) in record.decode_arrays(payload, SPECS, batch.packed).items():
             np.testing.assert_array_equal(array, batch.arrays[key])
             np.testing.assert_array_equal(lengths, batch.lengths[key])
 
@@ -99,13 +111,37 @@ def test_a_damaged_batch_is_refused_or_still_a_batch(batch, data):
     payload = payload[: data.draw(st.sampled_from([len(payload), len(payload) // 2, len(payload) - 1]))]
     for decode in (record.decode, record.decode_arrays):
         try:
-            found = decode(payload, SPECS)
+            found = decode(payload, SPECS, batch.packed)
         except BrokenBatchError:
             continue
         if isinstance(found, PaddedBatch):
             found = {key: (array, found.lengths[key]) for key, array in found.arrays.items()}
         for array, lengths in found.values():
-            assert len(array) == len(lengths) and lengths.max() <= array.shape[1]
+            if batch.packed:
+                assert len(array) == lengths.sum()
+            else:
+                assert len(array) == len(lengths) and lengths.max() <= array.shape[1]
+
+
+@given(batches())
+def test_a_packed_batch_is_no_padded_one(batch):
+    for decode in (record.decode, record.decode_arrays):
+        with pytest.raises(BrokenBatchError, match="data/shape"):
+            decode(encoded(batch), SPECS, not batch.packed)
+
+
+def test_the_sequences_of_a_batch():
+    frames = np.arange(5)
+    facts = {"lengths": {"data": np.array([2, 0, 3])}, "seq_tags": [b""] * 3, "batch_index": 0}
+    packed = PaddedBatch({"data": frames}, seq_index=frames[:3], chunk_start=frames[:3], packed=True, **facts)
+    padded = PaddedBatch(
+        {"data": np.array([[0, 1, 9], [9, 9, 9], [2, 3, 4]])},
+        seq_index=frames[:3],
+        chunk_start=frames[:3],
+        **facts,
+    )
+    for batch in (packed, padded):
+        assert [batch.sequence("data", row).tolist() for row in range(3)] == [[0, 1], [], [2, 3, 4]]
 
 
 @given(batches())
@@ -118,4 +154,4 @@ def test_a_batch_of_other_data_keys_is_refused(batch):
         {**SPECS, "data": ArraySpec("floats", "<f4", (1,))},
     ):
         with pytest.raises(BrokenBatchError):
-            record.decode(payload, specs)
+            record.decode(payload, specs, batch.packed)
