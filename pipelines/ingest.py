@@ -14,6 +14,7 @@ from seqmill.pipelines.ingest_work import CountWork, Scanned, StoreWork, count_w
 from seqmill.pipelines.options import Config
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
+from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
@@ -244,6 +245,8 @@ def _report(folder: str) -> None:
         console.say(f"  damaged: {entry.source}: {entry.detail}")
     if counts.duplicate_tags:
         console.say(f"  warning: {counts.duplicate_tags:,} sequences have the tag of another one")
+    for line in describe_errors(counts.largest_error, manifest.data_keys):
+        console.say(f"  {line}")
     for key, number in counts.unknown.items():
         share = number / int(store.lengths[key].sum(dtype=np.int64))
         remark = "warning: " if share > _MOST_UNKNOWN else ""

@@ -15,6 +15,7 @@ from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
+from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
 from seqmill.transforms.readers import ReadOptions, Split, get_field, open_split, split_corpus
@@ -171,7 +172,8 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
 def _decisive(key: DataKey, hashes: ContentHashes) -> object:
     """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
     return (
-        {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer")},
+        {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer", "dtype")},
+        (key.dtype, SMALL_VERSION) if key.dtype else None,
         hashes.of(key.tokenizer) if key.tokenizer else None,
         key.vocab is not None,
         ENCODER_VERSIONS[key.type],
@@ -200,7 +202,7 @@ def _array_specs(
             shape = probed[key.name]
         vocab = output_folder.vocab_name(key.name) if key.name in vocabs else None
         num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
-        specs[key.name] = ArraySpec(key.type, key.dtype.str, shape, num_labels, vocab)
+        specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab)
     return specs
 
 

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from seqmill.transforms.batches.layout import EpochLayout
+from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.store.sequence_store import Store
 
@@ -52,7 +53,7 @@ class HistogramBin:
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """Figures of all planned epochs of a corpus."""
+    """Figures of all planned epochs of a corpus; ``largest_errors`` in words, of small elements."""
 
     corpus: str
     read: int
@@ -62,6 +63,7 @@ class CorpusReport:
     length_key: str
     lengths: tuple[HistogramBin, ...]
     epochs: tuple[EpochReport, ...]
+    largest_errors: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -81,6 +83,7 @@ def report_corpus(
         kept=len(selection.rows),
         dropped=selection.dropped,
         rejected=rejected,
+        largest_errors=tuple(describe_errors(store.manifest.counts.largest_error, store.data_keys)),
         length_key=options.length_key,
         lengths=histogram(selection.lengths[options.length_key]),
         epochs=tuple(_report_epoch(layout) for layout in layouts),
@@ -148,7 +151,7 @@ def _summary(report: CorpusReport) -> str:
     for kind, counts in (("dropped", report.dropped), ("rejected", report.rejected)):
         for reason, count in counts.items():
             text += f", {count:,} {kind} ({reason})"
-    return text
+    return "; ".join([text, *report.largest_errors])
 
 
 def _epoch_tables(report: CorpusReport, width: int) -> Iterator[str]:

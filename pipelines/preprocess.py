@@ -27,6 +27,7 @@ from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.segment import Segment, read_receipt, receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
+from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import (
@@ -298,3 +299,5 @@ def _say_what_was_written(folder: str) -> None:
         f"{counts.read:,} read = {counts.kept:,} kept + {sum(counts.dropped.values()):,} dropped + "
         f"{sum(counts.rejected.values()):,} rejected"
     )
+    for line in describe_errors(counts.largest_error, written.data_keys):
+        console.say(f"  {line}")

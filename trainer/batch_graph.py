@@ -73,7 +73,7 @@ class BatchGraph:
         return tf.data.experimental.to_variant(data)
 
     def _element(self, reader: tf.Tensor, index: tf.Tensor) -> Any:
-        dtypes = [tf.as_dtype(np.dtype(spec.dtype)) for spec in self._data_keys.values()]
+        dtypes = [tf.as_dtype(spec.batch_dtype) for spec in self._data_keys.values()]
         flat = _loader(tuple(kind for dtype in dtypes for kind in (dtype, tf.int32)))(reader, index)
         columns = {}
         for position, (name, spec) in enumerate(self._data_keys.items()):

@@ -8,6 +8,9 @@ import weakref
 
 import numpy as np
 
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.small_elements import widen
+
 _HUGE_PAGE = 2 << 20
 
 
@@ -34,6 +37,11 @@ class BufferPool:
         copied = self.take(array.nbytes).view(array.dtype).reshape(array.shape)
         np.copyto(copied, array)
         return copied
+
+    def read(self, array: np.ndarray, spec: ArraySpec) -> np.ndarray:
+        """Elements of a store or shard as models read them, in a buffer of this pool."""
+        read = self.take(array.size * spec.batch_dtype.itemsize).view(spec.batch_dtype)
+        return widen(array, spec, read.reshape(array.shape))
 
     def _reuse(self, num_bytes: int) -> mmap.mmap | None:
         with self._lock:

@@ -39,8 +39,8 @@ class Corpus:
 
     @property
     def dtypes(self) -> dict[str, np.dtype]:
-        """Per data key the dtype of its arrays."""
-        return {key: np.dtype(spec.dtype) for key, spec in self.manifest.data_keys.items()}
+        """Per data key the dtype of its arrays as they are read."""
+        return {key: spec.batch_dtype for key, spec in self.manifest.data_keys.items()}
 
     @property
     def num_epochs(self) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from seqmill.trainer.batch_graph import BatchGraph
@@ -71,7 +70,7 @@ def column_shapes(corpus: Corpus) -> dict[str, tuple[str, tuple[int | None, ...]
     """Per column that ``dataset`` can give its dtype and shape, ``None`` for B and T."""
     shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {}
     for key, spec in corpus.manifest.data_keys.items():
-        shapes[key] = (np.dtype(spec.dtype).name, (None, None, *spec.feature_shape))
+        shapes[key] = (spec.batch_dtype.name, (None, None, *spec.feature_shape))
         shapes[f"{key}_lengths"] = ("int32", (None,))
         shapes[f"{key}_mask"] = ("bool", (None, None))
     return shapes

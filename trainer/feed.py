@@ -53,7 +53,8 @@ def check_same_data_keys(train: Corpus, other: Corpus) -> None:
     """Raises SeqmillError where a corpus lacks a data key of the one to train on, or has it otherwise."""
     for key, spec in train.manifest.data_keys.items():
         found = other.manifest.data_keys.get(key)
-        if found is None or (found.dtype, found.feature_shape) != (spec.dtype, spec.feature_shape):
+        same = ("batch_dtype", "feature_shape")
+        if found is None or any(getattr(found, what) != getattr(spec, what) for what in same):
             raise SeqmillError(
                 f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
                 "run `seqmill preprocess` for both"

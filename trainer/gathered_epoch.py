@@ -139,8 +139,8 @@ class _Gathering:
 
     def batch_bytes(self) -> np.ndarray:
         """Bytes of the arrays of every batch, int64 [batches]."""
-        of_keys = [self._plan.longest[key] * spec.frame_bytes for key, spec in self._store.data_keys.items()]
-        return np.sum(of_keys, axis=0) * self._plan.batch_seqs
+        frames, specs = self._plan.batch_frames, self._store.data_keys
+        return np.sum([frames[key] * spec.frame_bytes for key, spec in specs.items()], axis=0)
 
     def gather(self, batches: range, start: int, step: int) -> list[PaddedBatch]:
         """Rows ``start``, ``start + step``, … of some batches."""
@@ -153,20 +153,26 @@ class _Gathering:
         seq_index = plan.seq_index[chosen]
         lengths = {key: column[chosen].astype(np.int64) for key, column in plan.lengths.items()}
         starts = {key: self._starts(key, seq_index, chosen) for key in lengths}
-        longest = {key: column[list(batches)] for key, column in plan.longest.items()}
+        longest = None if plan.packed else {k: column[list(batches)] for k, column in plan.longest.items()}
         gatherer = Gatherer(self._store, _POOL.take)
         arrays, tags = gatherer.gather(seq_index, starts, lengths, edges, longest)
         return [
             PaddedBatch(
-                arrays=arrays[number],
+                arrays=self._read(arrays[number]),
                 lengths={key: column[first:last] for key, column in lengths.items()},
                 seq_tags=tags.slice(first, last),
                 seq_index=seq_index[first:last],
                 chunk_start=starts[self._length_key][first:last],
                 batch_index=index,
+                packed=plan.packed,
             )
             for number, (index, first, last) in enumerate(zip(batches, edges[:-1], edges[1:], strict=True))
         ]
+
+    def _read(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays as models read them."""
+        specs = self._store.data_keys
+        return {key: _POOL.read(a, specs[key]) if specs[key].is_small else a for key, a in arrays.items()}
 
     def _starts(self, key: str, seq_index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         chunk = self._plan.chunk
@@ -175,17 +181,19 @@ class _Gathering:
         return chunk_starts(key, self._store.lengths[key][seq_index], chunk[chosen], self._chunking)
 
     def _empty(self, index: int) -> PaddedBatch:
-        nothing = np.empty(0, np.int64)
+        nothing, plan = np.empty(0, np.int64), self._plan
+        arrays = {}
+        for key, spec in self._store.data_keys.items():
+            time = () if plan.packed else (int(plan.longest[key][index]),)
+            arrays[key] = np.zeros((0, *time, *spec.feature_shape), spec.batch_dtype)
         return PaddedBatch(
-            arrays={
-                key: np.zeros((0, int(self._plan.longest[key][index]), *spec.feature_shape), spec.dtype)
-                for key, spec in self._store.data_keys.items()
-            },
+            arrays=arrays,
             lengths=dict.fromkeys(self._store.data_keys, nothing),
             seq_tags=Tags.of([]),
             seq_index=nothing,
             chunk_start=nothing,
             batch_index=index,
+            packed=plan.packed,
         )
 
 

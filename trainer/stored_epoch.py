@@ -14,7 +14,7 @@ import numpy as np
 from seqmill.trainer.buffers import BufferPool
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.manifest import Epoch, Shard
-from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.batches.padded_batch import PaddedBatch, widened
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile, check_size
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -65,14 +65,17 @@ class StoredEpoch:
             rows: Which of its rows.
         """
         try:
-            views = self.views(int(index), rows).values()
-            return [part for array, lengths in views for part in (_POOL.copy(array), lengths)]
+            found = self._arrays(int(index), rows).items()
+            copies = ((_POOL.read(array, self._data_keys[key]), lengths) for key, (array, lengths) in found)
+            return [part for pair in copies for part in pair]
         except SeqmillError as error:
             self.error = self.error or error
             raise
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Per data key the padded array, a read-only view of the mapped shard, and the lengths, int32 [B].
+        """Per data key the padded array, read-only, and the lengths, int32 [B].
+
+        Arrays are views of the mapped shard, but for those of small elements.
 
         Args:
             index: The batch's position in the epoch.
@@ -82,29 +85,37 @@ class StoredEpoch:
             IndexError: There is no such batch.
             SeqmillError: The shard is missing or damaged.
         """
-        found = self._decoded(index, record.decode_arrays)
-        return {key: (array[rows], lengths[rows]) for key, (array, lengths) in found.items()}
+        return self._views(index, rows, aligned=False)
 
     def aligned(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """As ``views``; what is not aligned in the shard for its dtype is copied into recycled memory."""
-        found = self.views(index, rows)
-        for key, (array, lengths) in found.items():
-            if not array.flags.aligned:
-                copied = _POOL.copy(array)
-                copied.flags.writeable = False  # as a view is
-                found[key] = copied, lengths
-        return found
+        return self._views(index, rows, aligned=True)
 
     def batch(self, index: int) -> PaddedBatch:
         """A whole batch, with tags and where its sequences came from; raises as ``views``."""
         batch: PaddedBatch = self._decoded(index, record.decode)
-        return batch
+        return widened(batch, self._data_keys)
 
     def close(self) -> None:
         """Lets go of the shards and of the thread that opens them; a dataset may outlive its reading."""
         self._opener.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._open.clear()
+
+    def _views(self, index: int, rows: slice, aligned: bool) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        found = self._arrays(index, rows)
+        for key, (array, lengths) in found.items():
+            spec = self._data_keys[key]
+            if spec.is_small or (aligned and not array.flags.aligned):
+                copied = _POOL.read(array, spec)
+                copied.flags.writeable = False  # as a view is
+                found[key] = copied, lengths
+        return found
+
+    def _arrays(self, index: int, rows: slice) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Per data key the elements in the shard and the lengths."""
+        found = self._decoded(index, record.decode_arrays)
+        return {key: (array[rows], lengths[rows]) for key, (array, lengths) in found.items()}
 
     def _decoded(self, index: int, decode: Callable[[np.ndarray, Mapping[str, ArraySpec]], Any]) -> Any:
         if not 0 <= index < self._ends[-1]:

@@ -39,6 +39,7 @@ OPTIONS = st.fixed_dictionaries(
         "seq_tag": st.just("name"),
     },
 )
+DTYPES = st.sampled_from(["float32", "float16", "bfloat16"])
 READERS = st.fixed_dictionaries(
     {
         "reader": st.sampled_from([(0, 1), (1, 2), (2, 3), (6, 7)]),
@@ -63,11 +64,12 @@ def records(num_seqs, seed=0, longest=12):
     ]
 
 
-def preprocess(seqmill, folder, content, **options):
+def preprocess(seqmill, folder, content, dtype="float32", **options):
     """Writes epochs; returns the corpus as read from shards and as read from the store."""
+    data = {**DATA, "data": {"type": "floats", "dtype": dtype}}
     write_jsonl(folder / "a.jsonl", content)
     train = {"format": "jsonl", "files": ["a.jsonl"]}
-    config = write_config(folder, DATA, {"train": train}, max_rejected=1.0, **options)
+    config = write_config(folder, data, {"train": train}, max_rejected=1.0, **options)
     seqmill.succeeds("preprocess", config)
     return opened(folder)
 
@@ -99,16 +101,18 @@ def assert_same_bits(found, expected):
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(options=OPTIONS, readers=READERS, num_seqs=st.integers(10, 40), seed=st.integers(0, 1000))
+@given(
+    options=OPTIONS, readers=READERS, dtype=DTYPES, num_seqs=st.integers(10, 40), seed=st.integers(0, 1000)
+)
 def test_the_store_gives_the_same_batches_as_the_shards(
-    tmp_path_factory, seqmill, options, readers, num_seqs, seed
+    tmp_path_factory, seqmill, options, readers, dtype, num_seqs, seed
 ):
     content = records(num_seqs, seed)
     kept = [one for one in content if len(one["classes"]) <= 10 or "max_seq_length" not in options]
     assume(len(kept) >= options["partition_epoch"])
     num_epochs = options["partition_epoch"] + 1
     shards, store = preprocess(
-        seqmill, tmp_path_factory.mktemp("run"), content, num_epochs=num_epochs, **options
+        seqmill, tmp_path_factory.mktemp("run"), content, dtype, num_epochs=num_epochs, **options
     )
     for epoch in range(1, shards.num_epochs + 1):
         written, gathered = open_source(shards, epoch), open_source(store, epoch)
@@ -200,3 +204,25 @@ def test_epochs_of_another_store_are_refused(tmp_path, seqmill):
     shutil.move(tmp_path / "before", epochs)
     with pytest.raises(SeqmillError, match="the store has changed since"):
         open_corpus(epochs, read_from="store")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_small_elements_are_reported_planned_and_read_as_float32(tmp_path, seqmill, dtype):
+    content = records(20)
+    content[3]["data"][0] = [1e38, 1.5e38, 0.0]  # for bfloat16 not too large
+    shards, store = preprocess(seqmill, tmp_path, content, dtype, max_seqs=4, seq_tag="name")
+    rejected = {"data: too large for float16": 1} if dtype == "float16" else {}
+    assert shards.manifest.counts.rejected == rejected
+    error = shards.manifest.counts.largest_error["data"]
+    ended = seqmill.succeeds("plan", tmp_path / "config.toml")
+    assert f"data: {dtype}, at most {error:.2g} from float32" in ended.out
+    seqmill.succeeds("verify", tmp_path / "out")
+    assert "float32" in seqmill.succeeds("show", tmp_path / "out").out
+    found = 0.0
+    by_tag = {record["name"]: np.array(record["data"], "f4") for record in content}
+    for batch in batches(store, 1, tags=True):
+        assert batch["data"].dtype == np.float32
+        for tag, frames, length in zip(batch["seq_tag"], batch["data"], batch["data_lengths"], strict=True):
+            found = max(found, float(np.abs(frames[:length] - by_tag[tag]).max()))
+    assert found == error > 0
+    assert store.manifest.data_keys["data"].frame_bytes == 6

@@ -18,7 +18,7 @@ import xxhash
 from seqmill.transforms import features, readers
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.padded_batch import PaddedBatch
-from seqmill.transforms.features import Ragged, Vocab, make_encoder
+from seqmill.transforms.features import Ragged, Vocab, make_encoder, small_elements
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import build_vocab
@@ -95,6 +95,14 @@ def test_encoder(tmp_path, name):
     # To a few digits, as processors differ in the last ones of a logarithm.
     content = [(array.dtype.str, array.shape, np.round(array, 3).tolist()) for array in arrays]
     expect(f"features/{name}", features.CODE_VERSIONS[name], json.dumps(content).encode())
+
+
+def test_small_elements():
+    numbers = np.array([0.1, -1 / 3, 1.99951172, 1e-8, 0.00390625, -0.99998], "f4")
+    content = b"".join(
+        small_elements.narrow(numbers, dtype).tobytes() for dtype in ("<f2", "bfloat16", "<i2")
+    )
+    expect("features/small_elements", small_elements.CODE_VERSION, content)
 
 
 def test_store_writer():

@@ -87,14 +87,15 @@ class Gatherer:
             frame_size = spec.frame_size
             parts = list(_parts(groups, key, starts[key], frame_size))
             sizes = lengths[key].astype(np.int64) * frame_size
-            frames = np.add.reduceat(lengths[key], batch_starts[:-1], dtype=np.int64)
-            shapes: list[tuple[int, ...]] = [(total,) for total in frames.tolist()]
-            strides = sizes
-            if longest is not None:
+            if longest is None:
+                frames = np.diff(np.concatenate(([0], np.cumsum(lengths[key], dtype=np.int64)))[batch_starts])
+                shapes: list[tuple[int, ...]] = [(total,) for total in frames.tolist()]
+                strides = sizes
+            else:
                 frames = batch_seqs * longest[key]
                 shapes = list(zip(batch_seqs.tolist(), longest[key].tolist(), strict=True))
                 strides = np.repeat(longest[key] * frame_size, batch_seqs)
-            if int(sizes.sum()) * np.dtype(spec.dtype).itemsize >= _LOOP_BYTES * len(sizes):
+            if int(sizes.sum()) * spec.elements.itemsize >= _LOOP_BYTES * len(sizes):
                 padded = self._buffer(key, int(strides.sum()))
                 _copy_each(parts, sizes, strides, padded)
             else:
@@ -114,7 +115,7 @@ class Gatherer:
             yield self.source.block(number), chosen, rows[chosen] - self.source.block_starts[number]
 
     def _buffer(self, key: str, size: int) -> np.ndarray:
-        dtype = np.dtype(self.source.data_keys[key].dtype)
+        dtype = self.source.data_keys[key].elements
         if self._take is not None:
             return self._take(size * dtype.itemsize).view(dtype)
         held = self._buffers.get(key)

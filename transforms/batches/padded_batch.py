@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from seqmill.transforms.batches.gather import Gatherer, SequenceSource
 from seqmill.transforms.batches.plan_file import PlannedBatches
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.small_elements import widen
 from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage.errors import SeqmillError
@@ -23,7 +25,8 @@ class PaddedBatch:
 
     Attributes:
         arrays: Per data key the padded array [B, T, …], little-endian, 0 where there is no frame; of a packed
-            batch its sequences behind one another, [sum of T, …].
+            batch its sequences behind one another, [sum of T, …]. On the way to a record they hold the
+            elements of the store; once read they are as models take them.
         lengths: Per data key the true lengths, int64 [B].
         seq_tags: The sequences' tags, B of them.
         seq_index: Rows in the store, int64 [B].
@@ -53,6 +56,13 @@ class PaddedBatch:
             return self.arrays[key][row, :length]
         start = int(self.lengths[key][:row].sum())
         return self.arrays[key][start : start + length]
+
+
+def widened(batch: PaddedBatch, data_keys: Mapping[str, ArraySpec]) -> PaddedBatch:
+    """A batch with its arrays as models read them."""
+    if not any(spec.is_small for spec in data_keys.values()):
+        return batch
+    return replace(batch, arrays={key: widen(batch.arrays[key], spec) for key, spec in data_keys.items()})
 
 
 def padded_batches(

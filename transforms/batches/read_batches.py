@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
-from seqmill.transforms.batches.padded_batch import PaddedBatch
+from seqmill.transforms.batches.padded_batch import PaddedBatch, widened
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -14,7 +14,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 
 def read_epoch(folder: str, manifest: Manifest, epoch: Epoch, first_batch: int = 0) -> Iterator[PaddedBatch]:
-    """The batches of a written epoch in order; their arrays are views of the mapped files.
+    """The batches of a written epoch in order; their arrays are views of the mapped files, or float32.
 
     Args:
         folder: The corpus' folder of epochs.
@@ -61,6 +61,6 @@ def read_shard(folder: str, manifest: Manifest, shard: Shard, first: int = 0) ->
 def read_batch(shard: ShardFile, number: int, data_keys: Mapping[str, ArraySpec]) -> PaddedBatch:
     """Batch ``number`` of an opened shard. Raises SeqmillError where its record is damaged."""
     try:
-        return record.decode(shard.record(number), data_keys)
+        return widened(record.decode(shard.record(number), data_keys), data_keys)
     except BrokenBatchError as error:
         raise SeqmillError(f"{shard.path}: record {number}: {error}") from None

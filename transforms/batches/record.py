@@ -270,7 +270,7 @@ def _arrays(
             )
         if math.prod(dimensions[:rank]) * spec.frame_bytes != len(content):
             raise BrokenMessageError(f"{key}: {len(content)} bytes for shape {dimensions}")
-        arrays[key] = np.frombuffer(content, spec.dtype).reshape(dimensions)
+        arrays[key] = np.frombuffer(content, spec.elements).reshape(dimensions)
         true_lengths[key] = wire.read_varints(found[lengths(key).name])
         if not _fits(true_lengths[key], dimensions, packed):
             raise BrokenMessageError(f"{lengths(key).name} does not fit shape {dimensions}")

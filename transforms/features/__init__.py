@@ -9,6 +9,7 @@ from seqmill.transforms.features.labels import Labels
 from seqmill.transforms.features.log_mel import LogMel
 from seqmill.transforms.features.numeric import Floats, Ints
 from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.subwords import Subwords
 from seqmill.transforms.features.text_bytes import TextBytes
 from seqmill.transforms.features.vocab import Vocab
@@ -36,7 +37,7 @@ def make_encoder(
     from_text: bool = False,
     max_bytes: int = MAX_RECORD_SIZE,
 ) -> Encoder:
-    """The encoder of a data key.
+    """The encoder of a data key, in small elements where its ``dtype`` says so.
 
     Args:
         key: The data key.
@@ -51,6 +52,18 @@ def make_encoder(
         SeqmillError: A package or file that the type needs is missing.
         UsageError: The key's options do not fit each other or its vocabulary.
     """
+    encoder = _make_encoder(key, folder, vocab, feature_shape, from_text, max_bytes)
+    return encoder if key.dtype is None else SmallElements(encoder, key.elements)
+
+
+def _make_encoder(
+    key: DataKey,
+    folder: str,
+    vocab: Vocab | None,
+    feature_shape: tuple[int, ...] | None,
+    from_text: bool,
+    max_bytes: int,
+) -> Encoder:
     match key.type:
         case "ints":
             return Ints(key, None if vocab is None else len(vocab), from_text)

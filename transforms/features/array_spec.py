@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+FLOAT16, BFLOAT16, INT16 = "<f2", "bfloat16", "<i2"
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ArraySpec:
@@ -16,7 +18,7 @@ class ArraySpec:
 
     Attributes:
         type: The data key's type as configured (``chars``, ``log_mel``, …).
-        dtype: NumPy dtype string of the padded arrays (``<i4``).
+        dtype: The elements in store and shards, as a NumPy dtype string (``<i4``) or ``bfloat16``.
         feature_shape: Shape of one frame; ``()`` for labels and samples.
         num_labels: Number of labels, for keys that have a vocabulary.
         vocab: File with one label a line, relative to the manifest; ``None`` where labels have no file.
@@ -30,7 +32,7 @@ class ArraySpec:
 
     def __post_init__(self) -> None:
         # A manifest may have been changed by anybody, and NumPy takes far more for a dtype.
-        if not re.fullmatch(r"[<|][iuf][1248]", self.dtype):
+        if self.dtype != BFLOAT16 and not re.fullmatch(r"\|[iu]1|<[iu][248]|<f[248]", self.dtype):
             raise ValueError(f"dtype {self.dtype!r}: expected little-endian numbers, such as '<f4'")
         if min(self.feature_shape, default=1) < 1:
             raise ValueError(f"feature_shape {list(self.feature_shape)}: expected sizes of at least 1")
@@ -43,4 +45,19 @@ class ArraySpec:
     @property
     def frame_bytes(self) -> int:
         """Bytes of a frame."""
-        return self.frame_size * np.dtype(self.dtype).itemsize
+        return self.frame_size * self.elements.itemsize
+
+    @property
+    def elements(self) -> np.dtype:
+        """NumPy's dtype of the elements in store and shards; that of bfloat16's bits, as it has no other."""
+        return np.dtype("<u2" if self.dtype == BFLOAT16 else self.dtype)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether elements are converted when a batch is read."""
+        return self.dtype in (FLOAT16, BFLOAT16) or (self.type == "audio" and self.dtype == INT16)
+
+    @property
+    def batch_dtype(self) -> np.dtype:
+        """The dtype of arrays as models read them."""
+        return np.dtype("<f4") if self.is_small else self.elements

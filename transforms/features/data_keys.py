@@ -8,14 +8,19 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
 from seqmill.transforms.storage.checked_options import one_of, option_fields, whole_number
 
 LABEL_TYPES = ("chars", "words", "subwords")
 AUDIO_TYPES = ("audio", "log_mel")
+FLOAT_TYPES = ("floats", *AUDIO_TYPES)
 TYPES = ("ints", "floats", "bytes", *LABEL_TYPES, *AUDIO_TYPES)
 
 _DTYPES = {"ints": "int32", "floats": "float32", "bytes": "uint8", "audio": "float32", "log_mel": "float32"}
+_SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
+_SMALL_OF_TYPE = {"floats": ("float16", "bfloat16"), "log_mel": ("float16", "bfloat16"), "audio": ("int16",)}
 _BELONG_TO = {
+    "dtype": FLOAT_TYPES,
     "vocab": ("chars", "words", "ints"),
     "tokenizer": ("subwords",),
     "bos": LABEL_TYPES,
@@ -34,6 +39,10 @@ def _channel(value: Any) -> Any:
     if value is not None and value != "mean" and not (type(value) is int and 0 <= value < 2**31):
         raise ValueError('expected "mean" or the number of a channel, from 0')
     return value
+
+
+def _elements(value: Any) -> Any:
+    return None if value is None or one_of("float32", *_SMALL)(value) == "float32" else value
 
 
 def _seconds(value: float) -> float:
@@ -67,6 +76,8 @@ class DataKey:
         num_mel_bins: Size of a ``log_mel`` frame.
         window: Length of the ``log_mel`` analysis window in seconds, at most 1.
         hop: Distance between ``log_mel`` frames in seconds, at most 1.
+        dtype: Elements in store and shards, of half the bytes: ``"float16"`` or ``"bfloat16"`` (``floats``,
+            ``log_mel``), ``"int16"`` (``audio``); ``None`` is float32, which batches are read as in any case.
     """
 
     name: str = Field(strict=True)
@@ -101,6 +112,11 @@ class DataKey:
     num_mel_bins: _Size = Field(80, description="size of a frame (log_mel)")
     window: _Seconds = Field(0.025, description="window in seconds (log_mel)")
     hop: _Seconds = Field(0.01, description="distance of frames in seconds (log_mel)")
+    dtype: Annotated[str | None, BeforeValidator(_elements)] = Field(
+        None,
+        description="elements in store and shards: float32 (the default), float16 or bfloat16 (floats, "
+        "log_mel), int16 (audio)",
+    )
 
     @model_validator(mode="after")
     def _fits_type(self) -> DataKey:
@@ -112,13 +128,21 @@ class DataKey:
         ]
         if self.type == "subwords" and self.tokenizer is None:
             wrong.append("type subwords needs tokenizer = FILE")
+        small = _SMALL_OF_TYPE.get(self.type, ())
+        if self.dtype is not None and small and self.dtype not in small:
+            wrong.append(f"dtype of type {self.type}: expected float32 or {' or '.join(small)}")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
 
     @property
-    def dtype(self) -> np.dtype:
-        """The dtype of the key's arrays in the store and in the batches (little-endian)."""
+    def elements(self) -> str:
+        """The elements of the key's arrays in store and shards, as ``ArraySpec.dtype`` names them."""
+        return self.batch_dtype.str if self.dtype is None else _SMALL[self.dtype]
+
+    @property
+    def batch_dtype(self) -> np.dtype:
+        """The dtype of the key's arrays as encoders make them and models read them (little-endian)."""
         return np.dtype(_DTYPES.get(self.type, "int32")).newbyteorder("<")
 
     @property

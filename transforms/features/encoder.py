@@ -32,12 +32,15 @@ class Encoder(ABC):
             that could not be opened.
         converted: What was changed on the way (``"resampled"``, ``"channels averaged"``), in sequences; and
             as ``UNKNOWN``, in labels, what became ``<unk>``.
+        largest_error: By how much an element differs most from what it was made from, where elements are
+            small.
     """
 
     num_labels: int | None = None
+    largest_error: float = 0.0
 
     def __init__(self, key: DataKey, feature_shape: tuple[int, ...] | None = ()):
-        self.dtype: np.dtype = key.dtype
+        self.dtype: np.dtype = key.batch_dtype
         self.feature_shape = feature_shape
         self.converted: Counter[str] = Counter()
         self.named_files: dict[str, str | None] = {}

@@ -205,9 +205,12 @@ def _sum_counts(entries: list[StoreFile]) -> Counts:
     rejected: Counter[str] = Counter()
     converted: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
+    errors: dict[str, float] = {}
     for entry in entries:
+        errors.update({key: max(error, errors.get(key, 0.0)) for key, error in entry.largest_error.items()})
         rejected.update(entry.rejected)
         converted.update(entry.converted)
         unknown.update(entry.unknown)
     kept = sum(entry.num_seqs for entry in entries)
-    return Counts(kept + sum(rejected.values()), kept, {}, rejected, converted, unknown)
+    read = kept + sum(rejected.values())
+    return Counts(read, kept, {}, rejected, converted, unknown, largest_error=errors)

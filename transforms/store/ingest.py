@@ -122,6 +122,9 @@ class IngestSplits:
                 if UNKNOWN in encoder.converted
             },
             converted=sum((encoder.converted for encoder in encoders.values()), Counter()),
+            largest_error={
+                key: encoders[key].largest_error for key, spec in self.data_keys.items() if spec.is_small
+            },
             damaged=reader.damaged,
         )
         with publishing(self.folder, self.run):
@@ -376,13 +379,14 @@ class _Collector:
                 raise RejectedSequence(f"{key}: empty sequence")
         return arrays
 
-    def _converted(self) -> list[Counter[str]]:
-        return [Counter(encoder.converted) for encoder in self.encoders.values()]
+    def _converted(self) -> list[tuple[Counter[str], float]]:
+        return [(Counter(encoder.converted), encoder.largest_error) for encoder in self.encoders.values()]
 
-    def _restore_converted(self, before: list[Counter[str]]) -> None:
-        for encoder, counts in zip(self.encoders.values(), before, strict=True):
+    def _restore_converted(self, before: list[tuple[Counter[str], float]]) -> None:
+        for encoder, (counts, error) in zip(self.encoders.values(), before, strict=True):
             encoder.converted.clear()
             encoder.converted.update(counts)
+            encoder.largest_error = error
 
 
 def _tag(value: Any) -> str:

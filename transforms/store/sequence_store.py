@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.small_elements import widen
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, map_checked
@@ -54,6 +56,7 @@ class StoreFile:
         xxh128: Hash of its bytes.
         rejected: Records that were not kept, by reason.
         converted: Sequences that were kept but changed on the way.
+        largest_error: Per data key of small elements by how much one differs most from what it was made from.
         damaged: What of the split is lost without its being known how many records that were; else None.
     """
 
@@ -68,6 +71,7 @@ class StoreFile:
     rejected: Mapping[str, int]
     converted: Mapping[str, int]
     unknown: Mapping[str, int]
+    largest_error: Mapping[str, float] = field(default_factory=dict)
     damaged: str | None = None
 
     @property
@@ -281,13 +285,11 @@ class Store:
         return entry.source, entry.first_position + int(self._index["position"][row])
 
     def sequence(self, key: str, row: int) -> np.ndarray:
-        """One sequence's array in a data key, [T, *feature_shape]."""
+        """One sequence's array in a data key as models read it, [T, *feature_shape]."""
         number = int(np.searchsorted(self.block_starts, row, "right")) - 1
-        block = self.block(number).keys[key]
-        shape = self.manifest.data_keys[key].feature_shape
-        frame_size = int(np.prod(shape))
-        start, end = block.offsets[row - self.block_starts[number] :][:2].astype(np.int64) * frame_size
-        return block.elements[start:end].reshape(-1, *shape)
+        block, spec = self.block(number).keys[key], self.data_keys[key]
+        start, end = block.offsets[row - self.block_starts[number] :][:2].astype(np.int64) * spec.frame_size
+        return widen(block.elements[start:end].reshape(-1, *spec.feature_shape), spec)
 
     def record_batch(self, number: int) -> pa.RecordBatch:
         """Record batch ``number`` as Arrow has it, mapped."""
@@ -351,7 +353,7 @@ def store_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schem
 
 def list_type(spec: ArraySpec) -> pa.DataType:
     """Type of a column of sequences."""
-    value: pa.DataType = pa.field("item", pa.from_numpy_dtype(np.dtype(spec.dtype)), nullable=False)
+    value: pa.DataType = pa.field("item", pa.from_numpy_dtype(spec.elements), nullable=False)
     if spec.feature_shape:
         value = pa.field("item", pa.list_(value, spec.frame_size), nullable=False)
     return pa.list_(value)

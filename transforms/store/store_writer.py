@@ -88,7 +88,7 @@ class StoreWriter:
         for key, spec in self.data_keys.items():
             parts = [arrays[key] for arrays, _ in self._pending]
             lengths = np.concatenate([part.lengths for part in parts]).astype(np.int32)
-            values = np.concatenate([part.values for part in parts]).astype(spec.dtype, copy=False)
+            values = np.concatenate([part.values for part in parts]).astype(spec.elements, copy=False)
             columns.append(_list_array(values, lengths, spec))
             index.append(pa.array(lengths))
         columns.append(pa.array(tags, self._schema.field(len(columns)).type))
