@@ -125,8 +125,7 @@ def test_store_writer():
 
 def test_count_labels():
     counts = Counter()
-    for value in ("a b b", "é é a"):
-        count(DataKey("x", "x", "words"), value, counts)
+    count(DataKey("x", "x", "words"), ["a b b", "é é a"], counts)
     vocab = build_vocab(counts, DataKey("x", "x", "words", bos=True, eos=True))
     expect("store/count_labels", count_labels.CODE_VERSION, json.dumps(vocab.labels).encode())
 

@@ -12,7 +12,7 @@ import numpy as np
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import UNKNOWN, Encoder
 from seqmill.transforms.features.ragged import Ragged
-from seqmill.transforms.features.vocab import BOS, EOS, UNK, Vocab, split_labels
+from seqmill.transforms.features.vocab import BOS, EOS, UNK, Vocab, code_points, split_all
 from seqmill.transforms.storage.errors import RejectedSequence, UsageError
 
 _NOT_THERE = -1
@@ -49,7 +49,7 @@ class Labels(Encoder):
         if self._type == "chars" and set(map(type, values)) == {str}:
             ids = self._char_ids("".join(values))
         else:
-            values = [split_labels(self._type, value) for value in values]
+            values = split_all(self._type, values)
             ids = self._label_ids(chain.from_iterable(values))
         lengths = np.fromiter(map(len, values), np.int32, len(values))
         if self._unknown == _NOT_THERE and (ids == _NOT_THERE).any():
@@ -60,11 +60,7 @@ class Labels(Encoder):
         return add_boundaries(Ragged(ids.astype(self.dtype, copy=False), lengths), *self._boundaries)
 
     def _char_ids(self, text: str) -> np.ndarray:
-        try:
-            code_points = np.frombuffer(text.encode("utf-32-le"), "<u4")
-        except UnicodeEncodeError as error:
-            raise RejectedSequence("not valid Unicode", error.reason) from None
-        return self._by_code_point[np.minimum(code_points, len(self._by_code_point) - 1)]
+        return self._by_code_point[np.minimum(code_points(text), len(self._by_code_point) - 1)]
 
     def _label_ids(self, labels: Iterable[str]) -> np.ndarray:
         return np.fromiter(map(self._index.get, labels, repeat(self._unknown)), np.int32)

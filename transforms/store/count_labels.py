@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.vocab import build_vocab, count_labels, write_vocab
-from seqmill.transforms.readers import get_field, open_split
+from seqmill.transforms.readers import Reader, get_field, open_split
+from seqmill.transforms.readers.split import Record
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, is_intact
 from seqmill.transforms.storage.current_run import publishing
@@ -20,7 +22,8 @@ from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.ingest import IngestTask
 
 CODE_VERSION = 1  # raised when the same labels would be counted or listed otherwise
-_REPORTED = 1000  # records at once
+_BLOCK_SEQS = 1000
+_BLOCK_BYTES = 4_000_000  # of records that are held before they are counted
 _PART_FORMAT = "seqmill.counts/2"
 _SUMMARY_FORMAT = "seqmill.vocab/2"
 
@@ -45,19 +48,14 @@ class CountLabels:
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
         counters: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
-        num_records = 0
-        for _, record in open_split(task.split, [key.field for key in self.keys]):
-            if not isinstance(record, RejectedSequence):
-                for key in self.keys:
-                    with suppress(RejectedSequence):
-                        count_labels(key, get_field(record, key.field), counters[key.name])
-            num_records += 1
-            if num_records % _REPORTED == 0:
-                reporter.add(num_seqs=_REPORTED)
+        for records in _blocks(open_split(task.split, [key.field for key in self.keys])):
+            for key in self.keys:
+                count_labels(key, _values(records, key.field), counters[key.name])
+            reporter.add(num_seqs=len(records))
         content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
         with publishing(self.folder, self.run):
             files.write_json(_part_path(self.folder, task.index), seal(content))
-        reporter.add(task.work, num_records % _REPORTED)
+        reporter.add(task.work)
         reporter.flush()
 
 
@@ -111,6 +109,28 @@ def counted_fingerprint(folder: str, fresh: bool = False) -> str | None:
         if not is_intact(counted_vocab_path(folder, key), Checksum(**expected), fresh):
             return None
     return summary.get("fingerprint")
+
+
+def _blocks(reader: Reader) -> Iterator[list[Record]]:
+    """The records that can be read."""
+    block: list[Record] = []
+    start = 0
+    for _, record in reader:
+        if not isinstance(record, RejectedSequence):
+            block.append(record)
+        if len(block) >= _BLOCK_SEQS or reader.num_bytes - start > _BLOCK_BYTES:
+            yield block
+            block, start = [], reader.num_bytes
+    yield block
+
+
+def _values(records: Iterable[Record], field: str) -> list[Any]:
+    """The values of a field, where it is there."""
+    values = []
+    for record in records:
+        with suppress(RejectedSequence):
+            values.append(record[field] if field in record else get_field(record, field))
+    return values
 
 
 def _read(path: str, expected_format: str) -> dict[str, Any]:

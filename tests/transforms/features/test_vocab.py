@@ -15,6 +15,7 @@ from seqmill.transforms.features.vocab import (
     count_labels,
     decode_labels,
     read_vocab,
+    split_all,
     write_vocab,
 )
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -25,8 +26,11 @@ WORDS = DataKey("data", "data", "words")
 
 def count(key, *values):
     counter = Counter()
+    count_labels(key, list(values), counter)
+    one_by_one = Counter()
     for value in values:
-        count_labels(key, value, counter)
+        count_labels(key, [value], one_by_one)
+    assert counter == one_by_one
     return counter
 
 
@@ -75,8 +79,9 @@ def test_what_chars_and_words_count():
 )
 @pytest.mark.parametrize("key", [CHARS, WORDS])
 def test_what_cannot_be_counted(key, value, reason):
+    assert count(key, "a", value, "a") == {"a": 2}
     with pytest.raises(RejectedSequence) as error:
-        count(key, value)
+        split_all(key.type, ["a", value])
     assert error.value.reason == reason
 
 
