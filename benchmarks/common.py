@@ -20,14 +20,13 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from seqmill.pipelines import beam_runner
-from seqmill.pipelines.beam_runner import Job
+from seqmill.pipelines.engine import Engine
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.write_shards import WriteShards
-from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.planning.batch import BatchLimits
@@ -253,17 +252,18 @@ class Took:
     cpu: float
 
 
-def run_beam(job: Job, notes: str, workers: int) -> Took:
-    """Runs a job whose work is ``Timed`` on Beam's local runner in worker processes."""
+def run_step(part: Part, notes: str, workers: int) -> Took:
+    """Does a part whose work is ``Timed`` in worker processes of seqmill's, as a step of its own."""
     flags = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     files.make_folder(notes)
     begin = time.monotonic()
-    beam_runner.run(job, flags)
+    with Engine(flags) as engine:
+        engine.run(Step("benchmark", (part,)))
     return _took(begin, read_spans(notes), time.monotonic())
 
 
 def run_processes(work: Callable[[Any], None], tasks: Sequence[Any], notes: str, workers: int) -> Took:
-    """Runs plain processes that take tasks in turn, with the clocks of ``run_beam``."""
+    """Runs plain processes that take tasks in turn, with the clocks of ``run_step``."""
     files.make_folder(notes)
     begin = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
@@ -292,8 +292,7 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     planning, cpu = time.monotonic() - start, time.process_time() - cpu
     notes = files.join(folder, "notes")
     write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run, known)
-    transform = RunTasks(segments, Timed(write, notes), FinishEpochs(folder, {}, run), folder)
-    num_bytes = sum(segment.bytes for segment in segments)
-    job = Job("preprocess", transform, num_bytes, num_bytes, output_folder.progress_folder(folder))
-    took = run_beam(job, notes, workers)
+    sizes = [segment.bytes for segment in segments]
+    part = Part("train", folder, segments, sizes, Timed(write, notes), FinishEpochs(folder, {}, run))
+    took = run_step(part, notes, workers)
     return Took(took.startup, planning + took.wall, cpu + took.cpu)

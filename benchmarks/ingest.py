@@ -5,8 +5,8 @@
 The bare jsonl loop parses each line with orjson and makes a NumPy array of every data key; the bare audio
 loop reads each file with soundfile and computes its features with kaldi-native-fbank. Neither checks or
 writes anything. ``seqmill`` is the work of the real tasks (reading, checks, hashes, Arrow files, receipts) in
-the same process; runs alternate and the fastest of each counts. The workers' rows are whole runs on Beam's
-local runner from the moment the first worker begins.
+the same process; runs alternate and the fastest of each counts. The workers' rows are whole steps in
+worker processes from the moment the first worker begins.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ import orjson
 import soundfile
 
 from benchmarks import common
-from seqmill.pipelines.beam_runner import Job
-from seqmill.transforms.beam.tasks import RunTasks
+from seqmill.transforms.beam.step import Part
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import split_corpus
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.current_run import begin_run
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask
@@ -131,10 +130,10 @@ def _measure(
             run=_RUN,
         )
         begin_run(store, _RUN)
-        line = RunTasks(tasks, common.Timed(work, f"{folder}/notes"), finish, store)
-        job = Job(what, line, 1 << 40, len(tasks), output_folder.progress_folder(store))
+        timed = common.Timed(work, f"{folder}/notes")
+        part = Part("train", store, tasks, [task.work for task in tasks], timed, finish)
         with contextlib.redirect_stderr(io.StringIO()):
-            runs[workers] = common.run_beam(job, f"{folder}/notes", workers)
+            runs[workers] = common.run_step(part, f"{folder}/notes", workers)
         files.remove(store)
         files.remove(f"{folder}/notes")
     loop, our = min(loops, key=_cpu), min(ours, key=_cpu)

@@ -3,7 +3,7 @@
     python -m benchmarks.preprocess --folder /dev/shm
 
 Two workloads: float32 features [T, 80], and short int sequences of two data keys. ``seqmill`` rows are the
-real pipeline on Beam's local runner in worker processes: planning, Beam, hashes, manifest, all in; only the
+real step in worker processes: planning, hashes, manifest, all in; only the
 time until the first worker begins is listed apart. The copy reads the shards that seqmill wrote in as many
 processes, hashes (xxh3_128), writes, fsyncs and renames; rounds alternate between the two and medians are
 shown. RETURNN pads batches but writes none; tf.data writes padded TFRecords without hashes. Both run on a

@@ -4,12 +4,47 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
 
 from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
+
+LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")  # of Beam; --runner names them without or with their module
+_LOCAL_NAMES = {"direct_num_workers", "direct_running_mode"}
+
+
+@dataclass(frozen=True)
+class LocalFlags:
+    """How flags ask for work on this machine.
+
+    Attributes:
+        in_processes: Whether in worker processes; None where nothing is said.
+        num_workers: How many of them; 0 for as many as there are cores.
+    """
+
+    in_processes: bool | None
+    num_workers: int
+
+
+def local_flags(flags: Sequence[str]) -> LocalFlags | None:
+    """How work is to be done on this machine without Beam; None where flags name a runner, or Beam's threads.
+
+    >>> from seqmill.pipelines.beam_flags import local_flags
+    >>> local_flags(["--direct_num_workers=4"])
+    LocalFlags(in_processes=True, num_workers=4)
+    >>> local_flags(["--runner=FlinkRunner"]) is None
+    True
+    """
+    given = _parse(flags)
+    if given.runner is not None or given.direct_running_mode == "multi_threading":
+        return None
+    number = given.direct_num_workers
+    if given.direct_running_mode is not None:
+        return LocalFlags(given.direct_running_mode == "multi_processing", number or 0)
+    return LocalFlags(None if number is None else number != 1, number or 0)
 
 
 def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
@@ -18,9 +53,11 @@ def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
     Raises:
         UsageError: Names the first unknown flag and what is near it, or the wrong value.
     """
-    known: set[str] = set()
-    if any(flag.startswith("--") for flag in flags):
-        _check_values(flags)
+    runner = _parse(flags).runner
+    known = _LOCAL_NAMES
+    if not {flag[2:].partition("=")[0] for flag in flags if flag.startswith("--")} <= known:
+        if runner is not None:
+            _import_runner(runner)
         known = beam_flag_names()
     for before, flag in pairwise(["", *flags]):
         # A word behind --flag may be its value.
@@ -44,22 +81,29 @@ def beam_flag_names() -> set[str]:
     return parser.names
 
 
-def _check_values(flags: Sequence[str]) -> None:
-    from apache_beam.options.pipeline_options import DirectOptions, StandardOptions
-
+def _parse(flags: Sequence[str]) -> argparse.Namespace:
+    """The flags that say where to run. Raises UsageError where one has a wrong value."""
     parser = _Values(add_help=False, allow_abbrev=False)
-    for options in (DirectOptions, StandardOptions):
-        options._add_argparse_args(parser)
-    given, _ = parser.parse_known_args(flags)
-    if given.direct_num_workers < 0:
+    parser.add_argument("--runner")
+    parser.add_argument("--direct_num_workers", type=int)
+    parser.add_argument("--direct_running_mode", choices=["in_memory", "multi_threading", "multi_processing"])
+    given, _ = parser.parse_known_args(list(flags))
+    if (given.direct_num_workers or 0) < 0:
         expected = "a number from 1, or 0 for as many as there are cores"
         raise UsageError(f"--direct_num_workers: found {given.direct_num_workers}; expected {expected}")
-    if given.runner is not None:
-        _import_runner(given.runner, StandardOptions.ALL_KNOWN_RUNNERS)
+    if given.direct_running_mode == "multi_processing" and given.runner in LOCAL_RUNNERS:
+        raise UsageError(
+            f"--runner={given.runner}: Beam's local runner works in this process; leave --runner out for "
+            "worker processes"
+        )
+    return given
 
 
-def _import_runner(name: str, known: Sequence[str]) -> None:
+def _import_runner(name: str) -> None:
     """Imports a runner's module, which defines flags of its own. Raises UsageError."""
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    known = StandardOptions.ALL_KNOWN_RUNNERS
     paths = {path.rpartition(".")[2].lower(): path for path in known}
     path = paths.get(name.lower()) or paths.get(f"{name.lower()}runner") or name
     module, _, runner = path.rpartition(".")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
@@ -13,13 +11,12 @@ def mend_local_runner() -> None:
     """Applies all of it. Runs of other runners are not concerned."""
     _keep_streams_whole()
     _listen_on_loopback()
-    _say_nothing_of_cut_streams()
 
 
 def _keep_streams_whole() -> None:
     """Keeps the runner from losing data.
 
-    Its buffered streams to worker processes are flushed by a timer without a lock once they stay open for
+    Its buffered streams to worker threads are flushed by a timer without a lock once they stay open for
     over a second, and elements vanish without an error. A negative limit turns the timer off; elements here
     are too small to need it.
     """
@@ -33,23 +30,6 @@ def _listen_on_loopback() -> None:
     """
     if not isinstance(worker_handlers.grpc, _LoopbackGrpc):
         worker_handlers.grpc = _LoopbackGrpc(worker_handlers.grpc)
-
-
-def _say_nothing_of_cut_streams() -> None:
-    """Keeps threads that read from a worker that was ended from printing a trace of that."""
-    if not isinstance(threading.excepthook, _QuietHook):
-        threading.excepthook = _QuietHook(threading.excepthook)
-
-
-class _QuietHook:
-    """``threading.excepthook``, but for errors of gRPC."""
-
-    def __init__(self, hook: Callable[[threading.ExceptHookArgs], Any]):
-        self._hook = hook
-
-    def __call__(self, arguments: threading.ExceptHookArgs) -> None:
-        if not issubclass(arguments.exc_type, worker_handlers.grpc.RpcError):
-            self._hook(arguments)
 
 
 class _LoopbackGrpc:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from seqmill.pipelines import console
+from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.ingest_work import CountWork, Scanned, StoreWork, count_work, scan, store_work
 from seqmill.pipelines.options import Config
+from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
-from seqmill.transforms.features.data_keys import AUDIO_TYPES
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
@@ -54,22 +55,29 @@ def ingest(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) 
     >>> seqmill.Store("work/store/train").num_seqs
     8
     """
-    with only_writer(config.output, "run"):
-        ingest_scanned(scan(config), beam_flags, fresh)
+    with only_writer(config.output, "run"), Engine(beam_flags) as engine:
+        ingest_scanned(scan(config), engine, fresh)
 
 
-def ingest_scanned(scanned: Scanned, beam_flags: Sequence[str], fresh: bool = False) -> None:
-    """``ingest``, of an input that has been looked at already."""
+def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> None:
+    """``ingest``, of an input that has been looked at already; one step for all corpora."""
     config = scanned.config
     for name in config.corpus:
         _check_not_foreign(scanned, name)
     if (counting := count_work(scanned)) is not None:
-        _count_vocabs(scanned, counting, beam_flags, fresh)
+        _count_vocabs(scanned, counting, engine, fresh)
     for path, labels in _tokenizer_labels(config):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
-    for name in config.corpus:
-        _ingest_corpus(scanned, name, beam_flags, fresh)
+    parts = [part for name in config.corpus if (part := _prepare(scanned, name, fresh))]
+    if not parts:
+        return
+    began = time.time_ns()
+    with _from_unchanged(scanned.hashes, [part.folder for part in parts], output_folder.manifest_path):
+        engine.run(Step("ingest", tuple(parts)))
+    for part in parts:
+        learn_hashes(part.folder, part.tasks, config.corpus[part.corpus].audio_root, scanned.hashes, began)
+        _report(part.folder)
 
 
 def is_ingested(scanned: Scanned) -> bool:
@@ -87,7 +95,8 @@ def is_ingested(scanned: Scanned) -> bool:
     )
 
 
-def _ingest_corpus(scanned: Scanned, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
+def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
+    """What is to be ingested of a corpus, its folder ready for it; None where it is up to date."""
     options, keys = scanned.config.corpus[name], tuple(scanned.config.data.values())
     todo = store_work(scanned, name)
     folder, run, has_tags = todo.folder, todo.fingerprint, options.seq_tag is not None
@@ -95,7 +104,7 @@ def _ingest_corpus(scanned: Scanned, name: str, beam_flags: Sequence[str], fresh
     changed = _changed_recordings(scanned, name, todo)
     if not changed and _is_complete(folder, run, fresh, console.say):
         console.say(f"ingest {name}: up to date")
-        return
+        return None
     _begin(folder, run, output_folder.manifest_path(folder))
     open_tasks = [task for task in todo.tasks if task in changed or not is_done(folder, task, fresh)]
     for task in open_tasks if fresh else changed:
@@ -117,19 +126,14 @@ def _ingest_corpus(scanned: Scanned, name: str, beam_flags: Sequence[str], fresh
         run=run,
     )
     work = IngestSplits(folder, keys, todo.specs, options.seq_tag, todo.vocab_files, run, options.audio_root)
-    decodes_audio = any(key.type in AUDIO_TYPES for key in keys) and len(open_tasks) > 1
-    began = time.time_ns()
-    with _from_unchanged(scanned.hashes, folder, output_folder.manifest_path(folder)):
-        _run(f"ingest {name}", open_tasks, work, finish, folder, beam_flags, decodes_audio)
-    learn_hashes(folder, open_tasks, options.audio_root, scanned.hashes, began)
-    _report(folder)
+    return _part(name, folder, open_tasks, work, finish)
 
 
 def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[IngestTask]:
     return find_changed(todo.folder, todo.tasks, scanned.config.corpus[name].audio_root, scanned.hashes)
 
 
-def _count_vocabs(scanned: Scanned, todo: CountWork, beam_flags: Sequence[str], fresh: bool) -> None:
+def _count_vocabs(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:
     folder, run = todo.folder, todo.fingerprint
     clear_leftovers(folder)
     counted = count_labels.counted_fingerprint(folder, fresh)
@@ -141,8 +145,8 @@ def _count_vocabs(scanned: Scanned, todo: CountWork, beam_flags: Sequence[str], 
     open_tasks = [task for task in todo.tasks if not count_labels.is_counted(folder, task)]
     finish = WriteVocabs(folder, todo.keys, run, tuple(task.fingerprint for task in todo.tasks))
     work = CountLabels(folder, todo.keys, run)
-    with _from_unchanged(scanned.hashes, folder, output_folder.vocab_summary_path(folder)):
-        _run("count labels", open_tasks, work, finish, folder, beam_flags)
+    with _from_unchanged(scanned.hashes, [folder], output_folder.vocab_summary_path):
+        engine.run(Step("count labels", (_part("", folder, open_tasks, work, finish),)))
 
 
 def _begin(folder: str, run: str, published: str) -> None:
@@ -162,36 +166,35 @@ def _tokenizer_labels(config: Config) -> Iterator[tuple[str, Vocab]]:
             yield counted_vocab_path(folder, key.name), vocab
 
 
-def _run(
-    label: str,
-    tasks: list[IngestTask],
-    work: Any,
-    finish: Any,
-    folder: str,
-    beam_flags: Sequence[str],
-    in_processes: bool = False,
-) -> None:
-    # Where nothing is to be run, Beam is not imported.
-    from seqmill.pipelines import beam_runner
-    from seqmill.transforms.beam.tasks import RunTasks
-
-    total = sum(task.work for task in tasks)
-    transform = RunTasks(tasks, work, finish, folder)
-    progress_folder = output_folder.progress_folder(folder)
-    job = beam_runner.Job(label, transform, total, total, progress_folder, in_processes)
-    beam_runner.run(job, beam_flags)
+def _part(corpus: str, folder: str, tasks: list[IngestTask], work: Any, finish: Any) -> Part:
+    return Part(corpus, folder, tasks, [task.work for task in tasks], work, finish)
 
 
 @contextmanager
-def _from_unchanged(hashes: ContentHashes, folder: str, published: str) -> Iterator[None]:
-    """Takes back what the block writes into ``folder`` where the input changed while it was read."""
-    yield
+def _from_unchanged(
+    hashes: ContentHashes, folders: Sequence[str], published: Callable[[str], str]
+) -> Iterator[None]:
+    """Takes back what the block writes where the input changed while it was read.
+
+    Args:
+        hashes: What the input held.
+        folders: Where the block writes.
+        published: The file of a folder that makes it whole.
+    """
+    failure = None
+    try:
+        yield
+    except SeqmillError as error:
+        failure = error  # of one corpus; others may be whole
     try:
         hashes.check_unchanged()
     except SeqmillError:
-        files.remove(published)
-        files.remove(output_folder.receipts_folder(folder))
+        for folder in folders:
+            files.remove(published(folder))
+            files.remove(output_folder.receipts_folder(folder))
         raise
+    if failure is not None:
+        raise failure
 
 
 def _is_complete(folder: str, whole: str, fresh: bool, say: _Say) -> bool:

@@ -24,7 +24,6 @@ class Terminated(KeyboardInterrupt):
 
 class _State:
     pressed: int | None = None  # the signal that arrived
-    left_threads = False
 
 
 _state = _State()
@@ -92,17 +91,6 @@ def raise_if_pressed() -> None:
 def exit_code(error: KeyboardInterrupt) -> int:
     """What a shell expects of an interrupted command: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
-
-
-def leave_threads() -> None:
-    """Notes that threads of a library are at work that nobody waits for; ``end_process`` is needed then."""
-    _state.left_threads = True
-
-
-def end_process_if_needed(code: int) -> None:
-    """Ends this process where an ordinary end would wait for threads that were left."""
-    if _state.left_threads:
-        end_process(code)
 
 
 def end_process(code: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from seqmill.pipelines import console
+from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.ingest import ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
@@ -27,6 +29,7 @@ from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.planned import begin
 from seqmill.transforms.batches.segment import Segment, read_receipt, receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
+from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.storage import files, output_folder
@@ -63,10 +66,10 @@ def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = Fal
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    with only_writer(config.output, "run"):
-        ingest_scanned(scan(config), beam_flags, fresh)
+    with only_writer(config.output, "run"), Engine(beam_flags) as engine:
+        ingest_scanned(scan(config), engine, fresh)
         for name in config.corpus:
-            _preprocess_corpus(config, name, beam_flags, fresh)
+            _preprocess_corpus(config, name, engine, fresh)
 
 
 def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
@@ -87,8 +90,8 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
     """
     scanned = scan(config)
     if not is_ingested(scanned):
-        with only_writer(config.output, "run"):
-            ingest_scanned(scanned, beam_flags)
+        with only_writer(config.output, "run"), Engine(beam_flags) as engine:
+            ingest_scanned(scanned, engine)
     with reader(config.output, "plan"):
         return [_plan_corpus(config, name) for name in config.corpus]
 
@@ -106,7 +109,7 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
     return report
 
 
-def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fresh: bool) -> None:
+def _preprocess_corpus(config: Config, name: str, engine: Engine, fresh: bool) -> None:
     store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
@@ -139,7 +142,7 @@ def _preprocess_corpus(config: Config, name: str, beam_flags: Sequence[str], fre
         files.remove(receipt_path(folder, segment))  # a task that finds it would do nothing
     if len(todo) < len(segments):
         console.say(f"preprocess {name}: {len(segments) - len(todo)} of {len(segments)} shards are there")
-    _write_shards(config, name, store, options, todo, run, beam_flags)
+    _write_shards(config, name, store, options, todo, run, engine)
     _say_what_was_written(folder)
 
 
@@ -150,13 +153,8 @@ def _write_shards(
     options: EpochOptions,
     segments: list[Segment],
     run: str,
-    beam_flags: Sequence[str],
+    engine: Engine,
 ) -> None:
-    # Where nothing is to be written, Beam is not imported.
-    from seqmill.pipelines import beam_runner
-    from seqmill.transforms.beam.shuffle import ShuffleShards
-    from seqmill.transforms.beam.tasks import RunTasks
-
     folder = output_folder.epochs_folder(config.output, name)
     num_bytes = sum(segment.bytes for segment in segments)
     _check_space(folder, num_bytes)
@@ -175,13 +173,19 @@ def _write_shards(
         if spec.vocab is not None
     }
     finish = FinishEpochs(folder, vocabs, run)
-    transform = RunTasks(segments, work, finish, folder)
-    if config.exchange == "shuffle":
-        transform = ShuffleShards(segments, work, finish, store.num_blocks)
-    progress_folder = output_folder.progress_folder(folder)
-    beam_runner.run(
-        beam_runner.Job(f"preprocess {name}", transform, num_bytes, num_bytes, progress_folder), beam_flags
-    )
+    part = Part(name, folder, segments, [segment.bytes for segment in segments], work, finish)
+    engine.run(Step("preprocess", (part,)), _shuffle([store]) if config.exchange == "shuffle" else None)
+
+
+def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
+    """What makes a shuffle through Beam of a step whose parts read from ``stores``."""
+
+    def transform(step: Step) -> Any:
+        from seqmill.transforms.beam.shuffle import ShuffleShards
+
+        return ShuffleShards(step, [store.num_blocks for store in stores])
+
+    return transform
 
 
 def _written(folder: str) -> Manifest | None:

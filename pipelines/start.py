@@ -25,10 +25,9 @@ def command() -> None:
         interrupts.say_interrupted()
         interrupts.end_process(interrupts.exit_code(error))
     except SystemExit as end:
-        # After a first press, a second one changes nothing.
-        signal.signal(signal.SIGINT, signal.SIG_IGN if end.code in _INTERRUPTED else signal.SIG_DFL)
-        if isinstance(end.code, int):
-            interrupts.end_process_if_needed(end.code)
+        if end.code in _INTERRUPTED:
+            interrupts.end_process(int(end.code))  # threads of a runner's may still be at work
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise
 
 

@@ -1,37 +1,34 @@
-"""Worker processes of Beam's local runner, watched from their start to their end.
+"""Worker processes of this machine: forked from one that has imported everything, watched to their end.
 
-Beam's own handler of worker processes notices neither a worker that dies nor one that never starts, and hangs
-when it is interrupted. Here Beam runs in a thread of its own while the main thread waits for whatever comes
-first: the end of the run, the death of a worker or Ctrl-C. Then all workers are killed, and Beam with them.
+Whatever happens to one of them ends the run with one line; none outlives the driver or writes after a run has
+ended. They are told by sockets that nobody else can reach, and open no port.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import queue
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from apache_beam.portability.api import beam_fn_api_pb2, endpoints_pb2
-from apache_beam.runners.portability.fn_api_runner import worker_handlers
-from apache_beam.transforms.environments import Environment
-from google.protobuf import json_format, text_format
-
 import seqmill
+from seqmill.pipelines.local_worker import NEW_WORKER, NUMBER
+from seqmill.pipelines.work_queue import Item, WorkQueue
 from seqmill.transforms.storage.errors import SeqmillError
 
-_URN = "seqmill:env:worker_process:v1"
-_HOST = "127.0.0.1"
 _MODULE = "seqmill.pipelines.local_worker"
-_KEPT_LINES = 200  # of what a worker wrote last
+_CAN_FORK = sys.platform == "linux"  # elsewhere libraries of the system do not survive it
+_KEPT_LINES = 200  # of what workers wrote last
 _GRACE_SECONDS = 0.3  # a signal to the whole group reaches the driver, too; its own end comes first
 _UNWIND_SECONDS = 1.0
 
@@ -40,7 +37,7 @@ class WorkerDied(SeqmillError):
     """A worker process ended before its work did.
 
     Attributes:
-        written: What it wrote last on its standard streams.
+        written: What workers wrote last on their standard streams.
     """
 
     def __init__(self, message: str, written: str):
@@ -48,205 +45,217 @@ class WorkerDied(SeqmillError):
         self.written = written
 
 
-class WorkerProcesses:
-    """The worker processes of one run.
+class WorkerFailed(Exception):
+    """A task raised what no user can mend.
 
     Attributes:
-        environment: Where Beam is to run its work: ``FnApiRunner(default_environment=…)``.
-        left_threads: Whether Beam's threads were still at work when ``run`` ended.
+        part: Of the step.
+        cause: One line.
+        trace: The worker's.
     """
 
-    def __init__(self) -> None:
-        self.environment = _Environment()
-        self.left_threads = False
-        self._is_over = False
-        self._news: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._handlers: list[_Handler] = []
-        self._started: list[subprocess.Popen[bytes]] = []
-        self._lock = threading.Lock()
-        worker_handlers.WorkerHandler.register_environment(_URN, bytes)(self._new_handler)
+    def __init__(self, part: int, cause: str, trace: str):
+        super().__init__(cause)
+        self.part = part
+        self.cause = cause
+        self.trace = trace
 
-    def run(self, job: Callable[[], Any]) -> None:
-        """Runs Beam and returns when it and all worker processes have ended.
+
+class WorkerProcesses:
+    """The worker processes of a command; they stay for its next step.
+
+    Args:
+        forked: Whether workers are forked, or each is started and imports everything itself.
+    """
+
+    def __init__(self, *, forked: bool = _CAN_FORK):
+        self._forked = forked
+        self._starters: list[_Starter] = []
+        self._workers: list[_Worker] = []
+
+    def begin(self) -> None:
+        """Starts the process that workers are forked from; returns at once."""
+        if not self._starters:
+            self._starters.append(_Starter(self._forked))
+
+    def is_ready(self) -> bool:
+        """Whether workers can be had at once."""
+        return bool(self._workers) or any(starter.is_ready() for starter in self._starters)
+
+    def run(self, queue: WorkQueue, number: int) -> None:
+        """Does all items of a queue.
 
         Args:
-            job: Runs a pipeline in ``environment`` and waits for its end.
+            queue: What is to be done.
+            number: How many processes do it.
 
         Raises:
             WorkerDied: A worker process died, or could not start.
-            Exception: What ``job`` raised.
+            WorkerFailed: A task raised what no user can mend.
         """
-        thread = threading.Thread(target=self._run, args=(job,), name="beam", daemon=True)
-        error: BaseException | None = None
-        try:
-            thread.start()
-            error = self._news.get()
-            if (
-                error
-                and not isinstance(error, WorkerDied)
-                and any(not handler.is_closed for handler in self._handlers)
-            ):
-                with contextlib.suppress(queue.Empty):  # Beam was the first to see that a worker is gone
-                    error = self._news.get(timeout=_UNWIND_SECONDS)
-        finally:
-            self._end()
-            thread.join(_UNWIND_SECONDS)
-            self.left_threads = thread.is_alive()
-        if error:
-            raise error
-
-    def _run(self, job: Callable[[], Any]) -> None:
-        try:
-            job()
-        except BaseException as error:
-            self._news.put(error)
-        else:
-            self._news.put(None)
-
-    def _end(self) -> None:
-        with self._lock:
-            self._is_over = True
-        for process in self._started:
-            _kill(process)
-        for handler in self._handlers:
-            handler.control_conn.fail("the worker process was ended")
-
-    def _new_handler(self, payload: bytes, state: Any, provision_info: Any, grpc_server: Any) -> _Handler:
-        handler = _Handler(self, state, provision_info, grpc_server)
-        self._handlers.append(handler)
-        return handler
-
-    def start(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Starts a worker process. Raises SeqmillError where there is no interpreter to start."""
-        with self._lock:
-            if self._is_over:
-                raise SeqmillError("the run is over")
-            process = _start(environment)
-            self._started.append(process)
-        return process
-
-    def report(self, error: WorkerDied) -> None:
-        """Ends the run, unless it is over already."""
-        time.sleep(_GRACE_SECONDS)
-        if not self._is_over:
-            self._news.put(error)
-
-
-@Environment.register_urn(_URN, bytes)
-class _Environment(Environment):
-    """Tells Beam to ask ``WorkerProcesses`` for workers."""
-
-    def to_runner_api_parameter(self, context: Any) -> tuple[str, bytes]:
-        return _URN, b""
-
-    @staticmethod
-    def from_runner_api_parameter(payload: bytes, *_: Any) -> _Environment:
-        return _Environment()
-
-
-class _Handler(worker_handlers.GrpcWorkerHandler):
-    """Beam's handle of one worker process."""
-
-    def __init__(self, processes: WorkerProcesses, state: Any, provision_info: Any, grpc_server: Any):
-        super().__init__(state, provision_info, grpc_server)
-        self.control_conn: Any = _Requests(self.control_conn)
-        self._processes = processes
-        self._process: subprocess.Popen[bytes] | None = None
-        self.is_closed = False
-
-    def host_from_worker(self) -> str:
-        return _HOST
-
-    def start_worker(self) -> None:
-        options = self.provision_info.provision_info.pipeline_options
-        control = endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
-        self._process = self._processes.start(
-            {
-                "CONTROL_API_SERVICE_DESCRIPTOR": text_format.MessageToString(control),
-                "PIPELINE_OPTIONS": json_format.MessageToJson(options),
-                "WORKER_ID": self.worker_id,
-            }
-        )
-        threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
+        step = queue.step
+        parts = tuple(part.without_tasks() for part in step.parts)
+        idle = self._started(number)
+        for worker in idle:
+            worker.send((parts, step.run_id))
+        busy: dict[Connection, tuple[_Worker, Item]] = {}
+        while True:
+            while idle and (item := queue.take()):
+                worker = idle.pop()
+                worker.send(item)
+                busy[worker.connection] = worker, item
+            if not busy:
+                return
+            for ready in connection.wait([*busy, *(worker.connection for worker in idle)]):
+                if ready not in busy:
+                    next(worker for worker in idle if worker.connection is ready).receive()
+                worker, item = busy.pop(ready)  # type: ignore[call-overload]
+                is_done, result = worker.receive()
+                if not is_done:
+                    raise WorkerFailed(item.part, *result)
+                queue.done(item, result)
+                idle.append(worker)
 
     def close(self) -> None:
-        self.is_closed = self._process is None or self._process.poll() is None
-        super().close()
+        """Ends all processes at once: they have nothing to finish that may still be finished."""
+        for worker in self._workers:
+            worker.kill()
+        for starter in self._starters:
+            starter.close()
+        self._starters, self._workers = [], []
 
-    def stop_worker(self) -> None:
-        if self._process is not None:
-            _kill(self._process)
+    def _started(self, number: int) -> list[_Worker]:
+        needed = 1 if self._forked else number
+        while len(self._starters) < needed:
+            self._starters.append(_Starter(self._forked))
+        while len(self._workers) < number:
+            starter = self._starters[0 if self._forked else len(self._workers)]
+            self._workers.append(starter.new_worker())
+        return self._workers[:number]
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
-        written: deque[bytes] = deque(maxlen=_KEPT_LINES)
-        reader = threading.Thread(target=_read, args=(process.stdout, written), daemon=True)
-        reader.start()
-        process.wait()
-        if not self.is_closed:
-            reader.join(_GRACE_SECONDS)
-            text = b"".join(written).decode(errors="replace")
-            self._processes.report(WorkerDied(_how_it_ended(process.returncode, text), text))
-        reader.join()
-        for pipe in (process.stdin, process.stdout):
+
+class _Worker:
+    """A worker process and the connection to it."""
+
+    def __init__(self, process: int, starter: _Starter, ours: Connection):
+        self.connection = ours
+        self._process = process
+        self._starter = starter
+
+    def send(self, message: Any) -> None:
+        try:
+            self.connection.send(message)
+        except OSError:
+            raise self._starter.died(self._process) from None
+
+    def receive(self) -> Any:
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            raise self._starter.died(self._process) from None
+
+    def kill(self) -> None:
+        """Ends the process and waits until the system has closed its end of the connection."""
+        self._starter.kill(self._process)
+        with contextlib.suppress(OSError, EOFError):
+            while self.connection.poll(_UNWIND_SECONDS):
+                self.connection.recv_bytes()
+        self.connection.close()
+
+
+class _Starter:
+    """A process that workers are forked from, or that becomes one."""
+
+    def __init__(self, forks: bool):
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = _start(theirs.fileno(), forks)
+        self._written: deque[bytes] = deque(maxlen=_KEPT_LINES)
+        self._forks = forks
+        self._is_ready = False
+        self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._written), daemon=True)
+        self._reader.start()
+
+    def is_ready(self) -> bool:
+        """Whether it has imported everything, or has ended."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            return self._is_ready or bool(selector.select(0))
+
+    def new_worker(self) -> _Worker:
+        """A worker of its own. Raises WorkerDied where there is none to be had."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                if not self._is_ready:
+                    self._answer()
+                    self._is_ready = True
+                socket.send_fds(self._control, [NUMBER.pack(NEW_WORKER)], [theirs.fileno()])
+            except (OSError, EOFError):
+                ours.close()
+                raise self.died(None) from None
+        worker = Connection(ours.detach())
+        try:
+            return _Worker(self._answer(), self, worker)
+        except (OSError, EOFError):
+            worker.close()
+            raise self.died(None) from None
+
+    def died(self, process: int | None) -> WorkerDied:
+        """What to say of a worker that has ended; of this process itself, where it is None."""
+        time.sleep(_GRACE_SECONDS)
+        code: int | None = None
+        if self._forks and process is not None:
+            with contextlib.suppress(OSError, EOFError):
+                self._control.sendall(NUMBER.pack(process))
+                code = self._answer()
+        if code is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_UNWIND_SECONDS)
+        text = b"".join(self._written).decode(errors="replace")
+        return WorkerDied(_how_it_ended(code, text), text)
+
+    def kill(self, worker: int) -> None:
+        """Ends a worker of its own, whose number nobody else can have while this process lives."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it, when its workers have ended."""
+        self._control.close()
+        try:
+            self._process.wait(_UNWIND_SECONDS if self._is_ready else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(_UNWIND_SECONDS)
+        for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
 
-
-class _Requests:
-    """A worker's connection, whose open and later requests fail once the worker is gone."""
-
-    def __init__(self, connection: worker_handlers.ControlConnection):
-        self._connection = connection
-        self._open: list[worker_handlers.ControlFuture] = []
-        self._reason: str | None = None
-        self._lock = threading.Lock()
-
-    def push(self, request: Any) -> Any:
-        future = self._connection.push(request)
-        if future is not None:
-            with self._lock:
-                self._open = [*(other for other in self._open if not other.is_done()), future]
-            if self._reason:
-                self.fail(self._reason)
-        return future
-
-    def fail(self, reason: str) -> None:
-        self._reason = reason
-        with self._lock:
-            failed, self._open = self._open, []
-        for future in failed:
-            if not future.is_done():
-                future.set(
-                    beam_fn_api_pb2.InstructionResponse(instruction_id=future.instruction_id, error=reason)
-                )
-
-    def abort(self, error: Exception) -> None:
-        self.fail(str(error))
-
-    def close(self) -> None:
-        if self._reason is None:
-            self._connection.close()
+    def _answer(self) -> int:
+        answer = self._control.recv(NUMBER.size, socket.MSG_WAITALL)
+        if len(answer) < NUMBER.size:
+            raise EOFError
+        return int(NUMBER.unpack(answer)[0])
 
 
-def _start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(control: int, forks: bool) -> subprocess.Popen[bytes]:
     # -P: a random.py in the current folder is not ours. What the driver finds, its workers find, too.
     paths = [str(Path(path).absolute()) for path in sys.path if path]
     home = str(Path(seqmill.__file__).absolute().parent.parent)
-    settings = {
-        **os.environ,
-        **environment,
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home])),
-        "no_grpc_proxy": _HOST,
-    }
+    settings = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, home]))}
     # The mask is inherited: a Ctrl-C cannot reach a worker before it has begun to ignore it.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", _MODULE, str(os.getpid())],
+            [sys.executable, "-P", "-m", _MODULE, str(os.getpid()), str(control), str(int(forks))],
             env=settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            pass_fds=[control],
         )
     except OSError as error:
         raise SeqmillError(
@@ -256,24 +265,18 @@ def _start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process at once: it has nothing to finish that may still be finished."""
-    process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_UNWIND_SECONDS)
-
-
 def _read(stream: Any, into: deque[bytes]) -> None:
     while line := stream.readline(10_000):
         into.append(line)
 
 
-def _how_it_ended(code: int, written: str) -> str:
-    if code < 0:
+def _how_it_ended(code: int | None, written: str) -> str:
+    if code is not None and code < 0:
         how = f"was killed by signal {-code}"
         if -code == signal.SIGKILL:
             how += ", as when memory runs out"
         return f"a worker process {how}; what is done is kept, run the same command again"
     lines = written.strip().splitlines()
     why = f": {lines[-1]}" if lines else ""
-    return f"a worker process ended with exit code {code}{why}"
+    how = "cannot be reached" if code is None else f"ended with exit code {code}"
+    return f"a worker process {how}{why}"

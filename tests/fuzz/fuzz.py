@@ -118,7 +118,6 @@ class _Child:
 
 
 def _child(first: int, cases: int, log: Path) -> None:
-    from command import without_beam
     from own_files import OwnFiles
     from raw_inputs import RawInputs
 
@@ -126,7 +125,6 @@ def _child(first: int, cases: int, log: Path) -> None:
     with (
         log.open("a") as out,
         tempfile.TemporaryDirectory(prefix="seqmill-fuzz-", dir=scratch) as folder,
-        without_beam(),
     ):
         targets = (RawInputs(Path(folder, "raw")), OwnFiles(Path(folder, "own")))
         for case in range(first, first + cases):

@@ -215,7 +215,7 @@ def test_any_number_of_shards_gives_the_same_batches(tmp_path, seqmill):
     assert contents == [contents[0]] * 4
 
 
-def test_worker_processes_and_memory_give_the_same_bytes(tmp_path, seqmill, monkeypatch):
+def test_worker_processes_memory_and_beam_give_the_same_bytes(tmp_path, seqmill, monkeypatch):
     monkeypatch.setattr("seqmill.pipelines.ingest_work.SPLIT_BYTES", 2000)
     data = {**DATA, "text": {"type": "words", "eos": True}}
     records = [{**record, "text": "a b c"[: 1 + i % 5]} for i, record in enumerate(numbers(150))]
@@ -232,14 +232,14 @@ def test_worker_processes_and_memory_give_the_same_bytes(tmp_path, seqmill, monk
     modes = {
         "memory": ["--direct_running_mode=in_memory"],
         "processes": ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
-        "threads": ["--direct_running_mode=multi_threading", "--direct_num_workers=3"],
+        "Beam": ["--runner=FnApiRunner"],
+        "Beam's threads": ["--direct_running_mode=multi_threading", "--direct_num_workers=3"],
     }
     for name, flags in modes.items():
         seqmill.succeeds("preprocess", config, f"--output={tmp_path}/{name}", *flags)
     trees = {name: tree(tmp_path / name) for name in modes}
     assert len([name for name in trees["memory"] if name.startswith("store/train/sequences")]) > 5
-    assert trees["processes"] == trees["memory"]
-    assert trees["threads"] == trees["memory"]
+    assert all(found == trees["memory"] for found in trees.values())
 
 
 def test_the_same_corpus_in_one_file_or_many_gives_the_same_sequences(tmp_path, seqmill):

@@ -11,7 +11,7 @@ CODE = """
 import sys, time
 from seqmill.pipelines import console
 try:
-    with console.progress("reading", 10, sys.argv[1], "run"):
+    with console.progress([console.Share("reading", 10, sys.argv[1])], "run"):
         time.sleep(0.7)
         if sys.argv[2] == "interrupted":
             raise KeyboardInterrupt

@@ -4,20 +4,22 @@ import errno
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from seqmill.pipelines import beam_runner
-from seqmill.pipelines.beam_runner import Job
-from seqmill.transforms.beam.tasks import RunTasks
-from seqmill.transforms.storage import output_folder
+from seqmill.pipelines.engine import Engine
+from seqmill.pipelines.work_queue import WorkQueue
+from seqmill.pipelines.worker_processes import WorkerProcesses
+from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.storage.errors import SeqmillError
 
 IN_WORKERS = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]
-IN_MEMORY = ["--direct_running_mode=in_memory"]
+HERE = ["--direct_running_mode=in_memory"]
+ON_BEAM = ["--runner=FnApiRunner"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Finish:
 
     def __call__(self, num_tasks):
         Path(self.folder, f"finished-{num_tasks}").touch()
+
+
+@dataclass(frozen=True)
+class TouchSlowly(Touch):
+    def __call__(self, task):
+        time.sleep(0.05)
+        super().__call__(task)
 
 
 def die(task):
@@ -72,13 +81,22 @@ def traces(tmp_path_factory, monkeypatch):
     return folder
 
 
+def make_part(folder, work, num_tasks=4, corpus=""):
+    tasks = [Task(index) for index in range(num_tasks)]
+    return Part(corpus, str(folder), tasks, [1] * num_tasks, work, Finish(str(folder)))
+
+
 def run(folder, work, flags=IN_WORKERS, num_tasks=4):
-    transform = RunTasks([Task(index) for index in range(num_tasks)], work, Finish(str(folder)), str(folder))
-    beam_runner.run(Job("test", transform, 1, 1, output_folder.progress_folder(str(folder))), flags)
+    with Engine(flags) as engine:
+        engine.run(Step("test", (make_part(folder, work, num_tasks),)))
 
 
 def workers():
-    return [child for child in psutil.Process().children() if "local_worker" in " ".join(child.cmdline())]
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "local_worker" in " ".join(child.cmdline())
+    ]
 
 
 def test_all_tasks_are_done_by_as_many_processes_as_asked_for(tmp_path):
@@ -132,14 +150,13 @@ def test_a_worker_that_cannot_start_ends_the_run(tmp_path, monkeypatch, script, 
     assert not list(output.iterdir())
 
 
-@pytest.mark.parametrize(
-    "flags", [IN_WORKERS, ["--direct_running_mode=in_memory"]], ids=["workers", "memory"]
-)
+@pytest.mark.parametrize("flags", [IN_WORKERS, HERE, ON_BEAM], ids=["workers", "here", "Beam"])
 def test_a_bug_is_one_line_and_a_file_with_the_trace(tmp_path, flags, traces):
     with pytest.raises(SeqmillError) as raised:
         run(tmp_path, have_a_bug, flags)
     message = str(raised.value)
-    assert message.startswith("test: KeyError: 0; the trace is in "), message
+    assert message.startswith("test: KeyError: "), message
+    assert "; the trace is in " in message
     path = Path(message.rpartition(" ")[2])
     assert list(traces.iterdir()) == [path]
     trace = path.read_text()
@@ -148,7 +165,53 @@ def test_a_bug_is_one_line_and_a_file_with_the_trace(tmp_path, flags, traces):
 
 
 def test_failures_that_a_user_can_mend_name_the_file(tmp_path):
-    with pytest.raises(SeqmillError, match=r"^part-0: cannot write: No space left on device"):
-        run(tmp_path, fill_the_disk, IN_MEMORY)
+    with pytest.raises(SeqmillError, match=r"^test: part-0: cannot write: No space left on device"):
+        run(tmp_path, fill_the_disk, HERE)
     with pytest.raises(SeqmillError, match=r"^test: MemoryError; the trace is in "):
-        run(tmp_path, run_out_of_memory, IN_MEMORY)
+        run(tmp_path, run_out_of_memory, HERE)
+
+
+@pytest.mark.parametrize("flags", [IN_WORKERS, HERE, ON_BEAM], ids=["workers", "here", "Beam"])
+def test_what_fails_of_one_corpus_leaves_the_others_whole(tmp_path, flags):
+    folders = {name: tmp_path / name for name in ("train", "dev", "test", "none")}
+    for folder in folders.values():
+        folder.mkdir()
+    works = {"dev": fill_the_disk, "test": fill_the_disk}
+    parts = [
+        make_part(folder, works.get(name, Touch(str(folder))), 0 if name == "none" else 2, name)
+        for name, folder in folders.items()
+    ]
+    with pytest.raises(SeqmillError) as raised, Engine(flags) as engine:
+        engine.run(Step("ingest", tuple(parts)))
+    full = "part-0: cannot write: No space left on device (and 1 more errors)"
+    assert str(raised.value) == f"ingest dev: {full}\ningest test: {full}"
+    assert (folders["train"] / "finished-2").exists()
+    assert (folders["none"] / "finished-0").exists()
+    assert not [*folders["dev"].iterdir(), *folders["test"].iterdir()]
+
+
+def test_workers_that_cannot_be_forked_are_started(tmp_path):
+    processes = WorkerProcesses(forked=False)
+    try:
+        for _ in range(2):
+            processes.run(WorkQueue(Step("test", (make_part(tmp_path, Touch(str(tmp_path))),))), 2)
+        assert len(workers()) == 2
+    finally:
+        processes.close()
+    pids = {path.name.rpartition("-")[2] for path in tmp_path.glob("task-*")}
+    assert len(pids - {str(os.getpid())}) == 2
+    assert not workers()
+
+
+def test_work_begins_here_and_goes_on_in_processes_when_it_takes_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqmill.pipelines.engine.num_cores", lambda: 2)
+    with Engine() as engine:
+        engine.run(Step("test", (make_part(tmp_path, TouchSlowly(str(tmp_path)), 60),)))
+        done = [path.name.split("-")[1:] for path in tmp_path.glob("task-*")]
+        assert len(done) == 60
+        assert len({pid for _, pid in done}) == 3
+        assert ["0", str(os.getpid())] in done
+        assert engine.run(Step("test", (make_part(tmp_path, Touch(str(tmp_path)), 2),))) is None
+    ours = list(tmp_path.glob(f"task-1-{os.getpid()}"))
+    assert len(ours) == 1, "the first step's; the next begins in the processes that are there"
+    assert not workers()

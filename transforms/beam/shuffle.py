@@ -14,11 +14,11 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from seqmill.transforms.batches.finish_epochs import FinishEpochs
 from seqmill.transforms.batches.plan_file import read_plan
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.batches.write_shards import WriteShards, open_store
-from seqmill.transforms.beam.tasks import Outcome, RunTasks, attempt
+from seqmill.transforms.beam.step import Part, Step, attempt
+from seqmill.transforms.beam.tasks import Outcome, RunTasks
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Block, Store, key_block, stored_tags
@@ -28,30 +28,39 @@ _PIECE_BYTES = 4_000_000
 # What travels to a shard: sequences as an Arrow stream, or why they could not be read.
 _Piece = bytes | str
 
+# A segment: the number of its part and its index there.
+_Shard = tuple[int, int]
+
 
 class ShuffleShards(RunTasks):
-    """Writes segments like ``RunTasks(segments, work, finish)``, their sequences brought by a shuffle.
+    """Writes segments like ``RunTasks(step)``, their sequences brought by a shuffle.
 
     Args:
-        segments: The shards to write.
-        work: What writes them.
-        finish: The last step.
-        num_blocks: Record batches of the store.
+        step: The shards to write; the work of its parts is ``WriteShards``.
+        nums_blocks: Per part the record batches of its store.
     """
 
-    def __init__(self, segments: Sequence[Segment], work: WriteShards, finish: FinishEpochs, num_blocks: int):
-        super().__init__(segments, work, finish, work.folder)
-        self.num_blocks = num_blocks
+    def __init__(self, step: Step, nums_blocks: Sequence[int]):
+        super().__init__(step)
+        self.nums_blocks = nums_blocks
 
     def outcomes(self, pbegin: beam.Pipeline) -> beam.PCollection:
         """See RunTasks."""
-        by_index = {segment.index: segment for segment in self.tasks}
+        parts = self.step.parts
+        blocks = [
+            (number, block)
+            for number, num_blocks in enumerate(self.nums_blocks)
+            for block in range(num_blocks if parts[number].tasks else 0)
+        ]
+        segments = {
+            (number, segment.index): segment for number, part in enumerate(parts) for segment in part.tasks
+        }
         return (
             pbegin
-            | "Blocks" >> beam.Create(range(self.num_blocks), reshuffle=True)
-            | "Send" >> beam.FlatMap(_send, self.work, self.tasks).with_output_types(tuple[int, _Piece])
+            | "Blocks" >> beam.Create(blocks, reshuffle=True)
+            | "Send" >> beam.FlatMap(_send, parts).with_output_types(tuple[_Shard, _Piece])
             | "Bring" >> beam.GroupByKey()
-            | "Write" >> beam.Map(_write, self.work, by_index, self.run_id).with_output_types(Outcome)
+            | "Write" >> beam.Map(_write, self.parts, segments, self.step.run_id).with_output_types(Outcome)
         )
 
 
@@ -98,8 +107,10 @@ class BroughtSequences:
         return rows
 
 
-def _send(number: int, work: WriteShards, segments: Sequence[Segment]) -> Iterator[tuple[int, _Piece]]:
-    """What one record batch of the store has for every segment."""
+def _send(block: tuple[int, int], parts: Sequence[Part]) -> Iterator[tuple[_Shard, _Piece]]:
+    """What one record batch of a part's store has for every segment of the part."""
+    part, number = block
+    work, segments = _writer(parts[part]), parts[part].tasks
     try:
         store = open_store(work.store_folder, work.store_fingerprint)
         first, last = store.block_starts[number : number + 2].tolist()
@@ -107,9 +118,9 @@ def _send(number: int, work: WriteShards, segments: Sequence[Segment]) -> Iterat
             wanted = read_plan(work.folder, segment).seq_index
             rows = np.unique(wanted[(wanted >= first) & (wanted < last)])
             for piece in _pieces(store, number, rows):
-                yield segment.index, piece
+                yield (part, segment.index), piece
     except SeqmillError as error:
-        yield segments[0].index, str(error)
+        yield (part, segments[0].index), str(error)
 
 
 def _pieces(store: Store, number: int, rows: np.ndarray) -> Iterator[bytes]:
@@ -132,10 +143,13 @@ def _pieces(store: Store, number: int, rows: np.ndarray) -> Iterator[bytes]:
 
 
 def _write(
-    brought: tuple[int, Iterable[_Piece]], work: WriteShards, segments: Mapping[int, Segment], run_id: str
+    brought: tuple[_Shard, Iterable[_Piece]],
+    parts: Sequence[Part],
+    segments: Mapping[_Shard, Segment],
+    run_id: str,
 ) -> Outcome:
-    index, pieces = brought
-    segment = segments[index]
+    shard, pieces = brought
+    segment, work = segments[shard], _writer(parts[shard[0]])
 
     def write() -> None:
         batches = []
@@ -148,4 +162,10 @@ def _write(
         planned = read_plan(work.folder, segment)
         work.write(segment, planned, source, source.find(planned.seq_index))
 
-    return attempt(index, write, work.folder, run_id)
+    return Outcome(*shard, attempt(write, work.folder, run_id))
+
+
+def _writer(part: Part) -> WriteShards:
+    if not isinstance(part.work, WriteShards):
+        raise TypeError(f"{part.work!r} writes no shards")
+    return part.work

@@ -1,139 +1,99 @@
-"""Running independent tasks on any runner: a straight Beam line of small elements.
-
-A task writes its files whole and leaves a receipt; a rerun takes receipts that still fit and runs only
-the other tasks. Failures that a user can mend travel with the results, so that every runner reports them
-in the same way and no runner retries them.
-"""
+"""A step on any Beam runner: a straight line of small elements over all corpora."""
 
 from __future__ import annotations
 
-import errno
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 
-from seqmill.transforms.storage import files, output_folder, progress
+from seqmill.transforms.beam.step import Part, Step
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
-
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its index and, where it failed, why."""
+    """What became of a task: its part, its index and, where it failed, why."""
 
+    part: int
     index: int
     error: str | None = None
 
 
 class RunTasks(beam.PTransform):
-    """Runs ``work`` on every task, then ``finish`` once on all outcomes.
+    """Does all tasks of a step, then finishes each of its parts once.
 
     Args:
-        tasks: Small picklable elements with an ``index``.
-        work: Does one task; raises SeqmillError where the user must mend something.
-        finish: Called with the number of tasks that succeeded after all of them did; writes the result.
-        folder: Where a failure is written to, for the driver to read (``read_failure``).
+        step: What to do. Why a part failed is left in its folder, for the driver to read (``read_failures``).
 
     Attributes:
-        run_id: What tells the progress of this run from that of others in the same folder.
+        parts: Those of the step, without their tasks: what travels with every element.
     """
 
-    def __init__(
-        self, tasks: Sequence[Any], work: Callable[[Any], None], finish: Callable[[int], None], folder: str
-    ):
+    def __init__(self, step: Step):
         super().__init__()
-        self.tasks = tasks
-        self.work = work
-        self.finish = finish
-        self.folder = folder
-        self.run_id = secrets.token_hex(4)
+        self.step = step
+        self.parts = tuple(part.without_tasks() for part in step.parts)
 
     def outcomes(self, pbegin: Any) -> Any:
         """Does every task; a collection of their outcomes."""
+        elements = [(number, task) for number, part in enumerate(self.step.parts) for task in part.tasks]
         return (
             pbegin
-            | "Tasks" >> beam.Create(self.tasks, reshuffle=True)
-            | "Work"
-            >> beam.Map(_attempt_task, self.work, self.folder, self.run_id).with_output_types(Outcome)
+            | "Tasks" >> beam.Create(elements, reshuffle=True)
+            | "Work" >> beam.Map(_attempt, self.parts, self.step.run_id).with_output_types(Outcome)
         )
 
     def expand(self, pbegin: Any) -> Any:  # noqa: D102
+        nums_tasks = [len(part.tasks) for part in self.step.parts]
         return (
             self.outcomes(pbegin)
             # Not CombineGlobally: for the side input of its default value DaskRunner does all work twice.
             | "Pair" >> beam.Map(_pair).with_output_types(tuple[int, Outcome])
             | "Collect" >> beam.GroupByKey()
-            | "Finish" >> beam.Map(_finish, self.finish, len(self.tasks), self.folder)
+            | "Finish" >> beam.Map(_finish, self.parts, nums_tasks)
         )
 
-    def run_here(self) -> None:
-        """Does all tasks in turn, then the finish, in this process and without a runner."""
-        outcomes = [_attempt_task(task, self.work, self.folder, self.run_id) for task in self.tasks]
-        _finish((0, outcomes), self.finish, len(self.tasks), self.folder)
+
+def read_failures(step: Step) -> dict[int, str]:
+    """Why parts of a step failed, where they did."""
+    paths = {number: output_folder.failure_path(part.folder) for number, part in enumerate(step.parts)}
+    return {number: files.read_json(path)["error"] for number, path in paths.items() if files.exists(path)}
 
 
-def read_failure(folder: str) -> str | None:
-    """Why the last run of tasks in ``folder`` failed, if it did."""
-    path = output_folder.failure_path(folder)
-    return files.read_json(path)["error"] if files.exists(path) else None
+def clear_failures(step: Step) -> None:
+    """Forgets the failures of an earlier run."""
+    for part in step.parts:
+        files.remove(output_folder.failure_path(part.folder))
 
 
-def clear_failure(folder: str) -> None:
-    """Forgets the failure of an earlier run."""
-    files.remove(output_folder.failure_path(folder))
-
-
-def attempt(index: int, work: Callable[[], None], folder: str, run_id: str) -> Outcome:
-    """Does the work of task ``index``; failures that a user can mend become its outcome.
-
-    Args:
-        index: Of the task.
-        work: Does it.
-        folder: Where the run writes.
-        run_id: Of the run, for its progress.
-    """
-    progress.begin(output_folder.progress_folder(folder), run_id)
-    try:
-        work()
-    except SeqmillError as error:
-        return Outcome(index, str(error))
-    except OSError as error:
-        return Outcome(index, _describe(error, folder))
-    return Outcome(index)
-
-
-def _attempt_task(task: Any, work: Callable[[Any], None], folder: str, run_id: str) -> Outcome:
-    return attempt(task.index, lambda: work(task), folder, run_id)
+def _attempt(element: tuple[int, Any], parts: tuple[Part, ...], run_id: str) -> Outcome:
+    number, task = element
+    return Outcome(number, task.index, parts[number].attempt(task, run_id))
 
 
 def _pair(outcome: Outcome) -> tuple[int, Outcome]:
     return 0, outcome
 
 
-def _finish(
-    collected: tuple[int, Iterable[Outcome]], finish: Callable[[int], None], num_tasks: int, folder: str
-) -> None:
-    outcomes = sorted(collected[1], key=_index)
-    indices = {outcome.index for outcome in outcomes}
-    errors = list(dict.fromkeys(outcome.error for outcome in outcomes if outcome.error))
-    try:
-        if errors:
-            more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-            raise SeqmillError(errors[0] + more)
-        if len(indices) != num_tasks:
-            raise SeqmillError(
-                f"the runner returned {len(indices)} of {num_tasks} tasks; it lost data. Run again: what is "
-                "done is kept"
-            )
-        finish(num_tasks)
-    except SeqmillError as error:
-        _write_failure(folder, str(error))
-    except OSError as error:
-        _write_failure(folder, _describe(error, folder))
+def _finish(collected: tuple[int, Iterable[Outcome]], parts: tuple[Part, ...], nums_tasks: list[int]) -> None:
+    by_part: defaultdict[int, list[Outcome]] = defaultdict(list)
+    for outcome in collected[1]:
+        by_part[outcome.part].append(outcome)
+    for number, part in enumerate(parts):
+        outcomes = sorted(by_part[number], key=_index)
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        num_done = len({outcome.index for outcome in outcomes})
+        if not errors and num_done != nums_tasks[number]:
+            errors = [
+                f"the runner returned {num_done} of {nums_tasks[number]} tasks; it lost data. Run again: "
+                "what is done is kept"
+            ]
+        if error := part.complete(nums_tasks[number], errors):
+            _write_failure(part.folder, error)
 
 
 def _write_failure(folder: str, message: str) -> None:
@@ -141,14 +101,6 @@ def _write_failure(folder: str, message: str) -> None:
         files.write_json(output_folder.failure_path(folder), {"error": message})
     except OSError:
         raise SeqmillError(message) from None  # travels as the runner's own failure
-
-
-def _describe(error: OSError, folder: str) -> str:
-    """One line: which file, and what the system says of it."""
-    path = str(error.filename or folder)
-    is_written = error.errno in _NO_SPACE or path.startswith(folder)
-    doing = "cannot write" if is_written else "cannot read"
-    return f"{path}: {doing}: {error.strerror or error}"
 
 
 def _index(outcome: Outcome) -> int:
