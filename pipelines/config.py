@@ -38,7 +38,13 @@ TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _PATHS = ("output", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
-_COLUMNS = ("lengths", "mask")  # what the trainer has of each data key besides
+_COLUMNS = (
+    "lengths",
+    "mask",
+    "row_splits",
+    "segment_ids",
+    "positions",
+)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
 

@@ -102,7 +102,8 @@ def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:
 def _headline(content: Manifest, batch: PaddedBatch) -> str:
     shapes = []
     for key, array in batch.arrays.items():
-        padding = 1 - batch.lengths[key].sum() / max(array.shape[0] * array.shape[1], 1)
+        frames = len(array) if batch.packed else array.shape[0] * array.shape[1]
+        padding = 1 - batch.lengths[key].sum() / max(frames, 1)
         shapes.append(f"{key} {list(array.shape)} {array.dtype.name}, {padding:.1%} padding")
     return f"{content.corpus} batch {batch.batch_index}: {'; '.join(shapes)}"
 
@@ -111,8 +112,8 @@ def _sequence(content: Manifest, vocabs: dict[str, tuple[str, ...]], batch: Padd
     text = f"  {_one_line(batch.seq_tags[row].decode(errors='replace'))} (row {batch.seq_index[row]}"
     text += f", frame {batch.chunk_start[row]})" if batch.chunk_start[row] else ")"
     for key, spec in content.data_keys.items():
-        length = int(batch.lengths[key][row])
-        text += f"\n    {key} [{length}] {_readable(spec, vocabs.get(key), batch.arrays[key][row, :length])}"
+        frames = batch.sequence(key, row)
+        text += f"\n    {key} [{len(frames)}] {_readable(spec, vocabs.get(key), frames)}"
     return text
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from seqmill.trainer.packed_columns import POSITIONS, ROW_SPLITS, SEGMENT_IDS
 from seqmill.trainer.share import Share
 from seqmill.trainer.source import BatchSource
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -31,6 +32,8 @@ class BatchGraph:
         masks: Add the masks.
         prefetch: Batches read ahead.
         transform: What to make of each element.
+        packed: Whether batches are packed; they have no padding to be masked.
+        ragged: Of packed batches, make each data key a ``tf.RaggedTensor``.
     """
 
     def __init__(
@@ -39,11 +42,15 @@ class BatchGraph:
         masks: bool = False,
         prefetch: int = 2,
         transform: Transform | None = None,
+        packed: bool = False,
+        ragged: bool = False,
     ):
         self._data_keys = data_keys
         self._masks = masks
         self._prefetch = prefetch
         self._transform = transform
+        self._packed = packed
+        self._ragged = ragged
         self._element_spec: Any = None
         self._traced = tf.function(self._pipeline, input_signature=[_INTEGER] * 4, autograph=False)
 
@@ -78,12 +85,27 @@ class BatchGraph:
         columns = {}
         for position, (name, spec) in enumerate(self._data_keys.items()):
             array, lengths = flat[2 * position], flat[2 * position + 1]
-            array.set_shape([None, None, *spec.feature_shape])
+            array.set_shape([*[None] * (1 if self._packed else 2), *spec.feature_shape])
             lengths.set_shape([None])
             columns[name], columns[f"{name}_lengths"] = array, lengths
-            if self._masks:
+            if self._packed:
+                columns |= _packed_columns(name, lengths)
+                if self._ragged:
+                    splits = columns[f"{name}_{ROW_SPLITS}"]
+                    columns[name] = tf.RaggedTensor.from_row_splits(array, splits, validate=False)
+            elif self._masks:
                 columns[f"{name}_mask"] = tf.sequence_mask(lengths, tf.shape(array)[1])
         return columns if self._transform is None else self._transform(columns)
+
+
+def _packed_columns(name: str, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+    """As ``packed_columns`` gives them."""
+    splits = tf.concat([[0], tf.cumsum(lengths)], 0)
+    return {
+        f"{name}_{ROW_SPLITS}": splits,
+        f"{name}_{SEGMENT_IDS}": tf.repeat(tf.range(tf.size(lengths)), lengths),
+        f"{name}_{POSITIONS}": tf.range(splits[-1]) - tf.repeat(splits[:-1], lengths),
+    }
 
 
 class _Reader:

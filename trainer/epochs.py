@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from seqmill.trainer.batch_graph import BatchGraph
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.packed_columns import PACKED_COLUMNS, check_share
 from seqmill.trainer.share import By, share_of
 from seqmill.trainer.source import BatchSource, open_source
+from seqmill.transforms.storage.errors import UsageError
 
 
 def dataset(
@@ -29,11 +31,16 @@ def dataset(
     by: By = "rows",
     first_batch: int = 0,
     source: BatchSource | None = None,
+    ragged: bool = False,
 ) -> tf.data.Dataset:
     """The batches of a stored epoch in ``batch_index`` order, with exact cardinality.
 
     Each element is a dict: ``<key>`` the padded array [B, T, …] in the manifest's dtype, ``<key>_lengths``
     int32 [B], and with ``masks`` ``<key>_mask`` bool [B, T], true for frames and false for padding.
+
+    Of a packed corpus ``<key>`` is [N, …], N the sum of the lengths, or with ``ragged`` a ``tf.RaggedTensor``
+    [B, (T), …]; beside it, and in place of masks, are ``<key>_row_splits`` int32 [B + 1],
+    ``<key>_segment_ids`` and ``<key>_positions``, both int32 [N].
 
     Args:
         corpus: From ``open_corpus``.
@@ -48,9 +55,11 @@ def dataset(
             every R-th from r on.
         first_batch: Batches of the epoch that are done already, by however many readers.
         source: What gives the batches, for those who want its ``error`` afterwards.
+        ragged: Make each data key of packed batches a ``tf.RaggedTensor``.
 
     Raises:
-        UsageError: There is no such epoch, reader or batch.
+        UsageError: There is no such epoch, reader or batch; ``ragged`` is asked of padded batches, or rows
+            of packed ones.
         SeqmillError: A shard is missing or not as long as the manifest says. Later, while the dataset is
             iterated, a broken record ends it with a TensorFlow error that holds the message.
 
@@ -60,17 +69,27 @@ def dataset(
     ...     break
     data (3, 7) data_lengths (3,) data_mask (3, 7) classes (3, 7) classes_lengths (3,) classes_mask (3, 7)
     """
+    packed = corpus.manifest.packed
+    check_share(packed, reader, by)
+    if ragged and not packed:
+        raise UsageError(f"ragged=True: expected packed batches; those in {corpus.folder} are padded")
     stored = corpus.epoch(epoch)
     share = share_of(stored.num_batches, reader, by, first_batch)
     source = source or open_source(corpus, epoch, check, share)
-    return BatchGraph(corpus.manifest.data_keys, masks, prefetch, transform).dataset(source, share)
+    graph = BatchGraph(corpus.manifest.data_keys, masks, prefetch, transform, packed, ragged)
+    return graph.dataset(source, share)
 
 
 def column_shapes(corpus: Corpus) -> dict[str, tuple[str, tuple[int | None, ...]]]:
-    """Per column that ``dataset`` can give its dtype and shape, ``None`` for B and T."""
+    """Per column that ``dataset`` can give its dtype and shape, ``None`` for B, T and N."""
+    packed = corpus.manifest.packed
     shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {}
     for key, spec in corpus.manifest.data_keys.items():
-        shapes[key] = (spec.batch_dtype.name, (None, None, *spec.feature_shape))
+        axes = (None,) if packed else (None, None)
+        shapes[key] = (spec.batch_dtype.name, (*axes, *spec.feature_shape))
         shapes[f"{key}_lengths"] = ("int32", (None,))
-        shapes[f"{key}_mask"] = ("bool", (None, None))
+        for name in PACKED_COLUMNS if packed else ():
+            shapes[f"{key}_{name}"] = ("int32", (None,))
+        if not packed:
+            shapes[f"{key}_mask"] = ("bool", (None, None))
     return shapes

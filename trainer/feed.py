@@ -25,7 +25,10 @@ class Feed:
 
     def __init__(self, corpus: Corpus, batch_to_xy: BatchToXy):
         self._corpus = corpus
-        self._graph = BatchGraph(corpus.manifest.data_keys, masks=True, transform=batch_to_xy)
+        manifest = corpus.manifest
+        self._graph = BatchGraph(
+            manifest.data_keys, masks=True, transform=batch_to_xy, packed=manifest.packed
+        )
 
     @contextmanager
     def epoch(self, stored: int) -> Iterator[tf.data.Dataset]:
@@ -51,6 +54,12 @@ class Feed:
 
 def check_same_data_keys(train: Corpus, other: Corpus) -> None:
     """Raises SeqmillError where a corpus lacks a data key of the one to train on, or has it otherwise."""
+    if train.manifest.packed != other.manifest.packed:
+        ours, theirs = ("packed" if corpus.manifest.packed else "padded" for corpus in (train, other))
+        raise SeqmillError(
+            f"{other.folder}: its batches are {theirs}, but those in {train.folder} are {ours}; set packed "
+            "alike for both and run `seqmill preprocess`"
+        )
     for key, spec in train.manifest.data_keys.items():
         found = other.manifest.data_keys.get(key)
         same = ("batch_dtype", "feature_shape")

@@ -54,7 +54,7 @@ class GatheredEpoch:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="seqmill-gather")
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
-        """The padded array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
+        """The array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
 
         Args:
             index: The batch's position in the epoch.
@@ -72,7 +72,7 @@ class GatheredEpoch:
             raise
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Per data key the padded array, read-only, and the lengths, int32 [B].
+        """Per data key the array, read-only, and the lengths, int32 [B].
 
         Args:
             index: The batch's position in the epoch.

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.epochs import column_shapes
+from seqmill.trainer.packed_columns import PACKED_COLUMNS
 from seqmill.transforms.storage.errors import SeqmillError
 
 BatchToXy = Callable[[dict[str, Any]], tuple[Any, ...]]
@@ -22,9 +23,9 @@ def default_batch_to_xy(model: keras.Model, corpus: Corpus) -> BatchToXy:
     """What becomes input and what target, by the names of data keys.
 
     The target is data key ``classes``, or the last key where there is none of that name. Its mask is the
-    sample weight, so that padding counts for nothing. A functional model gets the columns that its inputs
-    are named after (``data``, ``data_lengths``, ``data_mask``, also those of the target, for teacher
-    forcing); any other model gets a dict of all columns but the target's.
+    sample weight, so that padding counts for nothing; packed frames count all. A functional model gets the
+    columns that its inputs are named after (``data``, ``data_lengths``, ``data_mask``, also those of the
+    target, for teacher forcing); any other model gets a dict of all columns but the target's.
 
     Raises:
         SeqmillError: An input of the model names no column, or one of another shape or dtype.
@@ -33,7 +34,10 @@ def default_batch_to_xy(model: keras.Model, corpus: Corpus) -> BatchToXy:
     names = _input_names(model, corpus, target)
 
     def batch_to_xy(batch: dict[str, Any]) -> tuple[Any, ...]:
-        weights = tf.cast(batch[f"{target}_mask"], tf.float32)
+        # Every frame of a packed batch is a true one.
+        packed = corpus.manifest.packed
+        mask = tf.ones(tf.shape(batch[target])[:1]) if packed else batch[f"{target}_mask"]
+        weights = tf.cast(mask, tf.float32)
         return keras.tree.map_structure(batch.__getitem__, names), batch[target], weights
 
     return batch_to_xy
@@ -50,7 +54,7 @@ def _input_names(model: keras.Model, corpus: Corpus, target: str) -> Any:
     columns = column_shapes(corpus)
     structure = _functional_inputs(model)
     if structure is None:
-        own = {target, f"{target}_lengths", f"{target}_mask"}
+        own = {target, *(f"{target}_{name}" for name in ("lengths", "mask", *PACKED_COLUMNS))}
         kept = [name for name in columns if name not in own or len(corpus.manifest.data_keys) == 1]
         return {name: name for name in kept}
     inputs = keras.tree.flatten(structure)

@@ -36,9 +36,9 @@ def describe(batch: PaddedBatch, index: int) -> dict[str, Any]:
     """A batch for the autopsy: its tags, and which of its sequences hold values that are not finite."""
     tags = [tag.decode(errors="replace") for tag in batch.seq_tags]
     bad = [
-        {"seq_tag": tags[row], "data_key": key, "num_nonfinite": int(count)}
-        for key, array in batch.arrays.items()
-        for row, count in enumerate(_nonfinite_per_row(array))
+        {"seq_tag": tags[row], "data_key": key, "num_nonfinite": count}
+        for key in batch.arrays
+        for row, count in enumerate(_nonfinite_per_row(batch, key))
         if count
     ]
     shapes = {key: list(array.shape) for key, array in batch.arrays.items()}
@@ -90,7 +90,7 @@ def _some(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def _nonfinite_per_row(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind != "f":
-        return np.zeros(len(array), int)
-    return (~np.isfinite(array)).reshape(len(array), -1).sum(1)
+def _nonfinite_per_row(batch: PaddedBatch, key: str) -> list[int]:
+    if batch.arrays[key].dtype.kind != "f":
+        return []
+    return [int((~np.isfinite(batch.sequence(key, row))).sum()) for row in range(len(batch.seq_tags))]

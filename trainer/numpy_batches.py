@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.packed_columns import check_share, packed_columns
 from seqmill.trainer.share import By, share_of
 from seqmill.trainer.source import open_source
 
@@ -28,8 +29,10 @@ def batches(
 
     Each is a dict: ``<key>`` the padded array [B, T, …] in the manifest's dtype, ``<key>_lengths`` int32 [B],
     and with ``tags`` ``seq_tag``, a list of B strings, and ``seq_index``, int64 [B], the sequences' rows in
-    the store. The padded arrays are read-only: views of the mapped
-    shard where an array is aligned there, else copies. Neither TensorFlow nor Apache Beam is imported.
+    the store. Where the corpus is packed, ``<key>`` is [N, …], N the sum of the lengths, and beside it are
+    ``<key>_row_splits`` int32 [B + 1], ``<key>_segment_ids`` and ``<key>_positions``, both int32 [N]. The
+    arrays are read-only: views of the mapped shard where an array is aligned there, else copies. Neither
+    TensorFlow nor Apache Beam is imported.
 
     Several readers, on as many hosts or devices, share every batch, or take whole batches in turn. How many
     they are may change whenever training is resumed: batches done is all there is to remember.
@@ -43,7 +46,7 @@ def batches(
         reader: (r, R) for reader r of R, from 0.
         by: ``"rows"``: rows r, r + R, … of every batch, none where a batch has too few; all readers make
             the same number of steps. ``"batches"``: whole batches, every R-th from r on; some readers make a
-            step more than others where R does not divide their number.
+            step more than others where R does not divide their number. Packed batches have no rows to share.
         first_batch: Batches of the epoch that are done already, by however many readers
             (``batches_done`` of an earlier run).
         worker: (w, W): of this reader's batches every W-th from w on, for one of W processes that load for
@@ -85,7 +88,9 @@ class NumpyBatches(Iterator[Columns]):
         first_batch: int,
         worker: tuple[int, int],
     ):
+        check_share(corpus.manifest.packed, reader, by)
         stored = corpus.epoch(epoch)
+        self._packed = corpus.manifest.packed
         self._num_batches = stored.num_batches
         self._share = share_of(stored.num_batches, reader, by, first_batch, worker)
         self._source = open_source(corpus, epoch, check, self._share)
@@ -115,6 +120,8 @@ class NumpyBatches(Iterator[Columns]):
         rows = self._share.rows
         for key, (array, lengths) in self._source.aligned(index, rows).items():
             columns[key], columns[f"{key}_lengths"] = array, lengths
+            if self._packed:
+                columns |= packed_columns(key, lengths)
         if self._tags:
             whole = self._source.batch(index)
             columns[SEQ_TAG] = [tag.decode() for tag in list(whole.seq_tags)[rows]]

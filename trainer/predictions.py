@@ -49,7 +49,7 @@ def predict_corpus(
         corpus: From ``open_corpus``; not chunked.
         predict: function(batch) → one result per sequence that JSON can hold. A batch has per data key
             ``<key>`` [B, T, …], ``<key>_lengths`` int32 [B], ``<key>_mask`` bool [B, T], ``seq_tag`` (a list)
-            and ``seq_index`` int64 [B].
+            and ``seq_index`` int64 [B]; a packed one the columns of packed batches.
         path: The file, path or URL.
         model_facts: What identifies model and function; parts of others are not used.
         seconds_per_part: What is lost at most when the process is killed.
@@ -106,7 +106,7 @@ def _batches(corpus: Corpus, epochs: range, num_done: int) -> Iterator[dict[str,
         if first == num_batches:
             continue
         for batch in batches(corpus, epoch, tags=True, first_batch=first):
-            for key in corpus.manifest.data_keys:
+            for key in () if corpus.manifest.packed else corpus.manifest.data_keys:
                 time_axis = np.arange(batch[key].shape[1])
                 batch[f"{key}_mask"] = time_axis < batch[f"{key}_lengths"][:, None]
             yield batch

@@ -27,11 +27,11 @@ class BatchSource(Protocol):
     error: SeqmillError | None
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
-        """The padded array and the lengths (int32 [B]) of each data key in turn, the reader's alone."""
+        """The array and the lengths (int32 [B]) of each data key in turn, the reader's alone."""
         ...
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> Arrays:
-        """Per data key the padded array, read-only, and the lengths, int32 [B].
+        """Per data key the array, read-only, and the lengths, int32 [B].
 
         Raises:
             IndexError: There is no such batch.
@@ -67,6 +67,6 @@ def open_source(corpus: Corpus, epoch: int, check: bool = True, share: Share | N
     """
     stored = corpus.epoch(epoch)
     if corpus.store is None:
-        return StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check)
+        return StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check, corpus.manifest.packed)
     batches = range(stored.num_batches) if share is None else share.batches
     return GatheredEpoch(store_epochs(corpus.folder, corpus.manifest, corpus.store), epoch, batches)

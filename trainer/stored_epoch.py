@@ -36,6 +36,7 @@ class StoredEpoch:
         data_keys: What the arrays are like.
         check: Compare each shard's hash with the manifest whenever it is opened, which is faster than
             comparing the CRCs of its records and finds more; without it CRCs are compared.
+        packed: Whether its batches are packed.
 
     Attributes:
         error: The first error met while a dataset read from it; TensorFlow hides the original.
@@ -44,12 +45,20 @@ class StoredEpoch:
         SeqmillError: A shard is missing or not as long as the manifest says.
     """
 
-    def __init__(self, folder: str, epoch: Epoch, data_keys: Mapping[str, ArraySpec], check: bool = True):
+    def __init__(
+        self,
+        folder: str,
+        epoch: Epoch,
+        data_keys: Mapping[str, ArraySpec],
+        check: bool = True,
+        packed: bool = False,
+    ):
         self.error: SeqmillError | None = None
         self._folder = folder
         self._shards = epoch.shards
         self._data_keys = data_keys
         self._check = check
+        self._packed = packed
         self._ends = list(accumulate(shard.num_batches for shard in epoch.shards))
         self._open: dict[int, Future[ShardFile]] = {}
         self._lock = threading.Lock()
@@ -58,7 +67,7 @@ class StoredEpoch:
             check_size(folder, shard)
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
-        """The padded array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
+        """The array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
 
         Args:
             index: The batch's position in the epoch.
@@ -73,7 +82,7 @@ class StoredEpoch:
             raise
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Per data key the padded array, read-only, and the lengths, int32 [B].
+        """Per data key the array, read-only, and the lengths, int32 [B].
 
         Arrays are views of the mapped shard, but for those of small elements.
 
@@ -117,14 +126,14 @@ class StoredEpoch:
         found = self._decoded(index, record.decode_arrays)
         return {key: (array[rows], lengths[rows]) for key, (array, lengths) in found.items()}
 
-    def _decoded(self, index: int, decode: Callable[[np.ndarray, Mapping[str, ArraySpec]], Any]) -> Any:
+    def _decoded(self, index: int, decode: Callable[[np.ndarray, Mapping[str, ArraySpec], bool], Any]) -> Any:
         if not 0 <= index < self._ends[-1]:
             raise IndexError(index)
         place = bisect_right(self._ends, index)
         number = index - (self._ends[place - 1] if place else 0)
         shard = self._shard(place)
         try:
-            return decode(shard.record(number, check=not self._check), self._data_keys)
+            return decode(shard.record(number, check=not self._check), self._data_keys, self._packed)
         except BrokenBatchError as error:
             raise SeqmillError(f"{shard.path}: record {number}: {error}") from None
 

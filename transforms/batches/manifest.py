@@ -88,6 +88,11 @@ class Manifest:
     others: Mapping[str, Checksum]
 
     @property
+    def packed(self) -> bool:
+        """Whether the sequences of a batch lie behind one another, in place of being padded."""
+        return self.options.get("packed") is True
+
+    @property
     def checksums(self) -> dict[str, Checksum]:
         """Every file that belongs to the corpus, by its name in the folder."""
         shards = {shard.file: shard.checksum for epoch in self.epochs for shard in epoch.shards}
