@@ -35,7 +35,7 @@ from seqmill.transforms.storage.errors import UsageError
 T = TypeVar("T")
 
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
-_PATHS = ("output", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
+_PATHS = ("output", "store", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
 _COLUMNS = (
@@ -266,7 +266,7 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _with_path(option: str, value: Any, folder: str) -> Any:
-    if option not in _PATHS or (option in ("audio_root", "init_from") and value == "none"):
+    if option not in _PATHS or (option in ("audio_root", "init_from", "store") and value == "none"):
         return value
     return _absolute(value, folder)
 

@@ -13,6 +13,7 @@ from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.ingest_work import CountWork, Scanned, StoreWork, count_work, scan, store_work
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.small_elements import describe_errors
@@ -55,7 +56,19 @@ def ingest(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) 
     >>> seqmill.Store("work/store/train").num_seqs
     8
     """
-    with only_writer(config.output, "run"), Engine(beam_flags) as engine:
+    with (
+        only_writer(config.output, "run"),
+        reading_stores(config, "run"),
+        Engine(beam_flags) as engine,
+    ):
+        bring_stores(config, engine, fresh)
+
+
+def bring_stores(config: Config, engine: Engine, fresh: bool = False) -> None:
+    """``ingest``, where the output is this run's alone."""
+    if config.store is not None:
+        check_shared_stores(config)
+    else:
         ingest_scanned(scan(config), engine, fresh)
 
 

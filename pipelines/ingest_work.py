@@ -98,7 +98,7 @@ def count_work(scanned: Scanned) -> CountWork | None:
         return None
     decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in keys])
     tasks = _tasks(scanned, scanned.splits[TRAIN], decisive)
-    folder = output_folder.counted_vocab_folder(scanned.config.output)
+    folder = output_folder.counted_vocab_folder(scanned.config.store_output)
     return CountWork(folder, keys, tasks, fingerprint([task.fingerprint for task in tasks]))
 
 
@@ -119,7 +119,7 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     sources = source_names(splits)
     limits = (options.max_rejected, options.allow_damaged)
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
-    folder = output_folder.store_folder(scanned.config.output, name)
+    folder = output_folder.store_folder(scanned.config.store_output, name)
     return StoreWork(folder, specs, vocab_paths, sources, tasks, whole)
 
 
@@ -129,7 +129,7 @@ def _all_paths(inputs: Inputs) -> list[str]:
 
 def _vocab_files(config: Config) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
-    folder = output_folder.counted_vocab_folder(config.output)
+    folder = output_folder.counted_vocab_folder(config.store_output)
     return {
         key.name: key.vocab or counted_vocab_path(folder, key.name)
         for key in config.data.values()

@@ -260,10 +260,11 @@ def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
     with interrupts.ending_the_process():
         config, _ = _load(options, rest)
+        from seqmill.pipelines.shared_stores import reading_stores
         from seqmill.pipelines.train import train
         from seqmill.transforms.storage.locks import reader
 
-    with reader(config.output, "training"):
+    with reader(config.output, "training"), reading_stores(config, "training"):
         code = train(config)
     sys.exit(code)
 
@@ -302,10 +303,11 @@ def _average(options: argparse.Namespace, rest: list[str]) -> None:
 def _predict(options: argparse.Namespace, rest: list[str]) -> None:
     with interrupts.ending_the_process():
         config, _ = _load(options, rest)
+        from seqmill.pipelines.shared_stores import reading_stores
         from seqmill.pipelines.trained import predict
         from seqmill.transforms.storage.locks import reader
 
-    with reader(config.output, "prediction"):
+    with reader(config.output, "prediction"), reading_stores(config, "prediction"):
         predict(config, options.corpus, options.checkpoint, options.to)
 
 

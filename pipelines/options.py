@@ -197,6 +197,11 @@ class Config(TrainOptions):
     data: Mapping[str, DataKey]
     corpus: Mapping[str, CorpusOptions]
 
+    @property
+    def store_output(self) -> str:
+        """The output that holds the stores and vocabularies."""
+        return self.store or self.output
+
     def epoch_options(self, corpus: str) -> EpochOptions:
         """Everything that decides the epochs of a corpus."""
         options = self.corpus[corpus]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
-from seqmill.pipelines.ingest import ingest_scanned, is_ingested
+from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
+from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
@@ -66,8 +68,12 @@ def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = Fal
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    with only_writer(config.output, "run"), Engine(beam_flags) as engine:
-        ingest_scanned(scan(config), engine, fresh)
+    with (
+        only_writer(config.output, "run"),
+        reading_stores(config, "run"),
+        Engine(beam_flags) as engine,
+    ):
+        bring_stores(config, engine, fresh)
         for name in config.corpus:
             _preprocess_corpus(config, name, engine, fresh)
 
@@ -88,16 +94,17 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
     >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
     ('train', 3, 8)
     """
-    scanned = scan(config)
-    if not is_ingested(scanned):
+    if config.store is not None:
+        check_shared_stores(config)
+    elif not is_ingested(scanned := scan(config)):
         with only_writer(config.output, "run"), Engine(beam_flags) as engine:
             ingest_scanned(scanned, engine)
-    with reader(config.output, "plan"):
+    with reader(config.output, "plan"), reading_stores(config, "plan"):
         return [_plan_corpus(config, name) for name in config.corpus]
 
 
 def _plan_corpus(config: Config, name: str) -> CorpusReport:
-    store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
+    store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     selection = select_sequences(store, options)
     planned = planned_manifest(store, selection, options, [])
     check_rejected(name, planned.counts, config.corpus[name].max_rejected, None)
@@ -110,7 +117,7 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
 
 
 def _preprocess_corpus(config: Config, name: str, engine: Engine, fresh: bool) -> None:
-    store, options = Store(output_folder.store_folder(config.output, name)), config.epoch_options(name)
+    store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
     was = _written(folder)
@@ -291,7 +298,10 @@ def _check_space(folder: str, needed: int) -> None:
 
 
 def _free_bytes(folder: str) -> int | None:
-    return shutil.disk_usage(folder).free if files.is_local(folder) else None
+    if not files.is_local(folder):
+        return None
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def _say_what_was_written(folder: str) -> None:

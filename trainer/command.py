@@ -38,10 +38,10 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
     import keras
 
     from seqmill.trainer import loop, model_file
-    from seqmill.trainer.corpus import open_corpus
+    from seqmill.trainer.corpus import corpus_of
     from seqmill.trainer.failures import STEP_ERRORS, step_failure
 
-    corpus = open_corpus(train)
+    corpus = corpus_of(options, output, files.name(train))
     loaded = model_file.load_model_file(model_option)
     keras.utils.set_random_seed(options.seed)
     model = model_file.build_model(loaded, corpus.manifest)
@@ -51,7 +51,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
             options,
             model,
             corpus,
-            {files.name(other): open_corpus(other) for other in others},
+            {name: corpus_of(options, output, name) for name in map(files.name, others)},
             folder,
             callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
             batch_to_xy=loaded.batch_to_xy,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
+from seqmill.trainer.options import ReadFrom, TrainOptions
 from seqmill.trainer.store_epochs import store_epochs
 from seqmill.transforms.batches import manifest as manifests
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-
-ReadFrom = Literal["shards", "store"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,12 @@ class Corpus:
         if found is None:
             raise UsageError(f"{self.folder}: no epoch {epoch}; it holds {self.num_epochs} epochs")
         return found
+
+
+def corpus_of(options: TrainOptions, output: str, name: str) -> Corpus:
+    """A corpus of an output, read from where the options say; raises as ``open_corpus``."""
+    folder = output_folder.epochs_folder(output, name)
+    return open_corpus(folder, options.read_from, output_folder.store_folder(options.store or output, name))
 
 
 def open_corpus(

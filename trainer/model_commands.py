@@ -118,13 +118,13 @@ def build(options: TrainOptions, output: str) -> tuple[ModelFile, ModelState]:
     import keras
 
     from seqmill.trainer import model_file
-    from seqmill.trainer.corpus import open_corpus
+    from seqmill.trainer.corpus import corpus_of
     from seqmill.trainer.feed import Feed
     from seqmill.trainer.inputs import default_batch_to_xy
     from seqmill.trainer.prepare_model import prepare_model
     from seqmill.trainer.state.model_state import ModelState
 
-    corpus = open_corpus(output_folder.epochs_folder(output, "train"))
+    corpus = corpus_of(options, output, "train")
     loaded = model_file.load_model_file(options.model)
     keras.utils.set_random_seed(options.seed)
     model = model_file.build_model(loaded, corpus.manifest)

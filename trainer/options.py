@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,8 @@ from seqmill.transforms.storage.checked_options import (
     whole_number,
 )
 from seqmill.transforms.storage.errors import UsageError
+
+ReadFrom = Literal["shards", "store"]
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,13 @@ def _start_epoch(value: Any) -> Any:
         raise ValueError(f'{error} or "auto"') from None
 
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, str) or not value:
-        raise ValueError("expected the folder of a checkpoint")
-    return value
+def _folder(of: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"expected the folder of {of}")
+        return value
+
+    return check
 
 
 # What NumPy's and Keras' generators take.
@@ -144,6 +149,8 @@ class TrainOptions(Options):
             checkpoint of epoch n - 1.
         resume: ``"all"``, or ``"weights"``: the newest checkpoint's weights alone, with a fresh optimizer and
             fresh callbacks.
+        read_from: ``"shards"``, or ``"store"``: the same batches, gathered from the store as they are needed.
+        store: Another output, whose stores are used in place of one's own.
         init_from: A checkpoint's directory (path or URL), of another training perhaps, whose weights a new
             training begins with.
         cleanup_old_models: What ``cleanup_policy`` made of the option.
@@ -164,8 +171,15 @@ class TrainOptions(Options):
     resume: Annotated[Literal["all", "weights"], BeforeValidator(one_of("all", "weights"))] = Field(
         "all", description="what to go on from: all, or weights, with a fresh optimizer"
     )
-    init_from: Annotated[str | None, BeforeValidator(none_or(_text))] = Field(
+    init_from: Annotated[str | None, BeforeValidator(none_or(_folder("a checkpoint")))] = Field(
         None, description="a checkpoint's folder whose weights a new training begins with"
+    )
+    read_from: Annotated[ReadFrom, BeforeValidator(one_of("shards", "store"))] = Field(
+        "shards",
+        description="where training has its batches from: shards, or the store, with no shards written",
+    )
+    store: Annotated[str | None, BeforeValidator(none_or(_folder("another output")))] = Field(
+        None, description="another output folder, whose stores and vocabularies are used, never written"
     )
     cleanup_old_models: Annotated[CleanupPolicy | None, BeforeValidator(_cleanup)] = Field(
         None, description="true, or a table (keep_last_n, keep_best_n, keep, keep_best_by); default: keep all"

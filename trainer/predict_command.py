@@ -8,7 +8,7 @@ import orjson
 import xxhash
 
 from seqmill.trainer.checkpoints import Checkpoint
-from seqmill.trainer.corpus import open_corpus
+from seqmill.trainer.corpus import corpus_of
 from seqmill.trainer.model_commands import build, policy_of
 from seqmill.trainer.options import TrainOptions
 from seqmill.trainer.ranking import ModelFolder
@@ -31,7 +31,7 @@ def predict_command(options: TrainOptions, output: str, corpus: str, checkpoint:
         SeqmillError: The checkpoint is broken or of another model, ``predict`` fails, or its results are not
             one per sequence.
     """
-    opened = open_corpus(output_folder.epochs_folder(output, corpus))
+    opened = corpus_of(options, output, corpus)
     source = ModelFolder(output_folder.model_folder(output), policy_of(options)).choose(checkpoint)
     path = to or output_folder.predictions_path(output, corpus)
     if files.is_folder(path):
@@ -43,7 +43,7 @@ def predict_command(options: TrainOptions, output: str, corpus: str, checkpoint:
     from seqmill.trainer.predictions import predict_corpus
 
     predict = predictor(loaded, state.model, opened)
-    check_same_data_keys(open_corpus(output_folder.epochs_folder(output, "train")), opened)
+    check_same_data_keys(corpus_of(options, output, "train"), opened)
     load_model(state, source)
     of = source.content.get("average_of", [source.epoch])
     print(f"{source.folder}: epoch{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}")
