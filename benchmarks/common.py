@@ -33,6 +33,7 @@ from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all, known_here
 from seqmill.transforms.store.counts import Counts
@@ -291,7 +292,7 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     known = known_here(compared)
     planning, cpu = time.monotonic() - start, time.process_time() - cpu
     notes = files.join(folder, "notes")
-    write = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run, known)
+    write = WriteShards(folder, store.folder, store.manifest.fingerprint, Schedule(options, 1), run, known)
     sizes = [segment.bytes for segment in segments]
     part = Part("train", folder, segments, sizes, Timed(write, notes), FinishEpochs(folder, {}, run))
     took = run_step(part, notes, workers)

@@ -139,6 +139,7 @@ class CorpusDefaults(Options):
     fixed_random_seed: Annotated[int | None, BeforeValidator(none_or(whole_number(0), _no_text))] = Field(
         None, description="one permutation for all epochs"
     )
+    packed: bool = Field(False, description="sequences of a batch lie behind one another, without padding")
     distinct_epochs: DistinctEpochs = None
     num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
     shard_size: Count = Field(128_000_000, description="bytes per file, roughly")
@@ -211,7 +212,7 @@ class Config(TrainOptions):
             length_key=options.length_key,
             length_limits=LengthLimits(options.max_seq_length, options.min_seq_length),
             chunking={k: replace(rule, min_size=least.get(k, 0)) for k, rule in options.chunking.items()},
-            batch_limits=BatchLimits(options.batch_size, options.max_seqs),
+            batch_limits=BatchLimits(options.batch_size, options.max_seqs, options.packed),
             seed=self.seed,
             fixed_random_seed=options.fixed_random_seed,
             partition_epoch=options.partition_epoch,

@@ -34,6 +34,7 @@ from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import (
     Checksum,
@@ -169,8 +170,7 @@ def _write_shards(
         folder,
         store.folder,
         store.manifest.fingerprint,
-        dict(options.chunking),
-        options.length_key,
+        Schedule(options, options.num_epochs),
         run,
         _compare_store(store) if segments else None,
     )

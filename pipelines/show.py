@@ -102,8 +102,7 @@ def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:
 def _headline(content: Manifest, batch: PaddedBatch) -> str:
     shapes = []
     for key, array in batch.arrays.items():
-        frames = len(array) if batch.packed else array.shape[0] * array.shape[1]
-        padding = 1 - batch.lengths[key].sum() / max(frames, 1)
+        padding = 1 - batch.lengths[key].sum() / max(batch.num_frames(key), 1)
         shapes.append(f"{key} {list(array.shape)} {array.dtype.name}, {padding:.1%} padding")
     return f"{content.corpus} batch {batch.batch_index}: {'; '.join(shapes)}"
 

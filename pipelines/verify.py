@@ -200,7 +200,7 @@ def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
             num_entries += len(batch.seq_index)
             for key, lengths in batch.lengths.items():
                 frames[key] += int(lengths.sum())
-                padded[key] += int(np.prod(batch.arrays[key].shape[:2]))
+                padded[key] += batch.num_frames(key)
         _expect(f"{where}: {shard.file}: batches", number - before, shard.num_batches)
     _expect(f"{where}: batches", number, epoch.num_batches)
     _expect(f"{where}: chunks", num_entries, epoch.num_chunks)
@@ -232,12 +232,15 @@ def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) 
         lengths = batch.lengths[key]
         _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)
         longest = int(lengths.max()) if len(lengths) else 0
-        expected = (num_seqs, longest, *corpus.content.data_keys[key].feature_shape)
-        _expect(f"{where}: shape of {key}", array.shape, expected)
+        axes = (int(lengths.sum()),) if batch.packed else (num_seqs, longest)
+        _expect(
+            f"{where}: shape of {key}", array.shape, (*axes, *corpus.content.data_keys[key].feature_shape)
+        )
         limit = limits.batch_size.get(key)
-        if limit is not None and num_seqs > 1 and num_seqs * longest > limit:
-            raise SeqmillError(f"{where}: {num_seqs} x {longest} frames of {key}, over batch_size = {limit}")
-        if array[np.arange(longest) >= lengths[:, None]].any():
+        if limit is not None and num_seqs > 1 and batch.num_frames(key) > limit:
+            found = " x ".join(map(str, axes))
+            raise SeqmillError(f"{where}: {found} frames of {key}, over batch_size = {limit}")
+        if not batch.packed and array[np.arange(longest) >= lengths[:, None]].any():
             raise SeqmillError(f"{where}: padding of {key} is not 0")
 
 

@@ -77,7 +77,7 @@ def _compare_shard(
     shard: ShardFile, segment: Segment, layout: EpochLayout, options: EpochOptions, store: Store
 ) -> None:
     planned = planned_batches(layout.plan, segment)
-    made = padded_batches(store, planned.seq_index, planned, options.chunking, options.length_key)
+    made = padded_batches(store, planned.seq_index, planned, options)
     number = 0
     for batches in made:
         for batch, pieces in zip(batches, record.encode_all(batches), strict=True):

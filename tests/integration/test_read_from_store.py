@@ -37,6 +37,7 @@ OPTIONS = st.fixed_dictionaries(
         ),
         "min_chunk_size": st.integers(0, 2),
         "seq_tag": st.just("name"),
+        "packed": st.just(True),
     },
 )
 DTYPES = st.sampled_from(["float32", "float16", "bfloat16"])
@@ -114,6 +115,8 @@ def test_the_store_gives_the_same_batches_as_the_shards(
     shards, store = preprocess(
         seqmill, tmp_path_factory.mktemp("run"), content, dtype, num_epochs=num_epochs, **options
     )
+    if "packed" in options:
+        readers = {**readers, "by": "batches"}
     for epoch in range(1, shards.num_epochs + 1):
         written, gathered = open_source(shards, epoch), open_source(store, epoch)
         for index in range(shards.epoch(epoch).num_batches):

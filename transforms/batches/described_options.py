@@ -21,6 +21,7 @@ def describe(options: EpochOptions) -> dict[str, Any]:
     return {
         "batch_size": dict(options.batch_limits.batch_size),
         "max_seqs": options.batch_limits.max_seqs,
+        "packed": options.batch_limits.packed,
         "max_seq_length": dict(options.length_limits.longest),
         "min_seq_length": dict(options.length_limits.shortest),
         "seq_ordering": str(options.ordering),
@@ -56,7 +57,7 @@ def undescribe(described: Mapping[str, Any]) -> EpochOptions:
             key: KeyChunking(*parse_chunking(text), given.min_chunk_size.get(key, 0))
             for key, text in given.chunking.items()
         },
-        batch_limits=BatchLimits(given.batch_size, given.max_seqs),
+        batch_limits=BatchLimits(given.batch_size, given.max_seqs, given.packed),
         seed=given.seed,
         fixed_random_seed=given.fixed_random_seed,
         partition_epoch=given.partition_epoch,
@@ -76,6 +77,7 @@ class _Described:
 
     batch_size: dict[str, _Positive]
     max_seqs: _Positive | None
+    packed: Annotated[bool, Field(strict=True)]
     max_seq_length: dict[str, _Whole]
     min_seq_length: dict[str, _Whole]
     seq_ordering: str

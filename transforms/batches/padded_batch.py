@@ -12,7 +12,8 @@ from seqmill.transforms.batches.gather import Gatherer, SequenceSource
 from seqmill.transforms.batches.plan_file import PlannedBatches
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
-from seqmill.transforms.planning.chunk import Chunking, chunk_lengths, chunk_starts
+from seqmill.transforms.planning.chunk import chunk_lengths, chunk_starts
+from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -49,6 +50,11 @@ class PaddedBatch:
     batch_index: int
     packed: bool = False
 
+    def num_frames(self, key: str) -> int:
+        """Frames of the array of a data key, padding included."""
+        shape = self.arrays[key].shape
+        return shape[0] if self.packed else shape[0] * shape[1]
+
     def sequence(self, key: str, row: int) -> np.ndarray:
         """The frames of one sequence in a data key, [T, …]."""
         length = int(self.lengths[key][row])
@@ -69,9 +75,7 @@ def padded_batches(
     source: SequenceSource,
     rows: np.ndarray,
     planned: PlannedBatches,
-    chunking: Chunking,
-    length_key: str,
-    packed: bool = False,
+    options: EpochOptions,
 ) -> Iterator[list[PaddedBatch]]:
     """Planned batches, a few at a time; arrays are valid until the next are asked for.
 
@@ -79,14 +83,13 @@ def padded_batches(
         source: Where the sequences are.
         rows: Row in ``source`` of every entry, [n].
         planned: The batches.
-        chunking: How data keys are chunked.
-        length_key: The data key that ``chunk_start`` refers to.
-        packed: Whether sequences lie behind one another, in place of being padded.
+        options: What the epoch was planned by.
 
     Raises:
         SeqmillError: The plan names sequences or chunks that the source does not have.
     """
     gatherer = Gatherer(source)
+    chunking, packed = options.chunking, options.batch_limits.packed
     if rows.min() < 0 or rows.max() >= source.block_starts[-1]:
         raise SeqmillError("the plan names sequences that the store does not have")
     whole = {key: column[rows] for key, column in source.lengths.items()}
@@ -111,7 +114,7 @@ def padded_batches(
                 lengths={key: column[start:end] for key, column in lengths.items()},
                 seq_tags=tags.slice(start - entries.start, end - entries.start),
                 seq_index=planned.seq_index[start:end],
-                chunk_start=starts[length_key][start:end],
+                chunk_start=starts[options.length_key][start:end],
                 batch_index=planned.first_batch + first + number,
                 packed=packed,
             )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch, widened
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile
-from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -55,12 +54,13 @@ def read_shard(folder: str, manifest: Manifest, shard: Shard, first: int = 0) ->
     """
     opened = ShardFile(folder, shard)
     for number in range(first, len(opened)):
-        yield read_batch(opened, number, manifest.data_keys)
+        yield read_batch(opened, number, manifest)
 
 
-def read_batch(shard: ShardFile, number: int, data_keys: Mapping[str, ArraySpec]) -> PaddedBatch:
+def read_batch(shard: ShardFile, number: int, manifest: Manifest) -> PaddedBatch:
     """Batch ``number`` of an opened shard. Raises SeqmillError where its record is damaged."""
     try:
-        return widened(record.decode(shard.record(number), data_keys), data_keys)
+        batch = record.decode(shard.record(number), manifest.data_keys, manifest.packed)
+        return widened(batch, manifest.data_keys)
     except BrokenBatchError as error:
         raise SeqmillError(f"{shard.path}: record {number}: {error}") from None

@@ -104,7 +104,9 @@ def cut_segments(
             last_batch=last,
             bytes=int(batch_bytes[first:last].sum()),
             plan=plan_file,
-            fingerprint=fingerprint(content, rules, options.length_key, first, digest.hexdigest()),
+            fingerprint=fingerprint(
+                content, rules, options.length_key, options.batch_limits.packed, first, digest.hexdigest()
+            ),
         )
 
 

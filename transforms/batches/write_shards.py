@@ -14,7 +14,7 @@ from seqmill.transforms.batches.gather import SequenceSource
 from seqmill.transforms.batches.padded_batch import padded_batches
 from seqmill.transforms.batches.plan_file import PlannedBatches, read_plan
 from seqmill.transforms.batches.segment import Segment, read_receipt, write_receipt
-from seqmill.transforms.planning.chunk import Chunking
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Known, file_version, learn
@@ -35,8 +35,7 @@ class WriteShards:
         folder: The corpus' folder of epochs.
         store_folder: The store's folder.
         store_fingerprint: Of the store that the plan was made from.
-        chunking: How data keys are chunked.
-        length_key: The data key that ``chunk_start`` refers to.
+        schedule: What the epochs were planned by.
         run: The run that the folder must still belong to (``planned.begin``).
         known: Files of the store that the driver has compared already.
     """
@@ -44,8 +43,7 @@ class WriteShards:
     folder: str
     store_folder: str
     store_fingerprint: str
-    chunking: Chunking
-    length_key: str
+    schedule: Schedule
     run: str
     known: Known | None = None
 
@@ -74,7 +72,7 @@ class WriteShards:
         with ExitStack() as published, files.write_atomically(path) as file:
             sink = HashingFile(file)
             buffered = io.BufferedWriter(sink, _WRITE_BYTES)
-            for batches in padded_batches(source, rows, planned, self.chunking, self.length_key):
+            for batches in padded_batches(source, rows, planned, self.schedule.at(segment.epoch)):
                 before = buffered.tell()
                 for pieces in record.encode_all(batches):
                     tfrecord.write_record(buffered, pieces)
