@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from seqmill.transforms.storage.progress import totals
 from seqmill.transforms.storage.terminal import printable
 
-_console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _POLL_SECONDS = 0.5
 _PLAIN_SECONDS = 10.0
 
@@ -36,10 +38,21 @@ class Share:
     folder: str
 
 
+class _State:
+    bars: Console | None = None  # what draws bars now, and must print lines above them
+
+
+_state = _State()
+
+
 def say(message: str) -> None:
     """Prints one line of what is going on; where that cannot be written, the work goes on."""
-    with suppress(OSError):
-        _console.print(printable(message), markup=False)
+    line, bars = printable(message), _state.bars
+    with suppress(OSError, ValueError):
+        if bars is not None:
+            bars.print(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -53,7 +66,7 @@ def progress(shares: Sequence[Share], run_id: str) -> Iterator[None]:
         run_id: Of the run that workers report on.
     """
     stop = threading.Event()
-    show = _show_bars if _console.is_terminal else _show_lines
+    show = _show_bars if _is_terminal() else _show_lines
     thread = threading.Thread(target=show, args=(_Reports(shares, run_id), stop), daemon=True)
     thread.start()
     try:
@@ -82,7 +95,20 @@ class _Reports:
         return found
 
 
+def _is_terminal() -> bool:
+    with suppress(OSError, ValueError, AttributeError):
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return False
+
+
 def _show_bars(reports: _Reports, stop: threading.Event) -> None:
+    if stop.wait(_POLL_SECONDS):
+        return
+    # Where there are no bars to be drawn, the library that does it is not imported.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, markup=False)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -91,15 +117,21 @@ def _show_bars(reports: _Reports, stop: threading.Event) -> None:
         TimeRemainingColumn(),
     )
     bars: dict[Share, TaskID] = {}
-    with Progress(*columns, console=_console, transient=True) as shown:
-        while not stop.wait(_POLL_SECONDS):
-            found = reports.read()
-            for share in bars.keys() - {share for share, _, _ in found}:
-                shown.remove_task(bars.pop(share))
-            for share, done, num_seqs in found:
-                if share not in bars:
-                    bars[share] = shown.add_task(share.label, total=share.total, num_seqs=0)
-                shown.update(bars[share], completed=done, num_seqs=num_seqs)
+    with Progress(*columns, console=console, transient=True) as shown:
+        _state.bars = console
+        try:
+            while True:
+                found = reports.read()
+                for share in bars.keys() - {share for share, _, _ in found}:
+                    shown.remove_task(bars.pop(share))
+                for share, done, num_seqs in found:
+                    if share not in bars:
+                        bars[share] = shown.add_task(share.label, total=share.total, num_seqs=0)
+                    shown.update(bars[share], completed=done, num_seqs=num_seqs)
+                if stop.wait(_POLL_SECONDS):
+                    return
+        finally:
+            _state.bars = None
 
 
 def _show_lines(reports: _Reports, stop: threading.Event) -> None:

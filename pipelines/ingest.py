@@ -17,7 +17,6 @@ from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.small_elements import describe_errors
-from seqmill.transforms.features.subwords import tokenizer_labels
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
@@ -174,6 +173,8 @@ def _tokenizer_labels(config: Config) -> Iterator[tuple[str, Vocab]]:
     folder = output_folder.counted_vocab_folder(config.output)
     for key in config.data.values():
         if key.tokenizer:
+            from seqmill.transforms.features.subwords import tokenizer_labels
+
             labels = enumerate(tokenizer_labels(key.tokenizer))
             vocab = Vocab(tuple(label or f"<unused:{index}>" for index, label in labels))
             yield counted_vocab_path(folder, key.name), vocab

@@ -1,17 +1,14 @@
-"""What turns a field's value into an array: one encoder per type of data key."""
+"""What turns a field's value into an array: one encoder per type of data key.
+
+A type's encoder is imported where a data key is of that type: sound takes a while to load.
+"""
 
 from __future__ import annotations
 
-from seqmill.transforms.features.audio import Audio
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
-from seqmill.transforms.features.labels import Labels
-from seqmill.transforms.features.log_mel import LogMel
-from seqmill.transforms.features.numeric import Floats, Ints
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.small_elements import SmallElements
-from seqmill.transforms.features.subwords import Subwords
-from seqmill.transforms.features.text_bytes import TextBytes
 from seqmill.transforms.features.vocab import Vocab
 
 MAX_RECORD_SIZE = 256_000_000
@@ -66,19 +63,33 @@ def _make_encoder(
 ) -> Encoder:
     match key.type:
         case "ints":
+            from seqmill.transforms.features.numeric import Ints
+
             return Ints(key, None if vocab is None else len(vocab), from_text)
         case "floats":
+            from seqmill.transforms.features.numeric import Floats
+
             return Floats(key, feature_shape, from_text)
         case "bytes":
+            from seqmill.transforms.features.text_bytes import TextBytes
+
             return TextBytes(key)
         case "chars" | "words":
             if vocab is None:
                 raise ValueError(f"data key {key.name!r} of type {key.type} has no vocabulary yet")
+            from seqmill.transforms.features.labels import Labels
+
             return Labels(key, vocab)
         case "subwords":
+            from seqmill.transforms.features.subwords import Subwords
+
             return Subwords(key)
         case "audio":
+            from seqmill.transforms.features.audio import Audio
+
             return Audio(key, folder, max_bytes)
         case "log_mel":
+            from seqmill.transforms.features.log_mel import LogMel
+
             return LogMel(key, folder, max_bytes)
     raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")

@@ -1,16 +1,14 @@
-"""The input formats by name: splitting a corpus, and opening a split."""
+"""The input formats by name: splitting a corpus, and opening a split.
+
+A format's reader is imported where something is of that format: a run loads what it reads with.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from seqmill.transforms.readers.delimited import DelimitedReader, split_delimited
-from seqmill.transforms.readers.example_records import ExampleReader, list_features, split_tfrecord
-from seqmill.transforms.readers.jsonl import JsonlReader, split_jsonl
-from seqmill.transforms.readers.parquet import ParquetReader, split_parquet
 from seqmill.transforms.readers.split import Reader, ReadOptions, Split
-from seqmill.transforms.readers.text import TextReader, split_text
 from seqmill.transforms.storage.errors import UsageError
 
 FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
@@ -44,6 +42,8 @@ def split_corpus(
     if isinstance(files, Mapping):
         if format != "text":
             raise UsageError(f"format {format!r} takes a list of files, not one per data key")
+        from seqmill.transforms.readers.text import split_text
+
         return split_text(files, target_bytes, options)
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
@@ -53,6 +53,8 @@ def split_corpus(
         for split in _split_file(format, path, target_bytes, options, fields)
     ]
     if format == "tfrecord":
+        from seqmill.transforms.readers.example_records import list_features
+
         lists = list_features(splits)
         splits = [replace(split, lists=lists) for split in splits]
     return splits
@@ -68,14 +70,24 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
     """
     match split.format:
         case "jsonl":
+            from seqmill.transforms.readers.jsonl import JsonlReader
+
             return JsonlReader(split, fields, optional)
         case "text":
+            from seqmill.transforms.readers.text import TextReader
+
             return TextReader(split)
         case "csv" | "tsv":
+            from seqmill.transforms.readers.delimited import DelimitedReader
+
             return DelimitedReader(split)
         case "parquet":
+            from seqmill.transforms.readers.parquet import ParquetReader
+
             return ParquetReader(split, [*fields, *optional])
         case _:
+            from seqmill.transforms.readers.example_records import ExampleReader
+
             return ExampleReader(split, [*fields, *optional])
 
 
@@ -84,11 +96,19 @@ def _split_file(
 ) -> list[Split]:
     match format:
         case "jsonl":
+            from seqmill.transforms.readers.jsonl import split_jsonl
+
             return split_jsonl(path, target_bytes, options)
         case "csv" | "tsv":
+            from seqmill.transforms.readers.delimited import split_delimited
+
             return split_delimited(format, path, target_bytes, options, fields)
         case "parquet":
+            from seqmill.transforms.readers.parquet import split_parquet
+
             return split_parquet(path, target_bytes, options, fields)
         case "tfrecord":
+            from seqmill.transforms.readers.example_records import split_tfrecord
+
             return split_tfrecord(path, target_bytes, options)
     raise UsageError("format 'text' takes a list of files for every data key")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,9 @@ class ContentHashes:
 
     def __init__(self, memory: Path | None = None):
         self._memory = memory or _default_memory()
-        self._rows = _load(self._memory)
-        self._order = np.argsort(self._rows["version"][:, 0], kind="stable")
-        self._sorted = self._rows["version"][:, 0][self._order]
+        self._remembered = _remembered(self._memory)
         self._used: dict[bytes, bytes] = {}
+        self._is_news = False
         self._seen: dict[str, tuple[_Version, str]] = {}
 
     def of(self, path: str) -> str:
@@ -70,6 +70,7 @@ class ContentHashes:
                         continue
                     if time.time_ns() - max(version[3:]) > _SETTLED_NS:
                         self._used[key] = digest
+                        self._is_news = True
                 self._seen[path] = version, digest.hex()
                 return digest.hex()
         except FileNotFoundError:
@@ -98,6 +99,7 @@ class ContentHashes:
             version = _version(path)
             if read_after - max(version[3:]) > _SETTLED_NS:
                 self._used[_key(version)] = bytes.fromhex(digest)
+                self._is_news = True
 
     def check_unchanged(self) -> None:
         """Compares the files hashed so far with what they were then.
@@ -114,27 +116,56 @@ class ContentHashes:
     def _find(self, key: bytes) -> bytes | None:
         if key in self._used:
             return self._used[key]
-        wanted = np.frombuffer(key, "<u8")
-        start = int(np.searchsorted(self._sorted, wanted[0]))
-        for index in self._order[start : start + 2].tolist():
-            if np.array_equal(self._rows["version"][index], wanted):
-                self._used[key] = self._rows["digest"][index].tobytes()
-                return self._used[key]
-        return None
+        place = self._remembered.find(key)
+        if place is None:
+            return None
+        rows = self._remembered.rows
+        self._is_news |= len(rows) - place > MOST_REMEMBERED // 2  # the oldest would go before long
+        self._used[key] = rows["digest"][place].tobytes()
+        return self._used[key]
 
     def remember(self) -> None:
         """Writes what was used, behind what others have written; the oldest go where there are too many."""
-        if self._memory is None or not self._used:
+        if self._memory is None or not self._is_news:
             return
+        self._is_news = False
         used = np.frombuffer(b"".join(key + digest for key, digest in self._used.items()), _ROW)
-        if len(used) <= len(self._rows) and np.array_equal(self._rows[len(self._rows) - len(used) :], used):
-            return  # nothing is new
         others = _load(self._memory)
         others = others[~np.isin(others["version"][:, 0], used["version"][:, 0])]
         rows = np.concatenate([others, used])[-max(MOST_REMEMBERED, len(used)) :]
         with suppress(OSError), files.write_atomically(str(self._memory)) as file:
             file.write(rows.tobytes())
             file.write(xxhash.xxh3_128_digest(rows.tobytes()))
+
+
+class _Remembered:
+    """What a memory held when it was loaded, oldest first."""
+
+    def __init__(self, rows: np.ndarray):
+        self.rows = rows
+        self._order = np.argsort(rows["version"][:, 0], kind="stable")
+        self._sorted = rows["version"][:, 0][self._order]
+
+    def find(self, key: bytes) -> int | None:
+        """The row of a version of a file."""
+        wanted = np.frombuffer(key, "<u8")
+        start = int(np.searchsorted(self._sorted, wanted[0]))
+        for index in self._order[start : start + 2].tolist():
+            if np.array_equal(self.rows["version"][index], wanted):
+                return int(index)
+        return None
+
+
+def _remembered(memory: Path | None) -> _Remembered:
+    """What a memory holds; loaded once while it is the same file."""
+    with suppress(OSError):
+        return _load_version(memory, _version(str(memory)))
+    return _Remembered(_load(None))
+
+
+@lru_cache(maxsize=1)
+def _load_version(memory: Path | None, version: _Version) -> _Remembered:
+    return _Remembered(_load(memory))
 
 
 def _default_memory() -> Path | None:

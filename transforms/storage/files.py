@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-import fsspec
 import numpy as np
 import orjson
 import pyarrow as pa
@@ -341,6 +340,8 @@ def _map(path: str) -> np.ndarray:
 
 
 def _filesystem(path: str) -> tuple[Any, str]:
+    import fsspec  # which local files do not need
+
     try:
         return fsspec.core.url_to_fs(path)
     except (ImportError, ValueError) as error:
