@@ -21,10 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from seqmill.pipelines.engine import Engine
+from seqmill.transforms.batches.begin_epochs import begin, plan_epochs
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
-from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.planned import begin
+from seqmill.transforms.batches.layout import select_sequences
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Ragged
@@ -282,18 +281,17 @@ def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> 
     """Plans and writes an epoch as ``seqmill preprocess`` does; planning counts as wall time."""
     start, cpu = time.monotonic(), time.process_time()
     selection = select_sequences(store, options)
-    (layout,) = lay_out(store, selection, options)
-    files.make_folder(output_folder.receipts_folder(folder))
-    write_plan(folder, layout.plan)
-    segments = list(layout.segments)
-    run = begin(folder, planned_manifest(store, selection, options, [layout.entry]), segments)
+    planned = plan_epochs(folder, store, selection, options, {})
+    begin(planned)
     compared = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
     hash_all(compared)
     known = known_here(compared)
     planning, cpu = time.monotonic() - start, time.process_time() - cpu
     notes = files.join(folder, "notes")
-    write = WriteShards(folder, store.folder, store.manifest.fingerprint, Schedule(options, 1), run, known)
-    sizes = [segment.bytes for segment in segments]
-    part = Part("train", folder, segments, sizes, Timed(write, notes), FinishEpochs(folder, {}, run))
+    schedule = Schedule(options, 1)
+    write = WriteShards(folder, store.folder, store.manifest.fingerprint, schedule, planned.run, known)
+    sizes = [segment.bytes for segment in planned.segments]
+    finish = FinishEpochs(folder, planned.run, tuple(planned.epochs))
+    part = Part("train", folder, planned.segments, sizes, Timed(write, notes), finish)
     took = run_step(part, notes, workers)
     return Took(took.startup, planning + took.wall, cpu + took.cpu)

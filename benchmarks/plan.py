@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks import common
-from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
+from seqmill.transforms.batches.begin_epochs import begin, plan_epochs
+from seqmill.transforms.batches.layout import lay_out, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.planned import begin
+from seqmill.transforms.batches.segment import receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import Store
 
@@ -118,13 +120,14 @@ def _growth(num_seqs: int, rounds: int, folder: str) -> list[Sequence[object]]:
 
 def _prebatch(store: Store, options: EpochOptions, folder: str) -> None:
     selection = select_sequences(store, options)
-    (layout,) = lay_out(store, selection, options)
-    write_plan(folder, layout.plan)
-    run = begin(folder, planned_manifest(store, selection, options, [layout.entry]), layout.segments)
-    work = WriteShards(folder, store.folder, store.manifest.fingerprint, {}, options.length_key, run)
-    for segment in layout.segments:
+    planned = plan_epochs(folder, store, selection, options, {})
+    begin(planned)
+    schedule = Schedule(options, 1)
+    work = WriteShards(folder, store.folder, store.manifest.fingerprint, schedule, planned.run)
+    for segment in planned.segments:
         work(segment)
-        files.remove(f"{folder}/{segment.file}")
+        for path in (files.join(folder, segment.file), receipt_path(folder, segment)):
+            files.remove(path)
 
 
 def fastest(run: Callable[[], object], rounds: int) -> float:

@@ -26,7 +26,7 @@ import xxhash
 
 from benchmarks import common, peers
 from benchmarks.common import Took
-from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import Store
@@ -105,7 +105,8 @@ def _measure(workload: Workload, folder: str, workers: int, rounds: int) -> list
         epochs, copied = f"{folder}/epochs", f"{folder}/copied"
         with contextlib.redirect_stderr(io.StringIO()):
             ours.append(common.prebatch(workload.store, workload.options, epochs, workers))
-        shards = manifest.read(epochs).epochs[0].shards
+        corpus = manifest.read(epochs)
+        shards = epoch_manifest.read(epochs, corpus, corpus.epochs[0]).shards
         num_bytes = sum(shard.bytes for shard in shards)
         files.make_folder(copied)
         tasks = [(f"{epochs}/{s.file}", f"{copied}/{files.name(s.file)}", s.xxh128) for s in shards]

@@ -74,7 +74,7 @@ def main() -> None:
 def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tuple[str, ...]]:
     epoch = corpus.epoch(1)
     padded, true = (frames["data"] * 320 for frames in (epoch.padded_frames, epoch.num_frames))
-    shards = [Path(corpus.folder, shard.file) for shard in epoch.shards]
+    shards = [Path(corpus.folder, shard.file) for shard in corpus.shards(1)]
     unbatched = f"{folder}/unbatched.tfrecord"
     _write_unbatched(store, unbatched)
     ways: list[tuple[str, int, Callable[[], Any]]] = [

@@ -19,12 +19,13 @@ def corpus_folders(path: str) -> list[str]:
         raise UsageError(f"{path}: is a file, expected an output folder or epochs/<corpus> in one")
     if any(files.exists(output_folder.lengths_path(folder)) for folder in (path, *_folders_in(path))):
         raise UsageError(f"{path}: is a store, expected an output folder or epochs/<corpus> in one")
-    if files.exists(output_folder.manifest_path(path)):
+    in_corpus = files.exists(output_folder.manifest_path(files.parent(path)))
+    if files.exists(output_folder.manifest_path(path)) and not in_corpus:
         return [path]
     folder = path if files.name(path) == "epochs" else output_folder.all_epochs_folder(path)
     if corpora := _folders_in(folder):
         return corpora
-    if files.exists(output_folder.manifest_path(files.parent(path))):
+    if in_corpus:
         raise UsageError(f"{path}: is part of a corpus' folder; expected the whole, {files.parent(path)}")
     if files.is_folder(output_folder.all_stores_folder(path)):
         raise SeqmillError(f"{path}: nothing preprocessed yet (run `seqmill preprocess`)")

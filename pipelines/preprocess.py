@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +11,27 @@ import orjson
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
+from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
 from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
-from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.described_options import describe
+from seqmill.transforms.batches import epoch_manifest
+from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, copy_vocabs, plan_epochs
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import (
-    corpus_fingerprint,
-    lay_out,
-    planned_manifest,
-    select_sequences,
-)
-from seqmill.transforms.batches.manifest import Epoch, Manifest
-from seqmill.transforms.batches.plan_file import write_plan
-from seqmill.transforms.batches.planned import begin
-from seqmill.transforms.batches.segment import Segment, read_receipt, receipt_path
+from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
+from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import (
-    Checksum,
-    Known,
-    checksum,
-    damaged,
-    hash_all,
-    is_intact,
-    known_here,
-)
+from seqmill.transforms.storage.checked_files import Checksum, Known, checksum, hash_all, known_here
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
-from seqmill.transforms.storage.manifest_file import UnusableManifestError
 from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
 
@@ -107,7 +90,7 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
 def _plan_corpus(config: Config, name: str) -> CorpusReport:
     store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     selection = select_sequences(store, options)
-    planned = planned_manifest(store, selection, options, [])
+    planned = planned_manifest(store, selection, options, (), {})
     check_rejected(name, planned.counts, config.corpus[name].max_rejected, None)
     report = report_corpus(store, selection, options, lay_out(store, selection, options))
     free = _free_bytes(config.output)
@@ -121,66 +104,50 @@ def _preprocess_corpus(config: Config, name: str, engine: Engine, fresh: bool) -
     store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
-    was = _written(folder)
-    same = was is not None and _is_of(was, store, options)
-    if was is not None and same and _is_whole(folder, was, fresh) and _few_rejected(config, name, was):
+    there = epochs_there(folder, store, options, fresh)
+    if there.is_complete and _few_rejected(config, name, there.manifest):
         console.say(f"preprocess {name}: up to date")
         return
-    if was is not None and not same:
-        console.say(f"preprocess {name}: {_what_changed(was, options)}")
+    work = _plan_epochs(config, store, options, there, fresh)
+    _check_space(folder, work.num_bytes)
+    begin(work)
+    if work.num_written:
+        num_segments = work.num_written + len(work.segments)
+        console.say(f"preprocess {name}: {work.num_written} of {num_segments} shards are there")
+    _write_shards(config, store, options, work, engine)
+    _say_what_was_written(work)
+
+
+def _plan_epochs(
+    config: Config, store: Store, options: EpochOptions, there: EpochsThere, fresh: bool
+) -> EpochsToWrite:
+    name = store.manifest.corpus
+    folder = output_folder.epochs_folder(config.output, name)
+    if not there.is_asked_for or not _few_rejected(config, name, there.manifest):
+        files.remove(output_folder.manifest_path(folder))  # nothing is planned until all is known to fit
     selection = select_sequences(store, options)
-    epochs: list[Epoch] = []
-    segments: list[Segment] = []
-    oversized = 0
     console.say(f"plan {name}: epochs 1 to {options.num_epochs} of {len(selection.rows):,} sequences")
-    for layout in lay_out(store, selection, options):
-        if not is_intact(output_folder.plan_path(folder, layout.plan.epoch), layout.plan_file, fresh):
-            write_plan(folder, layout.plan)
-        epochs.append(layout.entry)
-        segments += layout.segments
-        oversized = max(oversized, layout.plan.oversized)
-    planned = planned_manifest(store, selection, options, epochs)
-    if oversized:
-        console.say(f"plan {name}: {oversized:,} alone exceed batch_size; each is a batch of its own")
-    files.remove(output_folder.manifest_path(folder))
-    others = _write_rejected(config, name, store, selection, planned)
-    run = begin(folder, replace(planned, others=others), segments)
-    todo = [segment for segment in segments if read_receipt(folder, segment, fresh) is None]
-    for segment in todo if fresh else ():
-        files.remove(receipt_path(folder, segment))  # a task that finds it would do nothing
-    if len(todo) < len(segments):
-        console.say(f"preprocess {name}: {len(segments) - len(todo)} of {len(segments)} shards are there")
-    _write_shards(config, name, store, options, todo, run, engine)
-    _say_what_was_written(folder)
+    others = {**_write_rejected(config, store, selection, options), **copy_vocabs(folder, store)}
+    work = plan_epochs(folder, store, selection, options, others, fresh, there.whole)
+    if work.oversized:
+        console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
+    return work
 
 
 def _write_shards(
-    config: Config,
-    name: str,
-    store: Store,
-    options: EpochOptions,
-    segments: list[Segment],
-    run: str,
-    engine: Engine,
+    config: Config, store: Store, options: EpochOptions, work: EpochsToWrite, engine: Engine
 ) -> None:
-    folder = output_folder.epochs_folder(config.output, name)
-    num_bytes = sum(segment.bytes for segment in segments)
-    _check_space(folder, num_bytes)
-    work = WriteShards(
-        folder,
+    write = WriteShards(
+        work.folder,
         store.folder,
         store.manifest.fingerprint,
         Schedule(options, options.num_epochs),
-        run,
-        _compare_store(store) if segments else None,
+        work.run,
+        _compare_store(store) if work.segments else None,
     )
-    vocabs = {
-        key: files.join(store.folder, spec.vocab)
-        for key, spec in store.manifest.data_keys.items()
-        if spec.vocab is not None
-    }
-    finish = FinishEpochs(folder, vocabs, run)
-    part = Part(name, folder, segments, [segment.bytes for segment in segments], work, finish)
+    finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
+    sizes = [segment.bytes for segment in work.segments]
+    part = Part(store.manifest.corpus, work.folder, work.segments, sizes, write, finish)
     engine.run(Step("preprocess", (part,)), _shuffle([store]) if config.exchange == "shuffle" else None)
 
 
@@ -195,57 +162,6 @@ def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
     return transform
 
 
-def _written(folder: str) -> Manifest | None:
-    """The manifest of the epochs that are there, if it can be used."""
-    if not files.exists(output_folder.manifest_path(folder)):
-        return None
-    try:
-        return manifest.read(folder)
-    except UnusableManifestError as error:
-        console.say(f"{error}; it is made again")
-        return None
-
-
-def _is_of(was: Manifest, store: Store, options: EpochOptions) -> bool:
-    """Whether epochs are those that a store and options make, and say so."""
-    return (
-        was.fingerprint == corpus_fingerprint(store, options)
-        and (was.corpus, was.options) == (store.manifest.corpus, describe(options))
-        and was.data_keys == store.data_keys
-        and was.counts.read == store.manifest.counts.read
-        and [epoch.epoch for epoch in was.epochs] == [*range(1, options.num_epochs + 1)]
-    )
-
-
-def _what_changed(was: Manifest, options: EpochOptions) -> str:
-    """Why the epochs that are there are not those asked for, and which of them go."""
-    changed = [
-        f"{name} was {_shown(was.options.get(name))}, is {_shown(value)}"
-        for name, value in describe(options).items()
-        if was.options.get(name) != value
-    ]
-    text = "; ".join(changed) or "its data or what makes epochs of them has changed"
-    first, last = options.num_epochs + 1, len(was.epochs)
-    if first <= last:
-        text += f"; deletes epoch {last}" if first == last else f"; deletes epochs {first} to {last}"
-    return text
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        inside = ", ".join(f"{key} = {_shown(limit)}" for key, limit in value.items())
-        return f"{{ {inside} }}" if inside else "none"
-    return "none" if value is None else str(value)
-
-
-def _is_whole(folder: str, was: Manifest, fresh: bool) -> bool:
-    """Whether every file of the epochs is what was written; says which is not."""
-    wrong = damaged(folder, was.checksums, fresh)
-    for path in wrong:
-        console.say(f"{path}: missing, or not what was written; it is made again")
-    return not wrong
-
-
 def _compare_store(store: Store) -> Known | None:
     """Compares a local store's files with their hashes; workers of this machine need not do it again."""
     if not files.is_local(store.folder):
@@ -255,19 +171,20 @@ def _compare_store(store: Store) -> Known | None:
     return known_here(paths)
 
 
-def _few_rejected(config: Config, name: str, was: Manifest) -> bool:
+def _few_rejected(config: Config, name: str, was: Manifest | None) -> bool:
     max_rejected: float = config.corpus[name].max_rejected
-    return sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
+    return was is not None and sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
 
 
 def _write_rejected(
-    config: Config, name: str, store: Store, selection: Selection, planned: Manifest
+    config: Config, store: Store, selection: Selection, options: EpochOptions
 ) -> dict[str, Checksum]:
     """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects.
 
     Returns:
         What was written, by name.
     """
+    name = store.manifest.corpus
     path = output_folder.rejected_path(output_folder.epochs_folder(config.output, name), output_folder.PLAN)
     files.remove(path)
     if not len(selection.disagreeing):
@@ -284,7 +201,8 @@ def _write_rejected(
                 "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
             }
             file.write(orjson.dumps(reject) + b"\n")
-    check_rejected(name, planned.counts, config.corpus[name].max_rejected, path)
+    counts = planned_manifest(store, selection, options, (), {}).counts
+    check_rejected(name, counts, config.corpus[name].max_rejected, path)
     return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
 
 
@@ -304,12 +222,14 @@ def _free_bytes(folder: str) -> int | None:
     return shutil.disk_usage(there).free
 
 
-def _say_what_was_written(folder: str) -> None:
-    written = manifest.read(folder)
-    num_bytes = sum(shard.bytes for epoch in written.epochs for shard in epoch.shards)
-    counts = written.counts
+def _say_what_was_written(work: EpochsToWrite) -> None:
+    written = work.manifest
+    shards = [
+        shard for epoch in written.epochs for shard in epoch_manifest.read(work.folder, written, epoch).shards
+    ]
+    num_bytes, counts = sum(shard.bytes for shard in shards), written.counts
     console.say(
-        f"preprocess {written.corpus}: {len(written.epochs)} epochs, {num_bytes:,} bytes in {folder}; "
+        f"preprocess {written.corpus}: {len(written.epochs)} epochs, {num_bytes:,} bytes in {work.folder}; "
         f"{counts.read:,} read = {counts.kept:,} kept + {sum(counts.dropped.values()):,} dropped + "
         f"{sum(counts.rejected.values()):,} rejected"
     )

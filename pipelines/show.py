@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from seqmill.pipelines.corpus_folders import corpus_folders
-from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.read_batches import read_epoch, read_shard
@@ -18,6 +18,7 @@ from seqmill.transforms.features.vocab import decode_labels, read_vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.output_folder import epoch_name
 from seqmill.transforms.storage.terminal import printable
 
 _SHOWN_FRAMES = 6
@@ -63,12 +64,14 @@ def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Ite
         folder = files.parent(files.parent(path))
         content = manifest.read(folder)
         name = f"{files.name(files.parent(path))}/{files.name(path)}"
-        shards = [shard for entry in content.epochs for shard in entry.shards if shard.file == name]
-        if not shards:
-            raise SeqmillError(f"{path}: the manifest in {folder} does not name it")
-        if first_batch >= shards[0].num_batches:
-            raise UsageError(f"{path}: no batch {first_batch}; it has {shards[0].num_batches}")
-        yield folder, islice(read_shard(folder, content, shards[0]), first_batch, None)
+        entry = next((e for e in content.epochs if name.startswith(f"{epoch_name(e.epoch)}/")), None)
+        shards = epoch_manifest.read(folder, content, entry).shards if entry else ()
+        shard = next((shard for shard in shards if shard.file == name), None)
+        if shard is None:
+            raise SeqmillError(f"{path}: no manifest in {folder} names it")
+        if first_batch >= shard.num_batches:
+            raise UsageError(f"{path}: no batch {first_batch}; it has {shard.num_batches}")
+        yield folder, islice(read_shard(folder, content, shard), first_batch, None)
         return
     contents = {folder: manifest.read(folder) for folder in corpus_folders(path)}
     entries = [
@@ -94,7 +97,7 @@ def _vocabs(folder: str, content: Manifest) -> dict[str, tuple[str, ...]]:
     for key, spec in content.data_keys.items():
         if spec.vocab is not None:
             path = files.inside(folder, spec.vocab)
-            map_checked(path, content.checksums[spec.vocab])
+            map_checked(path, content.others[spec.vocab])
             labels[key] = read_vocab(path).labels
     return labels
 

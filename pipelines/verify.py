@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -11,9 +11,10 @@ import numpy as np
 from seqmill.pipelines.console import say
 from seqmill.pipelines.corpus_folders import corpus_folders, output_of
 from seqmill.pipelines.verify_against_store import compare_with_store
-from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.described_options import undescribe
-from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.epoch_manifest import EpochManifest
+from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.vocab import read_vocab
@@ -22,6 +23,7 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import reader
+from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -67,19 +69,39 @@ def _verify_corpus(folder: str, name: str | None) -> None:
     if name is not None:
         manifest.check_corpus(folder, content, name)
     corpus = _Corpus(folder, content)
-    _verify_files(folder, content.checksums)
+    there = _epochs_there(folder, content)
+    _verify_files(folder, content.others)
+    for epoch in there.values():
+        _verify_files(folder, epoch.checksums)
     step = corpus.options.partition_epoch
     for first in range(0, len(content.epochs), step):
-        _verify_pass(corpus, content.epochs[first : first + step], whole=first + step <= len(content.epochs))
+        numbers = range(first + 1, first + 1 + step)
+        if found := [there[number] for number in numbers if number in there]:
+            _verify_pass(corpus, found, whole=len(found) == step)
     _verify_vocabs(corpus)
     store_folder = output_folder.store_beside(folder, content.corpus)
     beside = files.exists(output_folder.manifest_path(store_folder))
     if beside:
         store = Store(store_folder)
         _verify_files(store_folder, store.manifest.checksums)
-        compare_with_store(folder, content, corpus.options, store)
-    num_shards = sum(len(epoch.shards) for epoch in content.epochs)
-    say(f"{folder}: right: epochs {len(content.epochs)}, shards {num_shards}; {_what(beside)}")
+        compare_with_store(folder, content, there, corpus.options, store)
+    epochs = f"epochs {len(there)}{_to_come(content, there)}"
+    num_shards = sum(len(epoch.shards) for epoch in there.values())
+    say(f"{folder}: right: {epochs}, shards {num_shards}; {_what(beside)}")
+
+
+def _epochs_there(folder: str, content: Manifest) -> dict[int, EpochManifest]:
+    """The epochs that are there, by number. Raises SeqmillError where one is not what is planned."""
+    return {
+        epoch.epoch: epoch_manifest.read(folder, content, epoch)
+        for epoch in content.epochs
+        if files.exists(output_folder.epoch_manifest_path(folder, epoch.epoch))
+    }
+
+
+def _to_come(content: Manifest, there: Collection[int]) -> str:
+    missing = [epoch.epoch for epoch in content.epochs if epoch.epoch not in there]
+    return f" of {len(content.epochs)} (still to come: {ranges(missing)})" if missing else ""
 
 
 def _what(beside: bool) -> str:
@@ -134,14 +156,14 @@ class _Seen:
         self.lengths.append({key: lengths.copy() for key, lengths in batch.lengths.items()})
 
 
-def _verify_pass(corpus: _Corpus, epochs: tuple[Epoch, ...], whole: bool) -> None:
+def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest], whole: bool) -> None:
     seen = _Seen()
     for epoch in epochs:
         _verify_epoch(corpus, epoch, seen)
     index = np.concatenate(seen.seq_index)
     start = np.concatenate(seen.chunk_start)
     lengths = {key: np.concatenate([part[key] for part in seen.lengths]) for key in corpus.content.data_keys}
-    where = f"{corpus.folder}: epochs {epochs[0].epoch} to {epochs[-1].epoch}"
+    where = f"{corpus.folder}: epochs {ranges(epoch.planned.epoch for epoch in epochs)}"
     order = np.lexsort((start, index))
     index, start = index[order], start[order]
     lengths = {key: column[order] for key, column in lengths.items()}
@@ -185,13 +207,14 @@ def _verify_length_limits(
         raise SeqmillError(f"{where}: sequence {index[~allowed][0]} breaks {next(iter(dropped))}")
 
 
-def _verify_epoch(corpus: _Corpus, epoch: Epoch, seen: _Seen) -> None:
+def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
+    epoch = written.planned
     where = f"{corpus.folder}: epoch {epoch.epoch}"
     number = num_entries = 0
     first_seen = len(seen.seq_index)
     frames = dict.fromkeys(corpus.content.data_keys, 0)
     padded = dict.fromkeys(corpus.content.data_keys, 0)
-    for shard in epoch.shards:
+    for shard in written.shards:
         before = number
         for batch in read_shard(corpus.folder, corpus.content, shard):
             _verify_batch(corpus, f"{files.inside(corpus.folder, shard.file)}: batch {number}", batch, number)

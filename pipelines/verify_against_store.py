@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
 
 from seqmill.transforms.batches import record
+from seqmill.transforms.batches.epoch_manifest import EpochManifest
 from seqmill.transforms.batches.layout import (
     EpochLayout,
     corpus_fingerprint,
@@ -14,24 +16,26 @@ from seqmill.transforms.batches.layout import (
     planned_manifest,
     select_sequences,
 )
-from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.padded_batch import padded_batches
 from seqmill.transforms.batches.plan_file import planned_batches
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.batches.shard_file import ShardFile
 from seqmill.transforms.planning.plan import EpochOptions
-from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
 
-def compare_with_store(folder: str, content: Manifest, options: EpochOptions, store: Store) -> None:
+def compare_with_store(
+    folder: str, content: Manifest, there: Mapping[int, EpochManifest], options: EpochOptions, store: Store
+) -> None:
     """Plans every epoch again and compares every record with what the plan and the store give.
 
     Args:
         folder: The corpus' folder of epochs.
         content: Its manifest.
-        options: Its options.
+        there: The epochs that are there, by number.
+        options: The corpus' options.
         store: The store; its files have been compared with their hashes.
 
     Raises:
@@ -45,27 +49,26 @@ def compare_with_store(folder: str, content: Manifest, options: EpochOptions, st
     for number in range(store.num_blocks):
         store.block(number)  # compares lengths and tags with the length index
     selection = select_sequences(store, options)
-    planned = planned_manifest(store, selection, options, [])
+    planned = planned_manifest(store, selection, options, (), {})
     _expect(f"{folder}: data_keys", asdict(content)["data_keys"], asdict(planned)["data_keys"])
     for spec in content.data_keys.values():
         if spec.vocab is not None:
-            there, expected = content.others.get(spec.vocab), store.manifest.others.get(spec.vocab)
-            _expect(f"{folder}: {spec.vocab}", there, expected)
+            of_store = store.manifest.others.get(spec.vocab)
+            _expect(f"{folder}: {spec.vocab}", content.others.get(spec.vocab), of_store)
     for field, expected in asdict(planned.counts).items():
         _expect(f"{folder}: counts: {field}", asdict(content.counts)[field], expected)
     for layout, epoch in zip(lay_out(store, selection, options), content.epochs, strict=True):
-        _compare_epoch(folder, content, options, store, layout, epoch)
+        for field, expected in asdict(layout.entry).items():
+            _expect(f"{folder}: epoch {epoch.epoch}: {field}", asdict(epoch)[field], expected)
+        if epoch.epoch in there:
+            _compare_epoch(folder, there[epoch.epoch], options, store, layout)
 
 
 def _compare_epoch(
-    folder: str, content: Manifest, options: EpochOptions, store: Store, layout: EpochLayout, epoch: Epoch
+    folder: str, epoch: EpochManifest, options: EpochOptions, store: Store, layout: EpochLayout
 ) -> None:
-    where = f"{folder}: epoch {epoch.epoch}"
-    for field, expected in asdict(layout.entry).items():
-        if field != "shards":
-            _expect(f"{where}: {field}", asdict(epoch)[field], expected)
-    name = output_folder.plan_name(epoch.epoch)
-    _expect(f"{where}: {name}", content.others.get(name), layout.plan_file)
+    where = f"{folder}: epoch {layout.plan.epoch}"
+    _expect(f"{where}: its plan", epoch.plan, layout.plan_file)
     _expect(f"{where}: shards", len(epoch.shards), len(layout.segments))
     for segment, shard in zip(layout.segments, epoch.shards, strict=True):
         expected = (segment.file, segment.num_batches, segment.bytes)

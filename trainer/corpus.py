@@ -9,7 +9,9 @@ import numpy as np
 
 from seqmill.trainer.options import ReadFrom, TrainOptions
 from seqmill.trainer.store_epochs import store_epochs
+from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches import manifest as manifests
+from seqmill.transforms.batches.epoch_manifest import Shard
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -42,15 +44,28 @@ class Corpus:
 
     @property
     def num_epochs(self) -> int:
-        """Number of stored epochs."""
+        """Number of planned epochs."""
         return len(self.manifest.epochs)
 
     def epoch(self, epoch: int) -> Epoch:
-        """What the manifest says about a stored epoch, numbered from 1. Raises UsageError."""
+        """What is planned of an epoch, numbered from 1. Raises UsageError."""
         found = next((stored for stored in self.manifest.epochs if stored.epoch == epoch), None)
         if found is None:
-            raise UsageError(f"{self.folder}: no epoch {epoch}; it holds {self.num_epochs} epochs")
+            raise UsageError(f"{self.folder}: no epoch {epoch}; {self.num_epochs} epochs are planned")
         return found
+
+    def shards(self, epoch: int) -> tuple[Shard, ...]:
+        """The files of an epoch in batch order.
+
+        Raises:
+            UsageError: No such epoch is planned.
+            SeqmillError: It is not there (yet), or its manifest is unusable.
+        """
+        return epoch_manifest.read(self.folder, self.manifest, self.epoch(epoch)).shards
+
+    def is_complete(self, epoch: int) -> bool:
+        """Whether an epoch is there as it was planned. Raises UsageError."""
+        return epoch_manifest.is_complete(self.folder, self.manifest, self.epoch(epoch))
 
 
 def corpus_of(options: TrainOptions, output: str, name: str) -> Corpus:
@@ -74,7 +89,7 @@ def open_corpus(
 
     Raises:
         UsageError: ``read_from`` is something else.
-        SeqmillError: The folder has no manifest, one of another format version, or holds no epoch; the store
+        SeqmillError: The folder has no manifest, one of another format version, or plans no epoch; the store
             is missing, or another than the epochs were planned from.
 
     >>> import seqmill
@@ -85,7 +100,7 @@ def open_corpus(
         raise UsageError(f'read_from={read_from!r}: expected "shards" or "store"')
     corpus = Corpus(os.fspath(folder), manifests.read(os.fspath(folder)))
     if corpus.num_epochs == 0:
-        raise SeqmillError(f"{corpus.folder}: the manifest lists no epoch")
+        raise SeqmillError(f"{corpus.folder}: the manifest plans no epoch")
     if read_from == "shards":
         return corpus
     beside = output_folder.store_beside(corpus.folder, corpus.manifest.corpus)

@@ -60,8 +60,9 @@ def dataset(
     Raises:
         UsageError: There is no such epoch, reader or batch; ``ragged`` is asked of padded batches, or rows
             of packed ones.
-        SeqmillError: A shard is missing or not as long as the manifest says. Later, while the dataset is
-            iterated, a broken record ends it with a TensorFlow error that holds the message.
+        SeqmillError: The epoch is not there (yet), a shard is missing or not as long as the manifest says.
+            Later, while the dataset is iterated, a broken record ends it with a TensorFlow error that holds
+            the message.
 
     >>> import seqmill
     >>> for batch in seqmill.dataset(seqmill.open_corpus("work/epochs/train"), epoch=1, masks=True):

@@ -54,7 +54,8 @@ def batches(
 
     Raises:
         UsageError: There is no such epoch, reader or batch.
-        SeqmillError: A shard is missing or not as the manifest says; of damage, when its batch is asked for.
+        SeqmillError: The epoch is not there (yet), a shard is missing or not as the manifest says; of damage,
+            when its batch is asked for.
 
     >>> import seqmill
     >>> corpus = seqmill.open_corpus("work/epochs/train")

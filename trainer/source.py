@@ -63,10 +63,11 @@ def open_source(corpus: Corpus, epoch: int, check: bool = True, share: Share | N
 
     Raises:
         UsageError: There is no such epoch.
-        SeqmillError: A shard or the store is missing, or another than the manifest says.
+        SeqmillError: The epoch is not there (yet), a shard or the store is missing, or another than the
+            manifest says.
     """
-    stored = corpus.epoch(epoch)
     if corpus.store is None:
-        return StoredEpoch(corpus.folder, stored, corpus.manifest.data_keys, check, corpus.manifest.packed)
-    batches = range(stored.num_batches) if share is None else share.batches
+        manifest, shards = corpus.manifest, corpus.shards(epoch)
+        return StoredEpoch(corpus.folder, shards, manifest.data_keys, check, manifest.packed)
+    batches = range(corpus.epoch(epoch).num_batches) if share is None else share.batches
     return GatheredEpoch(store_epochs(corpus.folder, corpus.manifest, corpus.store), epoch, batches)

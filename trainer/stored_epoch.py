@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from seqmill.trainer.buffers import BufferPool
 from seqmill.transforms.batches import record
-from seqmill.transforms.batches.manifest import Epoch, Shard
+from seqmill.transforms.batches.epoch_manifest import Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch, widened
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile, check_size
@@ -32,7 +32,7 @@ class StoredEpoch:
 
     Args:
         folder: The corpus folder.
-        epoch: The epoch, as the manifest lists it.
+        shards: The epoch's files (``Corpus.shards``).
         data_keys: What the arrays are like.
         check: Compare each shard's hash with the manifest whenever it is opened, which is faster than
             comparing the CRCs of its records and finds more; without it CRCs are compared.
@@ -48,22 +48,22 @@ class StoredEpoch:
     def __init__(
         self,
         folder: str,
-        epoch: Epoch,
+        shards: Sequence[Shard],
         data_keys: Mapping[str, ArraySpec],
         check: bool = True,
         packed: bool = False,
     ):
         self.error: SeqmillError | None = None
         self._folder = folder
-        self._shards = epoch.shards
+        self._shards = shards
         self._data_keys = data_keys
         self._check = check
         self._packed = packed
-        self._ends = list(accumulate(shard.num_batches for shard in epoch.shards))
+        self._ends = list(accumulate(shard.num_batches for shard in shards))
         self._open: dict[int, Future[ShardFile]] = {}
         self._lock = threading.Lock()
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="seqmill-shard")
-        for shard in epoch.shards:
+        for shard in shards:
             check_size(folder, shard)
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:

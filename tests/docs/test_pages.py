@@ -11,8 +11,9 @@ from markdown_it import MarkdownIt
 
 from seqmill.pipelines.config import TABLES, global_options, load_config
 from seqmill.pipelines.main import main
-from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
+from seqmill.transforms.batches import epoch_manifest, manifest
+from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
+from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.storage.checked_options import option_fields
 from seqmill.transforms.store import sequence_store
 from seqmill.transforms.store.counts import Counts
@@ -107,13 +108,15 @@ def test_every_option_has_a_row():
     assert not missing, f"docs/configuration.md says nothing of {', '.join(sorted(missing))}"
 
 
-@pytest.mark.parametrize("kind", [Manifest, Epoch, Shard, Counts, StoreManifest, StoreFile, DamagedSource])
+@pytest.mark.parametrize(
+    "kind", [Manifest, Epoch, EpochManifest, Shard, Counts, StoreManifest, StoreFile, DamagedSource]
+)
 def test_every_field_of_a_manifest_is_told(kind):
     missing = {field.name for field in fields(kind)} - _names_in_rows("formats.md")
     assert not missing, f"docs/formats.md says nothing of {', '.join(sorted(missing))}"
 
 
-@pytest.mark.parametrize("module", [manifest, sequence_store])
+@pytest.mark.parametrize("module", [manifest, epoch_manifest, sequence_store])
 def test_formats_are_those_of_the_code(module):
     assert module.FORMAT in _names_in_rows("formats.md")
 

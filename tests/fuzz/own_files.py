@@ -13,7 +13,7 @@ from command import seqmill
 from mutations import damaged
 
 from seqmill.trainer.stored_epoch import StoredEpoch
-from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.read_batches import read_epoch
 from seqmill.transforms.storage.errors import SeqmillError
@@ -115,7 +115,8 @@ class OwnFiles:
         content = manifest.read(folder)
         found = []
         for epoch in content.epochs:
-            stored = StoredEpoch(folder, epoch, content.data_keys)
+            shards = epoch_manifest.read(folder, content, epoch).shards
+            stored = StoredEpoch(folder, shards, content.data_keys)
             found += [_bytes(stored.batch(index)) for index in range(epoch.num_batches)]
         return found
 

@@ -15,6 +15,7 @@ DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}}
 SHARD = "epochs/train/epoch-0001/batches-00000-of-00002.tfrecord"
 OTHER = "epochs/train/epoch-0001/batches-00001-of-00002.tfrecord"
 MANIFEST = "epochs/train/manifest.json"
+EPOCH = "epochs/train/epoch-0001/manifest.json"
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,16 @@ def seal(output: Path, shard: str = SHARD) -> None:
     content = (output / shard).read_bytes()
 
     def edit(manifest):
-        entry = next(s for e in manifest["epochs"] for s in e["shards"] if shard.endswith(s["file"]))
+        entry = next(s for s in manifest["shards"] if shard.endswith(s["file"]))
         entry["bytes"], entry["xxh128"] = len(content), xxhash.xxh3_128(content).hexdigest()
 
-    edit_manifest(output, edit)
+    edit_manifest(output, edit, f"{Path(shard).parent}/manifest.json")
+
+
+def edit_planned(output: Path, number: int, edit) -> None:
+    """Changes what both the corpus' manifest and the epoch's say of a planned epoch."""
+    edit_manifest(output, lambda m: edit(m["epochs"][number - 1]))
+    edit_manifest(output, lambda m: edit(m["planned"]), EPOCH.replace("0001", f"{number:04d}"))
 
 
 def test_undamaged_output_is_right(output, seqmill):
@@ -118,26 +125,26 @@ def test_shard_of_another_epoch(output, seqmill):
     (output / OTHER).write_bytes((output / OTHER.replace("epoch-0001", "epoch-0002")).read_bytes())
     seal(output, SHARD)
     seal(output, OTHER)
-    second_epoch = json.loads((output / MANIFEST).read_text())["epochs"][1]
+    second_epoch = json.loads((output / EPOCH.replace("0001", "0002")).read_text())
 
     def edit(manifest):
-        shards = manifest["epochs"][0]["shards"]
-        for shard, other in zip(shards, second_epoch["shards"], strict=True):
+        for shard, other in zip(manifest["shards"], second_epoch["shards"], strict=True):
             shard["num_batches"] = other["num_batches"]
-        manifest["epochs"][0] = {**second_epoch, "epoch": 1, "shards": shards}
 
-    edit_manifest(output, edit)
+    edit_manifest(output, edit, EPOCH)
+    edit_planned(output, 1, lambda entry: entry.update({**second_epoch["planned"], "epoch": 1}))
     expect_wrong(seqmill, output, "epochs 1 to 2: sequence", "occurs more than once")
 
 
 EDITS = {
-    "batches of an epoch": (lambda m: m["epochs"][1].update(num_batches=99), "epoch 2: batches: found"),
-    "sequences of an epoch": (lambda m: m["epochs"][1].update(num_seqs=99), "epoch 2: sequences: found"),
-    "chunks of an epoch": (lambda m: m["epochs"][1].update(num_chunks=99), "epoch 2: chunks: found"),
-    "frames": (lambda m: m["epochs"][0]["num_frames"].update(x=99), "epoch 1: frames of x: found"),
-    "padded frames": (lambda m: m["epochs"][0]["padded_frames"].update(y=99), "padded frames of y: found"),
-    "batches of a shard": (lambda m: m["epochs"][0]["shards"][0].update(num_batches=1), "batches: found"),
-    "bytes of a shard": (lambda m: m["epochs"][0]["shards"][0].update(bytes=1), "the manifest says 1"),
+    "batches planned": (
+        lambda m: m["epochs"][1].update(num_batches=99),
+        "epoch-0002/manifest.json: num_batches is 6, but the corpus' manifest says 99",
+    ),
+    "another epoch planned": (
+        lambda m: m["epochs"][1].update(fingerprint="0" * 32),
+        "epoch-0002/manifest.json: not the epoch that",
+    ),
     "kept": (lambda m: m["counts"].update(kept=99), "99 kept"),
     "read and kept": (
         lambda m: m["counts"].update(kept=m["counts"]["kept"] + 1, read=m["counts"]["read"] + 1),
@@ -167,20 +174,23 @@ EDITS = {
         lambda m: m["counts"].update(kept=-1, read=m["counts"]["read"] - m["counts"]["kept"] - 1),
         "below 0",
     ),
-    "no file's name": (lambda m: m["epochs"][0]["shards"][0].update(file="a\0b"), "no file's name"),
     "epochs without end": (lambda m: m["options"].update(distinct_epochs=1 << 62), "epochs 1, 2, 3, 4, exp"),
     "unknown data key": (lambda m: m["options"].update(length_key="z"), "no data key z"),
     "format": (lambda m: m.update(format="seqmill.batches/9"), "seqmill.batches/9"),
     "missing part": (lambda m: m.pop("counts"), "counts"),
+    "no file's name": (lambda m: m["others"].update({"a\0b": m["others"]["vocab/y.txt"]}), "no file's name"),
     "path outside": (
-        lambda m: m["epochs"][0]["shards"][0].update(file="../../../a.jsonl"),
+        lambda m: m["others"].update({"../../../a.jsonl": m["others"]["vocab/y.txt"]}),
         "leads outside the folder",
     ),
     "absolute path": (
-        lambda m: m["epochs"][0]["shards"][0].update(file="/etc/passwd"),
+        lambda m: m["others"].update({"/etc/passwd": m["others"]["vocab/y.txt"]}),
         "leads outside the folder",
     ),
-    "URL": (lambda m: m["epochs"][0]["shards"][0].update(file="memory://x"), "leads outside the folder"),
+    "URL": (
+        lambda m: m["others"].update({"memory://x": m["others"]["vocab/y.txt"]}),
+        "leads outside the folder",
+    ),
     "vocabulary outside": (
         lambda m: m["data_keys"]["y"].update(vocab="../../vocab/y.txt"),
         "leads outside the folder",
@@ -200,17 +210,66 @@ def test_edited_manifest(output, seqmill, edit, message):
     expect_wrong(seqmill, output, "epochs/train", message)
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda m: m["options"].update(max_seqs=2),
-        lambda m: m["data_keys"]["x"].update(dtype="<f4"),
+PLANNED_EDITS = {
+    "batches": (lambda e: e.update(num_batches=99), "shards of 6 batches, expected 99"),
+    "sequences": (lambda e: e.update(num_seqs=99), "epoch 2: sequences: found"),
+    "chunks": (lambda e: e.update(num_chunks=99), "epoch 2: chunks: found"),
+    "frames": (lambda e: e["num_frames"].update(x=99), "epoch 2: frames of x: found"),
+    "padded frames": (lambda e: e["padded_frames"].update(y=99), "padded frames of y: found"),
+    "fingerprint": (lambda e: e.update(fingerprint="0" * 32), "epoch 2: fingerprint: found 0000"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), PLANNED_EDITS.values(), ids=PLANNED_EDITS)
+def test_what_both_manifests_say_of_an_epoch_is_compared_with_its_files(output, seqmill, edit, message):
+    edit_planned(output, 2, edit)
+    expect_wrong(seqmill, output, "epochs/train", message)
+
+
+EPOCH_EDITS = {
+    "batches of a shard": (lambda m: m["shards"][0].update(num_batches=1), "shards of 3 batches, expected 5"),
+    "bytes of a shard": (lambda m: m["shards"][0].update(bytes=1), "the manifest says 1"),
+    "shards in another order": (
+        lambda m: m["shards"].reverse(),
+        "expected epoch-0001/batches-00000-of-00002",
+    ),
+    "one shard less": (lambda m: m["shards"].pop(), "expected epoch-0001/batches-00000-of-00001"),
+    "path outside": (lambda m: m["shards"][0].update(file="../../../a.jsonl"), "names the file '../../"),
+    "another epoch": (lambda m: m["planned"].update(epoch=2), "epoch is 2, but the corpus' manifest says 1"),
+    "another corpus": (
         lambda m: m.update(corpus="dev"),
+        "is of an epoch of corpus dev, expected one of train",
+    ),
+    "its plan": (lambda m: m["plan"].update(bytes=1), "plan.arrow"),
+    "format": (
+        lambda m: m.update(format="seqmill.epoch/0"),
+        "format is 'seqmill.epoch/0', expected 'seqmill",
+    ),
+    "missing part": (lambda m: m.pop("planned"), "planned: Field required"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), EPOCH_EDITS.values(), ids=EPOCH_EDITS)
+def test_edited_manifest_of_an_epoch(output, seqmill, edit, message):
+    edit_manifest(output, edit, EPOCH)
+    expect_wrong(seqmill, output, "epochs/train/epoch-0001", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        (MANIFEST, lambda m: m["options"].update(max_seqs=2)),
+        (MANIFEST, lambda m: m["data_keys"]["x"].update(dtype="<f4")),
+        (MANIFEST, lambda m: m.update(corpus="dev")),
+        (MANIFEST, lambda m: m["epochs"][0].update(num_batches=99)),
+        (EPOCH, lambda m: m["planned"].update(fingerprint="")),
+        (EPOCH, lambda m: m.update(corpus="dev")),
+        (EPOCH, lambda m: m["shards"].pop()),
     ],
 )
-def test_rerun_makes_an_edited_manifest_again(written, seqmill, edit):
+def test_rerun_makes_an_edited_manifest_again(written, seqmill, name, edit):
     before = tree(written / "out")
-    edit_manifest(written / "out", edit)
+    edit_manifest(written / "out", edit, name)
     seqmill.succeeds("preprocess", written / "config.toml")
     assert tree(written / "out") == before
 
@@ -222,6 +281,21 @@ def test_manifest_that_is_no_json_or_gone(output, seqmill):
     expect_wrong(seqmill, output, "epochs/train: no manifest.json: incomplete")
     seqmill("show", output).names("epochs/train: no manifest.json: incomplete")
     seqmill("show", output / SHARD).names("epochs/train: no manifest.json: incomplete")
+
+
+def test_epochs_still_to_come_are_said_and_the_others_are_right(output, seqmill):
+    for number in (2, 4):
+        shutil.rmtree(output / f"epochs/train/epoch-{number:04d}")
+    assert "right: epochs 2 of 4 (still to come: 2, 4), shards 4;" in seqmill.succeeds("verify", output).err
+    seqmill.succeeds("show", output, "--epoch=3")
+    seqmill("show", output, "--epoch=2").names(
+        "epochs/train: epoch 2 is not there (run `seqmill preprocess`)"
+    )
+    flip_byte(output / SHARD, 100)
+    expect_wrong(seqmill, output, SHARD, "xxh128")
+    shutil.rmtree(output / "epochs/train/epoch-0001")
+    shutil.rmtree(output / "epochs/train/epoch-0003")
+    assert "right: epochs 0 of 4 (still to come: 1 to 4)" in seqmill.succeeds("verify", output).err
 
 
 @pytest.mark.parametrize("command", ["verify", "show"])
@@ -285,7 +359,8 @@ def test_damaged_store_beside_the_epochs(output, seqmill):
 
 
 CUT = [SHARD, "store/train/lengths.arrow", "store/train/sequences-00000.arrow"]
-GONE = [*CUT, "epochs/train/vocab/y.txt", "store/train/vocab/y.txt", "vocab/y.txt", MANIFEST]
+PLAN = "epochs/train/epoch-0002/plan.arrow"
+GONE = [*CUT, PLAN, "epochs/train/vocab/y.txt", "store/train/vocab/y.txt", "vocab/y.txt", MANIFEST, EPOCH]
 
 
 @pytest.mark.parametrize(

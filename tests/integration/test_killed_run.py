@@ -15,6 +15,7 @@ from seqmill_runs import mtimes, tree, write_config, write_jsonl
 from started_run import Run, wait_for
 
 from seqmill.transforms.batches import manifest
+from seqmill.transforms.batches.begin_epochs import whole_epochs
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import read_manifest
 
@@ -51,8 +52,8 @@ MOMENTS = {
     "a store file was begun": ("store/train/.tmp-*-sequences-00001*", None),
     "the store has just been finished": ("store/train/manifest.json", None),
     "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", None),
-    "half the epochs are there": ("epochs/train/receipts/epoch-0003-00000.json", None),
-    "the last shard is there": ("epochs/train/receipts/epoch-0004-00002.json", None),
+    "an epoch is there": ("epochs/train/epoch-*/manifest.json", None),
+    "the last shard of an epoch is there": ("epochs/train/epoch-0004/receipts/00002.json", None),
     "worker processes ingest": ("store/train/receipts/0000*-receipt.json", "multi_processing"),
     "worker processes write": ("epochs/train/epoch-0001/.tmp-*", "multi_processing"),
 }
@@ -116,17 +117,17 @@ def _assert_nobody_writes_any_more(run: Run) -> None:
 
 
 def _assert_not_passed_off_as_complete(output: Path) -> None:
-    for path in output.rglob("manifest.json"):
-        read = manifest.read if path.parent.parent.name == "epochs" else read_manifest
-        content = read(str(path.parent))
-        entries = (
-            content.files if hasattr(content, "files") else [s for e in content.epochs for s in e.shards]
-        )
+    for path in output.glob("store/*/manifest.json"):
+        entries = read_manifest(str(path.parent)).files
         assert entries
         assert all((path.parent / entry.file).stat().st_size == entry.bytes for entry in entries)
+    for path in output.glob("epochs/*/manifest.json"):
+        whole, wrong = whole_epochs(str(path.parent), manifest.read(str(path.parent)), fresh=True)
+        assert not wrong
+        assert len(whole) == len(list(path.parent.glob("*/manifest.json")))
 
 
-@pytest.mark.parametrize("receipts", ["epochs/train/receipts/epoch-", "-receipt.json"])
+@pytest.mark.parametrize("receipts", ["epoch-0001/receipts/", "-receipt.json"])
 def test_a_change_that_was_interrupted_and_taken_back_leaves_nothing_of_it(
     tmp_path, seqmill, monkeypatch, receipts
 ):

@@ -11,7 +11,7 @@ import pytest
 import xxhash
 from seqmill_runs import tree, write_config, write_jsonl
 
-from seqmill.transforms.batches import manifest, record
+from seqmill.transforms.batches import epoch_manifest, manifest, record
 from seqmill.transforms.batches.read_batches import read_epoch
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import manifest_file
@@ -97,7 +97,7 @@ def test_reading_never_gives_what_was_not_written(output):
     folder = str(output / "epochs/train")
     content = manifest.read(folder)
     expected = [batch.arrays["x"].copy() for batch in read_epoch(folder, content, content.epochs[0])]
-    for path in sorted((output / "epochs/train/epoch-0001").iterdir()):
+    for path in sorted((output / "epochs/train/epoch-0001").glob("*.tfrecord")):
         whole = path.read_bytes()
         for _ in range(20):
             damage(path, rng)
@@ -157,7 +157,10 @@ def test_check_hashes_again_what_is_otherwise_known_by_its_size(written, seqmill
     config = written / "config.toml"
     flag = "--output=memory://checked"
     seqmill.succeeds("preprocess", config, flag)
-    names = [*memory.glob("/checked/epochs/train/epoch-0001/*"), "/checked/store/train/sequences-00000.arrow"]
+    names = [
+        *memory.glob("/checked/epochs/train/epoch-0001/*.[at]*"),
+        "/checked/store/train/sequences-00000.arrow",
+    ]
     before = {name: memory.cat(name) for name in names}
     for name in names:
         memory.pipe(name, before[name][:-1] + b"?")
@@ -169,21 +172,19 @@ def test_check_hashes_again_what_is_otherwise_known_by_its_size(written, seqmill
 
 def reseal(folder: Path, name: str) -> None:
     """Puts a changed file's size and hash into its manifest, as one who wants to deceive would."""
-    content = json.loads((folder / "manifest.json").read_text())
+    path = (folder / name).parent / "manifest.json"
+    content = json.loads(path.read_text())
     data = (folder / name).read_bytes()
-    entries = [entry for epoch in content.get("epochs", ()) for entry in epoch["shards"]]
-    entries += [*content.get("files", ()), *({"file": key, "other": True} for key in content["others"])]
-    entry = next(entry for entry in entries if entry["file"] == name)
-    if "other" in entry:
-        entry = content["others"][name]
+    entries = [*content.get("files", ()), *content.get("shards", ())]
+    entry = next((entry for entry in entries if entry["file"] == name), None) or content["others"][name]
     entry["bytes"], entry["xxh128"] = len(data), xxhash.xxh3_128_hexdigest(data)
-    (folder / "manifest.json").write_text(json.dumps(manifest_file.seal(content)))
+    path.write_text(json.dumps(manifest_file.seal(content)))
 
 
 def test_a_changed_value_under_right_hashes_is_found_by_the_store(output, seqmill):
     folder, name = output / "epochs/train", "epoch-0001/batches-00000-of-00002.tfrecord"
     content = manifest.read(str(folder))
-    shard = content.epochs[0].shards[0]
+    shard = epoch_manifest.read(str(folder), content, content.epochs[0]).shards[0]
     batches = list(read_epoch(str(folder), content, content.epochs[0]))[: shard.num_batches]
     changed = batches[1].arrays["z"].copy()
     changed[0, 0, 0] += 1

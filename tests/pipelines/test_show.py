@@ -7,13 +7,14 @@ import pytest
 import xxhash
 
 from seqmill.pipelines.show import show
-from seqmill.transforms.batches import manifest, record
-from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
+from seqmill.transforms.batches import epoch_manifest, manifest, record
+from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
+from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import Vocab, write_vocab
 from seqmill.transforms.records import tfrecord
-from seqmill.transforms.storage.checked_files import checksum
+from seqmill.transforms.storage.checked_files import Checksum, checksum
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.store.counts import Counts
 
@@ -48,7 +49,8 @@ def output(tmp_path):
         vocab = str(folder / "vocab/classes.txt")
         write_vocab(vocab, Vocab(("<pad>", "<unk>", "good", "day")))
         counts, others = Counts(2, 2, {}, {}, {}), {"vocab/classes.txt": checksum(vocab)}
-        manifest.write(str(folder), Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, others))
+        content = Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, others)
+        manifest.write(str(folder), content)
     return tmp_path
 
 
@@ -60,7 +62,11 @@ def _write_epoch(folder, epoch):
     name = f"epoch-{epoch:04d}/batches-00000-of-00001.tfrecord"
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_bytes(content)
-    return Epoch(epoch, 3, 2, 6, {}, {}, (Shard(name, 3, len(content), xxhash.xxh3_128_hexdigest(content)),))
+    planned = Epoch(epoch, "", 3, 2, 6, {}, {})
+    shard = Shard(name, 3, len(content), xxhash.xxh3_128_hexdigest(content))
+    written = EpochManifest(epoch_manifest.FORMAT, folder.name, planned, Checksum(0, ""), (shard,))
+    epoch_manifest.write(str(folder), written)
+    return planned
 
 
 def shown(capsys, path, epoch=1, first_batch=0, num_batches=1, num_seqs=5):

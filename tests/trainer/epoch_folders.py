@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from seqmill.transforms.batches import manifest, record
+from seqmill.transforms.batches import epoch_manifest, manifest, record
+from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.records import tfrecord
+from seqmill.transforms.storage import output_folder
+from seqmill.transforms.storage.checked_files import Checksum, checksum
 
 Batches = list[PaddedBatch]
 
@@ -25,12 +28,12 @@ def write_corpus(
     fingerprint: str = "fingerprint",
 ) -> str:
     """Writes ``epochs`` (lists of batches) into ``folder`` and returns it as a string."""
-    stored = tuple(
+    planned = tuple(
         _write_epoch(folder, number, batches, list(specs), batches_per_shard)
         for number, batches in enumerate(epochs, 1)
     )
     counts = manifest.Counts(
-        read=stored[0].num_seqs, kept=stored[0].num_seqs, dropped={}, rejected={}, converted={}
+        read=planned[0].num_seqs, kept=planned[0].num_seqs, dropped={}, rejected={}, converted={}
     )
     manifest.write(
         str(folder),
@@ -41,7 +44,7 @@ def write_corpus(
             options=options or {},
             data_keys=specs,
             counts=counts,
-            epochs=stored,
+            epochs=planned,
             others={},
         ),
     )
@@ -106,8 +109,9 @@ def _write_epoch(
         _write_shard(folder, f"epoch-{number:04d}/batches-{i:05d}-of-{len(runs):05d}.tfrecord", run)
         for i, run in enumerate(runs)
     )
-    return manifest.Epoch(
+    epoch = manifest.Epoch(
         epoch=number,
+        fingerprint=xxhash.xxh128_hexdigest("".join(shard.xxh128 for shard in shards).encode()),
         num_batches=len(batches),
         num_seqs=sum(len(batch.seq_tags) for batch in batches),
         num_chunks=sum(len(batch.seq_tags) for batch in batches),
@@ -116,11 +120,21 @@ def _write_epoch(
             key: sum(batch.arrays[key].shape[0] * batch.arrays[key].shape[1] for batch in batches)
             for key in keys
         },
-        shards=shards,
     )
+    plan = _write_plan(folder, number)
+    content = EpochManifest(epoch_manifest.FORMAT, folder.name, epoch, plan, shards)
+    epoch_manifest.write(str(folder), content)
+    return epoch
 
 
-def _write_shard(folder: Path, name: str, batches: Batches) -> manifest.Shard:
+def _write_plan(folder: Path, number: int) -> Checksum:
+    """Stands for the plan, which no reader of batches looks at."""
+    path = folder / output_folder.plan_name(number)
+    path.write_bytes(b"plan")
+    return checksum(str(path))
+
+
+def _write_shard(folder: Path, name: str, batches: Batches) -> Shard:
     file = io.BytesIO()
     for batch in batches:
         tfrecord.write_record(file, record.encode(batch))
@@ -128,4 +142,4 @@ def _write_shard(folder: Path, name: str, batches: Batches) -> manifest.Shard:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return manifest.Shard(name, len(batches), len(content), xxhash.xxh128_hexdigest(content))
+    return Shard(name, len(batches), len(content), xxhash.xxh128_hexdigest(content))

@@ -47,7 +47,7 @@ def test_batches_come_in_order_over_all_shards(folder):
 
 def test_arrays_are_aligned_read_only_and_copied_only_where_they_must_be(tmp_path):
     folder = write_corpus(tmp_path, regression_epochs([60]), SPECS, batches_per_shard=20)
-    source = StoredEpoch(folder, open_corpus(folder).epoch(1), SPECS)
+    source = StoredEpoch(folder, open_corpus(folder).shards(1), SPECS)
     copied = set()
     for index in range(60):
         views, aligned = source.views(index), source.aligned(index)
@@ -129,7 +129,7 @@ def test_epochs_leave_no_threads_and_no_open_files_behind(folder):
 
 
 def test_an_epoch_that_is_not_stored_is_refused(folder):
-    with pytest.raises(UsageError, match="no epoch 3; it holds 2"):
+    with pytest.raises(UsageError, match="no epoch 3; 2 epochs are planned"):
         batches(open_corpus(folder), 3)
 
 

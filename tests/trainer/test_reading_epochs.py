@@ -20,14 +20,16 @@ from seqmill.trainer.stored_epoch import StoredEpoch
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
 
+EPOCH = "epoch-0001/manifest.json"
+
 
 @pytest.fixture
 def folder(tmp_path):
     return write_corpus(tmp_path / "train", regression_epochs([5, 3]), SPECS)
 
 
-def edit_manifest(folder, change):
-    path = Path(folder, "manifest.json")
+def edit_manifest(folder, change, name="manifest.json"):
+    path = Path(folder, name)
     content = orjson.loads(path.read_bytes())
     change(content)
     path.write_bytes(orjson.dumps(seal(content)))
@@ -82,7 +84,7 @@ def test_readers_share_an_epoch_as_numpy_readers_do(folder, by):
 
 def test_one_batch_with_its_tags(folder):
     corpus = open_corpus(folder)
-    batch = StoredEpoch(folder, corpus.epoch(1), SPECS).batch(3)
+    batch = StoredEpoch(folder, corpus.shards(1), SPECS).batch(3)
     assert batch.batch_index == 3
     assert batch.seq_tags[0] == b"e1-b3-s0"
 
@@ -99,8 +101,17 @@ def test_an_unknown_format_is_refused(folder):
 
 
 def test_an_epoch_that_is_not_stored_is_refused(folder):
-    with pytest.raises(UsageError, match="no epoch 3; it holds 2"):
+    with pytest.raises(UsageError, match="no epoch 3; 2 epochs are planned"):
         epochs.dataset(open_corpus(folder), 3)
+
+
+def test_an_epoch_that_is_planned_but_not_there_is_refused_when_it_is_read(folder):
+    Path(folder, "epoch-0002/manifest.json").unlink()
+    corpus = open_corpus(folder)
+    assert [corpus.is_complete(epoch) for epoch in (1, 2)] == [True, False]
+    assert len(list(epochs.dataset(corpus, 1))) == corpus.epoch(1).num_batches == 5
+    with pytest.raises(SeqmillError, match="train: epoch 2 is not there"):
+        epochs.dataset(corpus, 2)
 
 
 @pytest.mark.parametrize("change", ["longer", "missing"])
@@ -124,7 +135,7 @@ def test_flipped_bytes_end_reading_with_the_shard_named(folder):
 
 
 def test_check_compares_hashes(folder):
-    edit_manifest(folder, lambda content: content["epochs"][0]["shards"][1].update(xxh128="0" * 32))
+    edit_manifest(folder, lambda content: content["shards"][1].update(xxh128="0" * 32), EPOCH)
     corpus = open_corpus(folder)
     assert len(list(epochs.dataset(corpus, 1, check=False))) == 5
     with pytest.raises(tf.errors.OpError, match=r"batches-00001-of-00003\.tfrecord: its xxh128"):
@@ -133,10 +144,10 @@ def test_check_compares_hashes(folder):
 
 def test_a_wrong_number_of_batches_is_noticed(folder):
     def move_one(content):
-        first, second = content["epochs"][0]["shards"][:2]
+        first, second = content["shards"][:2]
         first["num_batches"], second["num_batches"] = 3, 1
 
-    edit_manifest(folder, move_one)
+    edit_manifest(folder, move_one, EPOCH)
     with pytest.raises(tf.errors.OpError, match="batches: found 2, the manifest says 3"):
         list(epochs.dataset(open_corpus(folder), 1))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
 from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
-from seqmill.transforms.batches.segment import Segment, cut_segments
+from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
 from seqmill.transforms.planning.plan import (
     CHUNKS_DISAGREE,
     EpochOptions,
@@ -37,7 +37,7 @@ class EpochLayout:
         plan: The plan.
         plan_file: Size and hash of the file that holds it.
         batch_bytes: Size of every batch's record, [batches].
-        segments: One per shard; their ``index`` counts over all epochs.
+        segments: One per shard.
     """
 
     plan: EpochPlan
@@ -47,15 +47,15 @@ class EpochLayout:
 
     @property
     def entry(self) -> Epoch:
-        """The epoch as the manifest has it, but for the shards, which are not written yet."""
+        """The epoch as the corpus' manifest lists it."""
         return Epoch(
             epoch=self.plan.epoch,
+            fingerprint=epoch_fingerprint(self.segments),
             num_batches=self.plan.num_batches,
             num_seqs=self.plan.num_seqs,
             num_chunks=len(self.plan.seq_index),
             num_frames=self.plan.num_frames,
             padded_frames=self.plan.padded_frames,
-            shards=(),
         )
 
 
@@ -72,11 +72,19 @@ def select_sequences(store: Store, options: EpochOptions) -> Selection:
     return selection
 
 
-def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterator[EpochLayout]:
-    """Plans every epoch that is to be written and lays it out, one after another."""
-    index = 0
+def lay_out(
+    store: Store, selection: Selection, options: EpochOptions, epochs: Iterable[int] | None = None
+) -> Iterator[EpochLayout]:
+    """Plans epochs and lays them out, one after another.
+
+    Args:
+        store: The corpus' store.
+        selection: The sequences that take part.
+        options: How epochs are made of them.
+        epochs: Which, numbered from 1; by default all.
+    """
     content = _content(store)
-    for epoch in range(1, options.num_epochs + 1):
+    for epoch in range(1, options.num_epochs + 1) if epochs is None else epochs:
         plan = plan_epoch(selection, options, epoch)
         if not plan.num_batches:
             raise SeqmillError(
@@ -86,8 +94,7 @@ def lay_out(store: Store, selection: Selection, options: EpochOptions) -> Iterat
         batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
         _check_record_sizes(store, epoch, batch_bytes)
         plan_file = plan_checksum(plan)
-        segments = tuple(cut_segments(plan, plan_file, batch_bytes, options, content, index))
-        index += len(segments)
+        segments = tuple(cut_segments(plan, plan_file, batch_bytes, options, content))
         yield EpochLayout(plan, plan_file, batch_bytes, segments)
 
 
@@ -100,9 +107,21 @@ def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
 
 
 def planned_manifest(
-    store: Store, selection: Selection, options: EpochOptions, layouts: list[Epoch]
+    store: Store,
+    selection: Selection,
+    options: EpochOptions,
+    epochs: Sequence[Epoch],
+    others: Mapping[str, Checksum],
 ) -> Manifest:
-    """The manifest that a run will write, but for the shards and the other files."""
+    """The manifest of a corpus' epochs.
+
+    Args:
+        store: The corpus' store.
+        selection: The sequences that take part.
+        options: How epochs are made of them.
+        epochs: What is planned.
+        others: The files that all epochs have in common.
+    """
     ingested = store.manifest.counts
     rejected = dict(ingested.rejected)
     if len(selection.disagreeing):
@@ -114,8 +133,8 @@ def planned_manifest(
         options=describe(options),
         data_keys=store.manifest.data_keys,
         counts=replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected),
-        epochs=tuple(layouts),
-        others={},
+        epochs=tuple(epochs),
+        others=others,
     )
 
 

@@ -1,4 +1,7 @@
-"""The manifest of a written corpus. It is written last: a folder without one is incomplete."""
+"""The manifest of a corpus' epochs: what they have in common, and which are planned.
+
+It is written first. Whether an epoch is there is said by its own manifest (``epoch_manifest``).
+"""
 
 from __future__ import annotations
 
@@ -15,47 +18,32 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
 from seqmill.transforms.store.counts import Counts
 
-FORMAT = "seqmill.batches/2"
+FORMAT = "seqmill.batches/3"
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Shard:
-    """One file of batches; ``file`` is relative to the manifest."""
-
-    file: str
-    num_batches: int
-    bytes: int
-    xxh128: str
-
-    @property
-    def checksum(self) -> Checksum:
-        """Size and hash of the file."""
-        return Checksum(self.bytes, self.xxh128)
-
-
-@dataclass(frozen=True, config=_STRICT)
 class Epoch:
-    """One stored epoch.
+    """One planned epoch.
 
     Attributes:
         epoch: Its number, from 1.
+        fingerprint: Of everything that decides the bytes of its files.
         num_batches: Batches, over all shards.
         num_seqs: Sequences; a chunked one counts once.
         num_chunks: Rows of all batches: chunks where sequences are chunked, else sequences.
         num_frames: Per data key the true frames.
         padded_frames: Per data key the frames of the padded arrays, true ones included.
-        shards: Its files in batch order.
     """
 
     epoch: int
+    fingerprint: str
     num_batches: int
     num_seqs: int
     num_chunks: int
     num_frames: Mapping[str, int]
     padded_frames: Mapping[str, int]
-    shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -69,8 +57,8 @@ class Manifest:
         options: As they were resolved.
         data_keys: What the arrays are like.
         counts: What became of the sequences.
-        epochs: The stored epochs, from 1.
-        others: The other files that belong to it by name: plans, vocabularies, rejects.
+        epochs: The planned epochs, from 1; each is there when its own manifest says so.
+        others: The files that all epochs have in common, by name: vocabularies, rejects.
 
     >>> import seqmill
     >>> manifest = seqmill.read_manifest("work/epochs/train")
@@ -92,12 +80,6 @@ class Manifest:
         """Whether the sequences of a batch lie behind one another, in place of being padded."""
         return self.options.get("packed") is True
 
-    @property
-    def checksums(self) -> dict[str, Checksum]:
-        """Every file that belongs to the corpus, by its name in the folder."""
-        shards = {shard.file: shard.checksum for epoch in self.epochs for shard in epoch.shards}
-        return {**shards, **self.others}
-
 
 _ADAPTER = TypeAdapter(Manifest)
 
@@ -111,7 +93,7 @@ def read(folder: str) -> Manifest:
     """The manifest of a corpus folder.
 
     Raises:
-        SeqmillError: There is none (the folder is incomplete or no corpus), it is not valid, of another
+        SeqmillError: There is none (nothing was planned, or it is no corpus), it is not valid, of another
             format version, or names files outside the folder.
 
     >>> import seqmill
@@ -121,7 +103,7 @@ def read(folder: str) -> Manifest:
     """
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
     manifest: Manifest = read_sealed(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
-    for name in manifest.checksums:
+    for name in manifest.others:
         files.inside(folder, name)
     for spec in manifest.data_keys.values():
         if spec.vocab is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seqmill.transforms.batches import record
-from seqmill.transforms.batches.manifest import Epoch, Manifest, Shard
+from seqmill.transforms.batches import epoch_manifest, record
+from seqmill.transforms.batches.epoch_manifest import Shard
+from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch, widened
 from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile
@@ -22,7 +23,8 @@ def read_epoch(folder: str, manifest: Manifest, epoch: Epoch, first_batch: int =
         first_batch: Number of the first batch to read, from 0.
 
     Raises:
-        SeqmillError: A file is missing or not as the manifest says, or a record is damaged.
+        SeqmillError: The epoch is not there (yet), a file is missing or not as its manifest says, or a
+            record is damaged.
 
     >>> import seqmill
     >>> manifest = seqmill.read_manifest("work/epochs/train")
@@ -33,7 +35,7 @@ def read_epoch(folder: str, manifest: Manifest, epoch: Epoch, first_batch: int =
     2 (2, 3)
     """
     before = 0
-    for shard in epoch.shards:
+    for shard in epoch_manifest.read(folder, manifest, epoch).shards:
         skipped = max(0, first_batch - before)
         if skipped < shard.num_batches:
             yield from read_shard(folder, manifest, shard, skipped)

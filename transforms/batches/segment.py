@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from pydantic import TypeAdapter
 
-from seqmill.transforms.batches.manifest import Shard
+from seqmill.transforms.batches.epoch_manifest import Shard
 from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, shard_edges
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, is_intact
@@ -19,17 +19,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 
-_FORMAT = "seqmill.written/2"
-
-
-@dataclass(frozen=True)
-class _Receipt:
-    format: str
-    fingerprint: str
-    shard: Shard
-
-
-_RECEIPT = TypeAdapter(_Receipt)
+_FORMAT = "seqmill.written/3"
 
 
 @dataclass(frozen=True)
@@ -37,7 +27,6 @@ class Segment:
     """Batches ``first_batch`` … ``last_batch`` - 1 of an epoch.
 
     Attributes:
-        index: Its place among all segments of the run.
         epoch: Number of the epoch.
         shard: Number of its shard in the epoch, from 0.
         num_shards: Shards of the epoch.
@@ -48,7 +37,6 @@ class Segment:
         fingerprint: Of everything that decides the file's bytes.
     """
 
-    index: int
     epoch: int
     shard: int
     num_shards: int
@@ -57,6 +45,11 @@ class Segment:
     bytes: int
     plan: Checksum
     fingerprint: str
+
+    @property
+    def index(self) -> int:
+        """A number that no other segment of the corpus has."""
+        return (self.epoch << 32) + self.shard
 
     @property
     def file(self) -> str:
@@ -75,7 +68,6 @@ def cut_segments(
     batch_bytes: np.ndarray,
     options: EpochOptions,
     content: str,
-    index: int,
 ) -> Iterator[Segment]:
     """The segments of an epoch.
 
@@ -85,7 +77,6 @@ def cut_segments(
         batch_bytes: Size of every batch's record, [batches].
         options: How many shards, and how sequences are chunked.
         content: Fingerprint of what the store holds.
-        index: Place of the first segment among all of the run.
     """
     edges = shard_edges(batch_bytes, options).tolist()
     rules = {key: asdict(rule) for key, rule in options.chunking.items()}
@@ -96,7 +87,6 @@ def cut_segments(
         if plan.chunk is not None:
             digest.update(plan.chunk[entries].data)
         yield Segment(
-            index=index + shard,
             epoch=plan.epoch,
             shard=shard,
             num_shards=len(edges) - 1,
@@ -110,6 +100,38 @@ def cut_segments(
         )
 
 
+def epoch_fingerprint(segments: Iterable[Segment]) -> str:
+    """Of everything that decides the bytes of an epoch.
+
+    Args:
+        segments: All its segments, in order.
+    """
+    return fingerprint(*(asdict(segment) for segment in segments))
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the task of a segment leaves.
+
+    Attributes:
+        format: Its version.
+        segment: What was written.
+        shard_xxh128: Hash of the file.
+    """
+
+    format: str
+    segment: Segment
+    shard_xxh128: str
+
+    @property
+    def shard(self) -> Shard:
+        """The file, as the epoch's manifest has it."""
+        return Shard(self.segment.file, self.segment.num_batches, self.segment.bytes, self.shard_xxh128)
+
+
+_RECEIPT = TypeAdapter(Receipt)
+
+
 def receipt_path(folder: str, segment: Segment) -> str:
     """Path of a segment's receipt in a corpus folder."""
     return output_folder.segment_receipt_path(folder, segment.epoch, segment.shard)
@@ -117,28 +139,40 @@ def receipt_path(folder: str, segment: Segment) -> str:
 
 def write_receipt(folder: str, segment: Segment, xxh128: str) -> None:
     """Says that a segment's file is written, and its hash."""
-    shard = Shard(segment.file, segment.num_batches, segment.bytes, xxh128)
-    receipt = _Receipt(_FORMAT, segment.fingerprint, shard)
-    write_sealed(receipt_path(folder, segment), _RECEIPT, receipt)
+    write_sealed(receipt_path(folder, segment), _RECEIPT, Receipt(_FORMAT, segment, xxh128))
 
 
-def read_receipt(folder: str, segment: Segment, fresh: bool = False, by_size: bool = False) -> Shard | None:
-    """The shard of a segment, if it was written as the segment asks and is intact.
+def is_written(folder: str, segment: Segment, fresh: bool = False) -> bool:
+    """Whether a segment's file was written as the segment asks and is intact.
 
     Args:
         folder: The corpus folder.
         segment: The segment.
         fresh: Hash the file even where this version of it is known.
-        by_size: Compare only its size, as this run has written or compared it already.
     """
     with suppress(SeqmillError):
-        receipt: _Receipt = read_sealed(
-            receipt_path(folder, segment), _RECEIPT, _FORMAT, "the segment is not written"
-        )
-        shard = receipt.shard
-        same = receipt.fingerprint == segment.fingerprint and shard.file == segment.file
-        path = files.inside(folder, shard.file)
-        whole = files.is_whole(path, shard.bytes) if by_size else is_intact(path, shard.checksum, fresh)
-        if same and whole:
-            return shard
-    return None
+        receipt = _read_receipt(receipt_path(folder, segment))
+        path = files.join(folder, segment.file)
+        return receipt.segment == segment and is_intact(path, receipt.shard.checksum, fresh)
+    return False
+
+
+def read_receipts(folder: str, epoch: int) -> list[Receipt]:
+    """The receipts of an epoch's segments that are there, in order. Raises SeqmillError of a damaged one."""
+    receipts = output_folder.receipts_folder(output_folder.epoch_folder(folder, epoch))
+    names = sorted(_receipt_names(receipts), key=lambda name: (len(name), name))
+    return [_read_receipt(files.join(receipts, name)) for name in names]
+
+
+def num_receipts(folder: str, epoch: int) -> int:
+    """How many receipts an epoch's segments have left."""
+    return len(_receipt_names(output_folder.receipts_folder(output_folder.epoch_folder(folder, epoch))))
+
+
+def _receipt_names(receipts: str) -> list[str]:
+    return [name for name in files.list_names(receipts) if output_folder.is_segment_receipt_name(name)]
+
+
+def _read_receipt(path: str) -> Receipt:
+    receipt: Receipt = read_sealed(path, _RECEIPT, _FORMAT, "the segment is not written")
+    return receipt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from seqmill.transforms.batches.manifest import Shard
+from seqmill.transforms.batches.epoch_manifest import Shard
 from seqmill.transforms.batches.record import LARGEST_RECORD
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files

@@ -10,10 +10,11 @@ from functools import lru_cache
 import numpy as np
 
 from seqmill.transforms.batches import record
+from seqmill.transforms.batches.finish_epochs import finish_if_last
 from seqmill.transforms.batches.gather import SequenceSource
 from seqmill.transforms.batches.padded_batch import padded_batches
 from seqmill.transforms.batches.plan_file import PlannedBatches, read_plan
-from seqmill.transforms.batches.segment import Segment, read_receipt, write_receipt
+from seqmill.transforms.batches.segment import Segment, is_written, write_receipt
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import files, output_folder
@@ -36,7 +37,7 @@ class WriteShards:
         store_folder: The store's folder.
         store_fingerprint: Of the store that the plan was made from.
         schedule: What the epochs were planned by.
-        run: The run that the folder must still belong to (``planned.begin``).
+        run: The run that the folder must still belong to (``begin_epochs.begin``).
         known: Files of the store that the driver has compared already.
     """
 
@@ -48,8 +49,8 @@ class WriteShards:
     known: Known | None = None
 
     def __call__(self, segment: Segment) -> None:
-        """Writes the segment's shard and, last, its receipt; does nothing where another attempt has."""
-        if read_receipt(self.folder, segment) is not None:
+        """Writes the segment's shard and its receipt; does nothing where another attempt has."""
+        if is_written(self.folder, segment):
             return
         learn(self.known)
         store = open_store(self.store_folder, self.store_fingerprint)
@@ -59,7 +60,7 @@ class WriteShards:
     def write(
         self, segment: Segment, planned: PlannedBatches, source: SequenceSource, rows: np.ndarray
     ) -> None:
-        """Writes a shard and its receipt.
+        """Writes a shard and its receipt, and with the last of its epoch the epoch's manifest.
 
         Args:
             segment: The shard to write.
@@ -86,6 +87,7 @@ class WriteShards:
         reporter.flush()
         with publishing(self.folder, self.run):
             write_receipt(self.folder, segment, sink.xxh128)
+        finish_if_last(self.folder, self.run, segment)
 
 
 def open_store(folder: str, fingerprint: str) -> Store:

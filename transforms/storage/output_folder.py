@@ -2,8 +2,9 @@
 
     OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/
                              receipts/
-           epochs/<corpus>/  manifest.json  epoch-0001/batches-00000-of-00004.tfrecord …  plan/  vocab/
-                             rejected/  receipts/
+           epochs/<corpus>/  manifest.json  vocab/  rejected/  receipts/
+                             epoch-0001/  manifest.json  plan.arrow  batches-00000-of-00004.tfrecord …
+                                          receipts/
            vocab/            <key>.txt  vocab.json  receipts/
            model/            what a training writes
            predictions/      <corpus>.jsonl
@@ -25,6 +26,7 @@ LENGTHS_NAME = "lengths.arrow"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
 _EPOCH_NAME = re.compile(r"epoch-\d{4,}")
+_RECEIPT_NAME = re.compile(r"\d{5,}\.json")
 
 
 def is_own(output: str, path: str) -> bool:
@@ -95,7 +97,7 @@ def own_folders(output: str) -> list[str]:
 
 
 def manifest_path(folder: str) -> str:
-    """Written last: a folder without it is incomplete."""
+    """The manifest of a store, written last, or of a corpus' epochs, written first."""
     return files.join(folder, MANIFEST_NAME)
 
 
@@ -139,24 +141,29 @@ def rejected_path(folder: str, step: str) -> str:
     return files.join(folder, rejected_name(step))
 
 
-def plan_folder(folder: str) -> str:
-    """The planned epochs of a corpus."""
-    return files.join(folder, "plan")
+def epoch_name(epoch: int) -> str:
+    """The folder of an epoch."""
+    return f"epoch-{epoch:04d}"
+
+
+def epoch_folder(folder: str, epoch: int) -> str:
+    """``epoch_name`` in a corpus folder."""
+    return files.join(folder, epoch_name(epoch))
+
+
+def epoch_manifest_path(folder: str, epoch: int) -> str:
+    """Written last: an epoch without it is incomplete."""
+    return files.join(epoch_folder(folder, epoch), MANIFEST_NAME)
 
 
 def plan_name(epoch: int) -> str:
-    """A planned epoch."""
-    return f"plan/{epoch_name(epoch)}.arrow"
+    """The plan of an epoch."""
+    return f"{epoch_name(epoch)}/plan.arrow"
 
 
 def plan_path(folder: str, epoch: int) -> str:
     """``plan_name`` in a corpus folder."""
     return files.join(folder, plan_name(epoch))
-
-
-def epoch_name(epoch: int) -> str:
-    """The folder of an epoch's shards."""
-    return f"epoch-{epoch:04d}"
 
 
 def is_epoch_name(name: str) -> bool:
@@ -187,17 +194,12 @@ def split_of_receipt(name: str) -> int | None:
 
 def segment_receipt_path(folder: str, epoch: int, shard: int) -> str:
     """The receipt of a segment."""
-    return files.join(receipts_folder(folder), f"{epoch_name(epoch)}-{shard:05d}.json")
+    return files.join(receipts_folder(epoch_folder(folder, epoch)), f"{shard:05d}.json")
 
 
 def is_segment_receipt_name(name: str) -> bool:
-    """Whether a name in ``receipts_folder`` is that of a segment's receipt."""
-    return name.startswith("epoch-")
-
-
-def planned_path(folder: str) -> str:
-    """What a run of preprocess is about to write."""
-    return files.join(receipts_folder(folder), "planned.json")
+    """Whether ``segment_receipt_path`` made a name; files that are being written have others."""
+    return _RECEIPT_NAME.fullmatch(name) is not None
 
 
 def run_path(folder: str) -> str:
