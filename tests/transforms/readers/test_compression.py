@@ -94,7 +94,7 @@ def test_a_large_window_is_read(tmp_path):
 
 BOUNDED = """
 import resource, sys
-from seqmill.transforms.readers import ReadOptions, open_split, split_corpus
+from seqmill.transforms.readers import ReadOptions, delimited, jsonl, open_split, split_corpus
 with open("/proc/self/status") as status:
     used = next(int(line.split()[1]) for line in status if line.startswith("VmSize")) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000,) * 2)
