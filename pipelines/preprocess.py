@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,7 +16,6 @@ from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
 from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
-from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, copy_vocabs, plan_epochs
@@ -34,6 +34,9 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
+
+if TYPE_CHECKING:
+    from seqmill.pipelines.plan_report import CorpusReport
 
 
 def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) -> None:
@@ -58,8 +61,7 @@ def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = Fal
         Engine(beam_flags) as engine,
     ):
         bring_stores(config, engine, fresh)
-        for name in config.corpus:
-            _preprocess_corpus(config, name, engine, fresh)
+        _write_epochs(config, engine, fresh)
 
 
 def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
@@ -88,6 +90,8 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
 
 
 def _plan_corpus(config: Config, name: str) -> CorpusReport:
+    from seqmill.pipelines.plan_report import report_corpus  # figures, which preprocess need not load
+
     store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     selection = select_sequences(store, options)
     planned = planned_manifest(store, selection, options, (), {})
@@ -100,22 +104,44 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
     return report
 
 
-def _preprocess_corpus(config: Config, name: str, engine: Engine, fresh: bool) -> None:
+@dataclass(frozen=True)
+class _Todo:
+    """What is to be written of a corpus, and what from."""
+
+    store: Store
+    options: EpochOptions
+    work: EpochsToWrite
+
+
+def _write_epochs(config: Config, engine: Engine, fresh: bool) -> None:
+    """Brings the epochs of every corpus up to date, in one step for all."""
+    open_corpora = [todo for name in config.corpus if (todo := _what_is_to_do(config, name, fresh))]
+    if not open_corpora:
+        return
+    num_bytes = sum(todo.work.num_bytes for todo in open_corpora)
+    _check_space(output_folder.all_epochs_folder(config.output), num_bytes)
+    for todo in open_corpora:
+        begin(todo.work)
+        if todo.work.num_written:
+            there, num_segments = todo.work.num_written, todo.work.num_written + len(todo.work.segments)
+            name = todo.store.manifest.corpus
+            console.say(f"preprocess {name}: {there} of {num_segments} shards are there")
+    step = Step("preprocess", tuple(_part(todo) for todo in open_corpora))
+    stores = [todo.store for todo in open_corpora]
+    engine.run(step, _shuffle(stores) if config.exchange == "shuffle" else None)
+    for todo in open_corpora:
+        _say_what_was_written(todo.work)
+
+
+def _what_is_to_do(config: Config, name: str, fresh: bool) -> _Todo | None:
     store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
     there = epochs_there(folder, store, options, fresh)
     if there.is_complete and _few_rejected(config, name, there.manifest):
         console.say(f"preprocess {name}: up to date")
-        return
-    work = _plan_epochs(config, store, options, there, fresh)
-    _check_space(folder, work.num_bytes)
-    begin(work)
-    if work.num_written:
-        num_segments = work.num_written + len(work.segments)
-        console.say(f"preprocess {name}: {work.num_written} of {num_segments} shards are there")
-    _write_shards(config, store, options, work, engine)
-    _say_what_was_written(work)
+        return None
+    return _Todo(store, options, _plan_epochs(config, store, options, there, fresh))
 
 
 def _plan_epochs(
@@ -134,21 +160,19 @@ def _plan_epochs(
     return work
 
 
-def _write_shards(
-    config: Config, store: Store, options: EpochOptions, work: EpochsToWrite, engine: Engine
-) -> None:
+def _part(todo: _Todo) -> Part:
+    store, work = todo.store, todo.work
     write = WriteShards(
         work.folder,
         store.folder,
         store.manifest.fingerprint,
-        Schedule(options, options.num_epochs),
+        Schedule(todo.options, todo.options.num_epochs),
         work.run,
         _compare_store(store) if work.segments else None,
     )
     finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
     sizes = [segment.bytes for segment in work.segments]
-    part = Part(store.manifest.corpus, work.folder, work.segments, sizes, write, finish)
-    engine.run(Step("preprocess", (part,)), _shuffle([store]) if config.exchange == "shuffle" else None)
+    return Part(store.manifest.corpus, work.folder, work.segments, sizes, write, finish)
 
 
 def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:

@@ -456,7 +456,7 @@ def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, se
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
     ended = seqmill("preprocess", config, "--num_epochs=20", "--seq_ordering=random")
     assert ended.code == 1
-    ended.names(f"{small_disk}/out/epochs/train: no space", "bytes are to be written")
+    ended.names(f"{small_disk}/out/epochs: no space", "bytes are to be written")
     assert not list((small_disk / "out/epochs").rglob("manifest.json"))
     seqmill.succeeds("preprocess", config, "--num_epochs=2", "--seq_ordering=random")
     seqmill.succeeds("verify", small_disk / "out")
