@@ -76,7 +76,10 @@ def test_predictions_of_chosen_models_in_corpus_order(folder, config, seqmill):
         to = folder / f"{name}.jsonl"
         seqmill.succeeds("predict", config, "--corpus=test", f"--checkpoint={name}", f"--to={to}")
         found[name] = to.read_bytes()
+    from_store = folder / "from_store.jsonl"
+    seqmill.succeeds("predict", config, "--corpus=test", "--read_from=store", f"--to={from_store}")
     assert found["last"] == found["3"] == found["final"]
+    assert from_store.read_bytes() == path.read_bytes()
     assert len({found["1"], found["3"], found["average"]}) == 3
     assert sorted(p.name for p in path.parent.iterdir()) == ["test.jsonl"]
 

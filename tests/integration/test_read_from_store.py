@@ -1,5 +1,6 @@
 """Batches gathered from the store are those of the shards, bit for bit, whatever the options."""
 
+import multiprocessing
 import pickle
 import shutil
 
@@ -162,8 +163,17 @@ def test_large_batches_are_the_same_in_any_order_and_stay_when_kept(large):
         gathered.arrays(len(order))
 
 
+def first_batch(corpus):
+    return next(batches(corpus, 1))["data"].tobytes()
+
+
 def test_a_corpus_travels_to_other_processes(large):
     _, shards, store = large
+    expected = next(batches(shards, 1))["data"].tobytes()
+    assert first_batch(store) == expected
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.apply(first_batch, (store,)) == expected
     travelled = pickle.loads(pickle.dumps(store))
     for batch, expected in zip(batches(travelled, 1), batches(shards, 1), strict=True):
         assert_same_bits(batch["data"], expected["data"])

@@ -94,6 +94,27 @@ def test_run_then_run_on(tmp_path, new_config, seqmill):
     assert sorted(p.name for p in (tmp_path / "out/model").glob("epoch-*")) == ["epoch-0002", "epoch-0005"]
 
 
+def test_a_training_from_the_store_is_that_from_shards_and_goes_on_from_them(tmp_path, new_config, seqmill):
+    config = new_config()
+    seqmill.succeeds("run", config)
+    expected = weights(tmp_path / "out")
+    output = tmp_path / "without-shards"
+    flags = f"--output={output}", "--read_from=store"
+    seqmill.succeeds("run", config, *flags, "--num_epochs=2")
+    assert weights(output).items() < expected.items()
+    assert not list(output.glob("epochs/*/epoch-*"))
+    for command in ("run", "train"):
+        assert "nothing left to train" in seqmill.succeeds(command, config, *flags, "--num_epochs=2").out
+    assert "changed since" not in seqmill.succeeds("run", config, f"--output={output}").out
+    assert weights(output) == expected
+
+
+def weights(output):
+    """The numbers of every checkpoint, as bytes."""
+    paths = [path for path in output.glob("model/epoch-*/*") if path.suffix in (".h5", ".npz")]
+    return {str(path.relative_to(output)): path.read_bytes() for path in paths}
+
+
 def test_another_order_of_the_data_is_refused(tmp_path, new_config, seqmill):
     config = new_config()
     seqmill.succeeds("run", config)

@@ -82,8 +82,12 @@ def narrow(array: np.ndarray, dtype: str) -> np.ndarray:
             small = array.astype("<f2")
         _check(np.isinf(small), array, "float16")
         return small
-    bits = array.astype("<f4", copy=False).view("<u4").astype(np.uint64)
-    small = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+    bits = np.ascontiguousarray(array, "<f4").view("<u4")
+    rounded = bits >> 16
+    rounded &= 1
+    rounded += bits
+    rounded += 0x7FFF
+    small = rounded.view("<u2")[..., 1::2].copy()  # the upper half
     _check(small & 0x7FFF == 0x7F80, array, "bfloat16")
     return small
 
