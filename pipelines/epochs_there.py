@@ -34,7 +34,9 @@ class EpochsThere:
     is_complete: bool
 
 
-def epochs_there(folder: str, store: Store, options: EpochOptions, fresh: bool) -> EpochsThere:
+def epochs_there(
+    folder: str, store: Store, options: EpochOptions, fresh: bool, shards: bool = True
+) -> EpochsThere:
     """Looks at a corpus' folder of epochs, and says what is damaged or has changed.
 
     Args:
@@ -42,6 +44,7 @@ def epochs_there(folder: str, store: Store, options: EpochOptions, fresh: bool) 
         store: The corpus' store.
         options: What is asked for.
         fresh: Hash again what earlier runs have written.
+        shards: Look for those; without, what all epochs have in common is complete.
     """
     was = _manifest(folder)
     if was is None:
@@ -49,11 +52,12 @@ def epochs_there(folder: str, store: Store, options: EpochOptions, fresh: bool) 
     if not _is_of(was, store, options):
         console.say(f"preprocess {store.manifest.corpus}: {_what_changed(was, options)}")
         return EpochsThere(was, False, None, False)
-    whole, wrong = whole_epochs(folder, was, fresh)
+    whole, wrong = whole_epochs(folder, was, fresh) if shards else (None, [])
     wrong += [f"{p}: missing, or not what was written" for p in damaged(folder, was.others, fresh)]
     for what in wrong:
         console.say(f"{what}; it is made again")
-    return EpochsThere(was, True, whole, not wrong and len(whole) == len(was.epochs))
+    is_complete = not wrong and (whole is None or len(whole) == len(was.epochs))
+    return EpochsThere(was, True, whole, is_complete)
 
 
 def _manifest(folder: str) -> Manifest | None:

@@ -43,7 +43,11 @@ _CONFIG_COMMANDS = {
         "Trains the model of CONFIG epoch by epoch on output/epochs, into output/model. Started again, it "
         "goes on from the newest checkpoint.",
     ),
-    "run": ("preprocess, then train", "Does what `seqmill preprocess` and then `seqmill train` do."),
+    "run": (
+        "preprocess, then train",
+        "Does what `seqmill preprocess` and then `seqmill train` do; with read_from = store, no epochs are "
+        "written.",
+    ),
     "cleanup": (
         "delete old checkpoints",
         "Deletes the checkpoints in output/model that cleanup_old_models does not keep, and says why each is "
@@ -250,11 +254,11 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 @interrupts.ending_at_once()
-def _preprocess(options: argparse.Namespace, rest: list[str]) -> None:
+def _preprocess(options: argparse.Namespace, rest: list[str], shards: bool = True) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.preprocess import preprocess
 
-    preprocess(config, beam_flags, options.check)
+    preprocess(config, beam_flags, options.check, shards)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
@@ -274,7 +278,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.train import check_trainable
 
     check_trainable(config)
-    _preprocess(options, rest)
+    _preprocess(options, rest, shards=config.read_from == "shards")
     _train(options, rest)
 
 

@@ -39,13 +39,16 @@ if TYPE_CHECKING:
     from seqmill.pipelines.plan_report import CorpusReport
 
 
-def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) -> None:
+def preprocess(
+    config: Config, beam_flags: Sequence[str] = (), fresh: bool = False, shards: bool = True
+) -> None:
     """Brings stores and epochs of every corpus up to date, as the only writer of the output.
 
     Args:
         config: The configuration.
         beam_flags: Beam's own flags.
         fresh: Hash again everything that earlier runs have written, and redo what does not match.
+        shards: Write them; without, epochs are only planned, which is enough to train from the store.
 
     Raises:
         SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
@@ -61,7 +64,7 @@ def preprocess(config: Config, beam_flags: Sequence[str] = (), fresh: bool = Fal
         Engine(beam_flags) as engine,
     ):
         bring_stores(config, engine, fresh)
-        _write_epochs(config, engine, fresh)
+        _write_epochs(config, engine, fresh, shards)
 
 
 def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
@@ -113,10 +116,14 @@ class _Todo:
     work: EpochsToWrite
 
 
-def _write_epochs(config: Config, engine: Engine, fresh: bool) -> None:
+def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool) -> None:
     """Brings the epochs of every corpus up to date, in one step for all."""
-    open_corpora = [todo for name in config.corpus if (todo := _what_is_to_do(config, name, fresh))]
-    if not open_corpora:
+    open_corpora = [todo for name in config.corpus if (todo := _what_is_to_do(config, name, fresh, shards))]
+    if not shards:
+        for todo in open_corpora:
+            begin(todo.work)
+            console.say(f"plan {todo.store.manifest.corpus}: batches come from {todo.store.folder}")
+    if not shards or not open_corpora:
         return
     num_bytes = sum(todo.work.num_bytes for todo in open_corpora)
     _check_space(output_folder.all_epochs_folder(config.output), num_bytes)
@@ -133,19 +140,19 @@ def _write_epochs(config: Config, engine: Engine, fresh: bool) -> None:
         _say_what_was_written(todo.work)
 
 
-def _what_is_to_do(config: Config, name: str, fresh: bool) -> _Todo | None:
+def _what_is_to_do(config: Config, name: str, fresh: bool, shards: bool) -> _Todo | None:
     store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
-    there = epochs_there(folder, store, options, fresh)
+    there = epochs_there(folder, store, options, fresh, shards)
     if there.is_complete and _few_rejected(config, name, there.manifest):
-        console.say(f"preprocess {name}: up to date")
+        console.say(f"{'preprocess' if shards else 'plan'} {name}: up to date")
         return None
-    return _Todo(store, options, _plan_epochs(config, store, options, there, fresh))
+    return _Todo(store, options, _plan_epochs(config, store, options, there, fresh, shards))
 
 
 def _plan_epochs(
-    config: Config, store: Store, options: EpochOptions, there: EpochsThere, fresh: bool
+    config: Config, store: Store, options: EpochOptions, there: EpochsThere, fresh: bool, shards: bool
 ) -> EpochsToWrite:
     name = store.manifest.corpus
     folder = output_folder.epochs_folder(config.output, name)
@@ -154,7 +161,7 @@ def _plan_epochs(
     selection = select_sequences(store, options)
     console.say(f"plan {name}: epochs 1 to {options.num_epochs} of {len(selection.rows):,} sequences")
     others = {**_write_rejected(config, store, selection, options), **copy_vocabs(folder, store)}
-    work = plan_epochs(folder, store, selection, options, others, fresh, there.whole)
+    work = plan_epochs(folder, store, selection, options, others, fresh, there.whole, shards)
     if work.oversized:
         console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
     return work

@@ -56,6 +56,7 @@ def plan_epochs(
     others: Mapping[str, Checksum],
     fresh: bool = False,
     whole: Collection[int] | None = None,
+    write_plans: bool = True,
 ) -> EpochsToWrite:
     """Plans a corpus' epochs for a run, which its folder belongs to from now on.
 
@@ -69,6 +70,7 @@ def plan_epochs(
         others: The files that all epochs have in common.
         fresh: Hash again what earlier runs have written.
         whole: The epochs whose files have been compared, and are right; by default they are compared now.
+        write_plans: Write the plans' files, which shards are written by.
     """
     run = corpus_fingerprint(store, options)
     begin_run(folder, run)
@@ -80,7 +82,7 @@ def plan_epochs(
         entries.append(layout.entry)
         segments[number] = layout.segments
         oversized = max(oversized, layout.plan.oversized)
-        if not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
+        if write_plans and not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
             files.remove(output_folder.epoch_manifest_path(folder, number))
             write_plan(folder, layout.plan)
     corpus = planned_manifest(store, selection, options, entries, others)
