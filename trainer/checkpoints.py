@@ -1,9 +1,10 @@
-"""The checkpoints in a model folder: one directory per epoch, there whole or not at all.
+"""The checkpoints in a model folder: directories that are there whole or not at all.
 
 model/epoch-0007/checkpoint.json    epoch, step, scores, versions, and the hash of every array
 model/epoch-0007/model.weights.h5   the weights as Keras writes them, for ``keras.Model.load_weights``
 model/epoch-0007/state.npz          all arrays that are not in there as they are, by their hash
 model/epoch-0007/ended.json         what callbacks and evaluation changed after the epoch, arrays in ended.npz
+model/epoch-0008-step-000120/       the same inside epoch 8, of which 120 batches are done; at most one
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ STATE_NAME = "state.npz"
 ENDED_JSON_NAME = "ended.json"
 ENDED_NAME = "ended.npz"
 
-TRAINED, ENDED = "trained", "ended"
+INSIDE, TRAINED, ENDED = "inside", "trained", "ended"
 
-_FOLDER_NAME = re.compile(r"epoch-(\d{4,})")
+_FOLDER_NAME = re.compile(r"epoch-(\d{4,})(?:-step-(\d{6,}))?")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Checkpoint:
 
     Attributes:
         folder: Its directory.
-        epoch: The epoch after which it was written, from 1.
+        epoch: The epoch after or inside which it was written, from 1.
         training: Id of the training that wrote it.
         content: What ``checkpoint.json`` holds, and over it ``ended.json``, where it is there.
         before: What ``checkpoint.json`` holds.
@@ -53,26 +54,34 @@ class Checkpoint:
     before: Mapping[str, Any]
 
     @property
+    def batches(self) -> int | None:
+        """How many batches of the epoch were done; ``None`` where all were."""
+        return self.before.get("batches")
+
+    @property
     def weights_file(self) -> str:
         """For ``keras.Model.load_weights``."""
         return files.join(self.folder, WEIGHTS_NAME)
 
 
 def find(folder: str) -> tuple[dict[int, Checkpoint], list[str]]:
-    """The complete checkpoints in a model folder by epoch, and a message for each that is not complete."""
-    found, broken = {}, []
+    """The checkpoints of whole epochs in a model folder, and a message for each that is not complete."""
+    found, broken = _read_all(folder, inside=False)
+    return {one.epoch: one for one in found}, broken
+
+
+def find_inside(folder: str) -> tuple[list[Checkpoint], list[str]]:
+    """The checkpoints inside epochs, the newest first, and a message for each that is not complete."""
+    found, broken = _read_all(folder, inside=True)
+    return sorted(found, key=lambda one: (one.epoch, one.batches), reverse=True), broken
+
+
+def remove_inside(folder: str, up_to_epoch: int, but: str = "") -> None:
+    """Removes the checkpoints inside epochs that a newer one has made needless, whole or not."""
     for name in files.list_names(folder):
         match = _FOLDER_NAME.fullmatch(name)
-        if not match:
-            continue
-        try:
-            checkpoint = read(files.join(folder, name))
-            if checkpoint.epoch != int(match[1]):
-                raise SeqmillError(f"{checkpoint.folder}: is the checkpoint of epoch {checkpoint.epoch}")
-            found[checkpoint.epoch] = checkpoint
-        except SeqmillError as error:
-            broken.append(str(error))
-    return found, broken
+        if match and match[2] and int(match[1]) <= up_to_epoch and name != but:
+            _delete(files.join(folder, name))
 
 
 def owned(found: Mapping[int, Checkpoint], history: History) -> dict[int, Checkpoint]:
@@ -118,11 +127,7 @@ def read_json(folder: str, name: str, expected_format: str = FORMAT) -> dict[str
 
 def delete(checkpoint: Checkpoint) -> None:
     """Removes a checkpoint. One that is removed half is not complete, and goes with the next leftovers."""
-    if files.is_local(checkpoint.folder):
-        shutil.rmtree(move_aside(checkpoint.folder))
-        return
-    files.remove(files.join(checkpoint.folder, JSON_NAME))
-    files.remove(checkpoint.folder)
+    _delete(checkpoint.folder)
 
 
 def move_aside(final: str) -> str:
@@ -138,6 +143,34 @@ def remove_leftovers(folder: str) -> None:
             files.remove(files.join(folder, name))
 
 
-def folder_name(epoch: int) -> str:
-    """``epoch-0007``."""
-    return f"epoch-{epoch:04d}"
+def folder_name(epoch: int, batches: int | None = None) -> str:
+    """``epoch-0007``, or ``epoch-0007-step-000120`` inside an epoch."""
+    return f"epoch-{epoch:04d}" if batches is None else f"epoch-{epoch:04d}-step-{batches:06d}"
+
+
+def _read_all(folder: str, inside: bool) -> tuple[list[Checkpoint], list[str]]:
+    found, broken = [], []
+    for name in files.list_names(folder):
+        match = _FOLDER_NAME.fullmatch(name)
+        if not match or bool(match[2]) != inside:
+            continue
+        try:
+            checkpoint = read(files.join(folder, name))
+            if folder_name(checkpoint.epoch, checkpoint.batches) != name:
+                is_inside = f", after {checkpoint.batches} of its batches" if checkpoint.batches else ""
+                raise SeqmillError(
+                    f"{checkpoint.folder}: is the checkpoint of epoch {checkpoint.epoch}{is_inside}"
+                )
+            found.append(checkpoint)
+        except SeqmillError as error:
+            broken.append(str(error))
+    return found, broken
+
+
+def _delete(folder: str) -> None:
+    if files.is_local(folder):
+        shutil.rmtree(move_aside(folder))
+        return
+    if files.exists(files.join(folder, JSON_NAME)):
+        files.remove(files.join(folder, JSON_NAME))
+    files.remove(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from seqmill.trainer.time_limit import seconds_of
 from seqmill.transforms.storage.checked_options import (
     MOST,
     Options,
@@ -117,6 +119,12 @@ def _start_epoch(value: Any) -> Any:
         raise ValueError(f'{error} or "auto"') from None
 
 
+def _minutes(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError("expected a number of minutes above 0")
+    return float(value)
+
+
 def _folder(of: str) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if not isinstance(value, str) or not value:
@@ -145,8 +153,11 @@ class TrainOptions(Options):
         distinct_epochs: Stored epochs that training goes round in; ``None``: as many as are stored, which
             must then be at least ``num_epochs``.
         save_interval: A checkpoint every so many epochs (and after the last).
-        start_epoch: ``"auto"``, the newest complete checkpoint's epoch + 1, or a number n, which needs the
-            checkpoint of epoch n - 1.
+        save_minutes: A checkpoint inside an epoch, too, so many minutes after the last one.
+        stop_after: Seconds (``"3h50m"``) after which a training has saved and ended by itself, to go on when
+            it is started again.
+        start_epoch: ``"auto"``, where the newest checkpoint stands, or a number n, which needs the checkpoint
+            of epoch n - 1.
         resume: ``"all"``, or ``"weights"``: the newest checkpoint's weights alone, with a fresh optimizer and
             fresh callbacks.
         read_from: ``"shards"``, or ``"store"``: the same batches, gathered from the store as they are needed.
@@ -164,6 +175,12 @@ class TrainOptions(Options):
     model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
     save_interval: Annotated[int, BeforeValidator(whole_number(1))] = Field(
         1, description="epochs between checkpoints"
+    )
+    save_minutes: Annotated[float | None, BeforeValidator(none_or(_minutes))] = Field(
+        None, description="minutes between checkpoints inside an epoch; default: none inside"
+    )
+    stop_after: Annotated[float | None, BeforeValidator(none_or(seconds_of))] = Field(
+        None, description='save and end before a job\'s time is over, such as "3h50m"; the next run goes on'
     )
     start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_start_epoch)] = Field(
         "auto", description="auto, or the epoch to go on with"

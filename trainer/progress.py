@@ -31,18 +31,22 @@ class EpochTimer:
     _finished: int = 0
     _total: float = 0.0
 
-    def begin(self) -> None:
-        """An epoch begins."""
-        self._begun = self.clock()
+    def begin(self, spent: float = 0.0) -> None:
+        """An epoch begins, or goes on of which ``spent`` seconds were trained before."""
+        self._begun = self.clock() - spent
+
+    def spent(self) -> float:
+        """Seconds since the epoch began, those before it was interrupted included."""
+        return self.clock() - self._begun
 
     def trained(self) -> None:
         """Its training is over, its evaluation to come."""
-        self._trained = self.clock() - self._begun
+        self._trained = self.spent()
 
     def end(self, epoch: int, stored: Epoch, scores: Mapping[str, Mapping[str, float]]) -> str:
         """The epoch is over; its progress line."""
         self._finished += 1
-        self._total += self.clock() - self._begun
+        self._total += self.spent()
         to_go = (self.num_epochs - epoch) * self._total / self._finished
         return progress_line(epoch, self.num_epochs, stored, scores, self._trained, to_go)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,11 +28,13 @@ class Start:
         epoch: The first epoch to train, from 1.
         history: The scores so far.
         checkpoint: What to load before; ``None`` at the very beginning.
+        first_batch: How many batches of that epoch are done.
     """
 
     epoch: int
     history: History
     checkpoint: Checkpoint | None
+    first_batch: int = 0
 
 
 def find_start(
@@ -40,6 +42,7 @@ def find_start(
     start_epoch: int | Literal["auto"],
     say: Callable[[str], None],
     load: Callable[[Checkpoint], None],
+    why_not: Callable[[Checkpoint], str] | None = None,
 ) -> Start:
     """Finds the checkpoint that training goes on from, and loads it.
 
@@ -48,28 +51,51 @@ def find_start(
         start_epoch: The first epoch to train, which needs the checkpoint of the one before, or ``"auto"``.
         say: Takes a message about each checkpoint that is passed over.
         load: Loads a checkpoint. Where ``"auto"`` meets one that is broken, the one before is tried.
+        why_not: function(checkpoint inside an epoch) → why training cannot go on from it, or nothing; not
+            given where it never can.
 
     Raises:
         UsageError: ``start_epoch`` is a number whose checkpoint is not there.
         SeqmillError: ``load`` refused it.
     """
     found, broken = checkpoints.find(folder)
-    history = _history(folder, found)
+    inside, broken_inside = checkpoints.find_inside(folder) if why_not is not None else ([], [])
+    history = _history(folder, [*found.values(), *inside])
     own = checkpoints.owned(found, history)
-    for message in broken:
+    for message in [*broken, *broken_inside]:
         say(f"passed over: {message}")
     if start_epoch != "auto":
         return _start_at(start_epoch, folder, history, own, load)
     for epoch, one in found.items():
         if epoch not in own:
             say(f"passed over: {one.folder}: written by another training")
-    for epoch in sorted(own, reverse=True):
+    newest_first = [own[epoch] for epoch in sorted(own, reverse=True)]
+    if why_not is not None:
+        inside = [one for one in inside if one.epoch > max(own, default=0)]
+        newest_first = [*_usable(inside, history, why_not, say), *newest_first]
+    for one in newest_first:
         try:
-            load(own[epoch])
-            return Start(epoch + 1, history.forget_from(epoch + 1), own[epoch])
+            load(one)
+            first = one.epoch if one.batches else one.epoch + 1
+            return Start(first, history.forget_from(first), one, one.batches or 0)
         except BrokenCheckpointError as error:
             say(f"passed over: {error}")
     return Start(1, history.forget_from(1), None)
+
+
+def _usable(
+    inside: Iterable[Checkpoint],
+    history: History,
+    why_not: Callable[[Checkpoint], str],
+    say: Callable[[str], None],
+) -> Iterator[Checkpoint]:
+    """Those of checkpoints inside epochs that training can go on from."""
+    for one in inside:
+        reason = why_not(one) if history.owns(one.training, one.epoch) else "written by another training"
+        if reason:
+            say(f"passed over: {one.folder}: {reason}")
+        else:
+            yield one
 
 
 def _start_at(
@@ -91,11 +117,16 @@ def _start_at(
 
 
 def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
-    """What to tell who interrupted a training."""
-    own = checkpoints.owned(checkpoints.find(folder)[0], scores.read(folder) or History())
+    """What to tell whom a training leaves before its end."""
+    history = scores.read(folder) or History()
+    own = checkpoints.owned(checkpoints.find(folder)[0], history)
+    inside = [one for one in checkpoints.find_inside(folder)[0] if history.owns(one.training, one.epoch)]
+    if start_epoch == "auto" and inside and inside[0].epoch > max(own, default=0):
+        where = f"inside epoch {inside[0].epoch}, after {inside[0].batches:,} of its batches"
+        return f"the last checkpoint is {where}. The same command goes on from there."
     if not own:
-        return "interrupted; there is no checkpoint yet. The same command begins again."
-    kept = f"interrupted; the last checkpoint is that of epoch {max(own)}."
+        return "there is no checkpoint yet. The same command begins again."
+    kept = f"the last checkpoint is that of epoch {max(own)}."
     if start_epoch == "auto":
         return f"{kept} The same command goes on from there."
     return f'{kept} To go on from there, set start_epoch = "auto".'
@@ -117,6 +148,19 @@ def data_facts(corpus: Corpus) -> dict[str, Any]:
             for key, spec in specs.items()
         },
     }
+
+
+def epoch_facts(corpus: Corpus, stored: int) -> dict[str, Any]:
+    """What a checkpoint inside an epoch remembers of it: its batches are known by their numbers."""
+    epoch = corpus.epoch(stored)
+    return {"num_batches": epoch.num_batches, "fingerprint": epoch.fingerprint}
+
+
+def why_not_inside(checkpoint: Checkpoint, facts: Mapping[str, Any]) -> str:
+    """Why training cannot go on from a checkpoint inside an epoch whose facts are these now, or nothing."""
+    if checkpoint.content.get("batches_of") == facts:
+        return ""
+    return f"epoch {checkpoint.epoch} is planned otherwise now, and is trained from its beginning"
 
 
 def check_same_data(
@@ -166,14 +210,14 @@ def check_same_data(
         say(f"changed since epoch {checkpoint.epoch}: the input files of the training data")
 
 
-def _history(folder: str, found: Mapping[int, Checkpoint]) -> History:
+def _history(folder: str, found: Sequence[Checkpoint]) -> History:
     """The folder's history; where the file is lost, what the newest checkpoint remembers of it."""
     history = scores.read(folder)
     if history is not None:
         return history
     if not found:
         return History()
-    newest = found[max(found)]
+    newest = max(found, key=lambda one: (one.epoch, one.batches is None))
     return scores.from_json(newest.content.get("history"), files.join(newest.folder, checkpoints.JSON_NAME))
 
 

@@ -33,15 +33,23 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.temporaries import TEMPORARY_PREFIX
 
 
-def save(model: keras.Model, folder: str, epoch: int, content: Mapping[str, Any], arrays: Arrays) -> str:
+def save(
+    model: keras.Model,
+    folder: str,
+    epoch: int,
+    content: Mapping[str, Any],
+    arrays: Arrays,
+    batches: int | None = None,
+) -> str:
     """Writes the checkpoint of ``epoch`` into a model folder, reads it back and compares, then publishes it.
 
     Args:
         model: A built model with a built optimizer.
         folder: The model folder.
-        epoch: The epoch just trained, from 1.
+        epoch: The epoch just trained, or in training, from 1.
         content: For ``checkpoint.json``: what ``ModelState.describe`` gave, ``training`` (an id) and more.
         arrays: Those that ``content`` refers to, but for the model's variables.
+        batches: How many batches of the epoch are done, where not all are.
 
     Returns:
         The checkpoint's directory.
@@ -49,14 +57,16 @@ def save(model: keras.Model, folder: str, epoch: int, content: Mapping[str, Any]
     Raises:
         SeqmillError: It cannot be written (disk full, no permission). What was there before stays.
     """
-    final = files.join(folder, folder_name(epoch))
+    name = folder_name(epoch, batches)
+    final = files.join(folder, name)
+    inside = {} if batches is None else {"batches": batches}
     local = files.is_local(folder)
     try:
         files.make_folder(folder)
         parent = folder if local else tempfile.gettempdir()
-        temporary = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{folder_name(epoch)}-", dir=parent)
+        temporary = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{name}-", dir=parent)
         try:
-            _write(model, temporary, epoch, content, arrays)
+            _write(model, temporary, epoch, {**content, **inside}, arrays)
             publish(temporary, final) if local else _upload(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

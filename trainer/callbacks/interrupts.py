@@ -1,7 +1,8 @@
-"""Ctrl-C that is never lost."""
+"""Ctrl-C that is never lost, and SIGTERM that waits until all is saved."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -15,24 +16,32 @@ class Interrupts(keras.callbacks.Callback):
     """Raises ``KeyboardInterrupt`` after the step in which Ctrl-C was pressed, if it was lost before.
 
     Python drops an exception that is raised while an object is being deleted, and TensorFlow deletes much.
-    Works inside a ``with`` block, in the main thread, where Python's own handler is in place.
+    SIGTERM, which queues send before they kill, is only noted; a second one ends the process.
+    Works inside a ``with`` block, in the main thread, where Python's own handlers are in place.
+
+    Attributes:
+        is_terminated: SIGTERM has arrived.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._was_pressed = False
-        self._is_handled = False
+        self._before: dict[int, Any] = {}
+        self.is_terminated = False
 
     def __enter__(self) -> Interrupts:
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._is_handled = True
+        if threading.current_thread() is threading.main_thread():
+            for number, untouched, handler in (
+                (signal.SIGINT, signal.default_int_handler, self._handle),
+                (signal.SIGTERM, signal.SIG_DFL, self._note),
+            ):
+                if signal.getsignal(number) is untouched:
+                    self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._is_handled:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Raises what was lost."""
@@ -45,6 +54,11 @@ class Interrupts(keras.callbacks.Callback):
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._was_pressed = True
         raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.is_terminated = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.write(2, b"\nSIGTERM: saving, then ending; another one ends at once\n")
 
     def _raise_lost(self) -> None:
         if self._was_pressed:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 
 from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.checkpoints import ENDED, TRAINED, Checkpoint
+from seqmill.trainer.checkpoints import ENDED, INSIDE, TRAINED, Checkpoint
 from seqmill.trainer.load_checkpoint import load, reading
 from seqmill.trainer.resume import find_start
 from seqmill.trainer.scores import History, flat_scores
@@ -47,6 +48,10 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     Attributes:
         history: The scores so far.
+        is_saved: The last epoch has its checkpoint.
+        must_save: The epoch that ends next is saved, whatever ``save_interval`` says.
+        saved_at: When the last checkpoint was written, or this was made (``time.monotonic``).
+        longest_save: Seconds that the longest save took.
 
     Example:
         >>> import keras, numpy as np, os, tempfile
@@ -87,7 +92,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
             raise ValueError(f"moment: expected 'ended' or 'trained', got {moment!r}")
         self.history = History()
         self.model_state: ModelState | None = None
-        self.is_saved = False
+        self.is_saved = self.must_save = False
+        self.saved_at, self.longest_save = time.monotonic(), 0.0
         self._save_interval = save_interval
         self._states = CallbackStates(callbacks)
         self._has_begun = False
@@ -151,6 +157,25 @@ class SaveCheckpoint(keras.callbacks.Callback):
         pairs = zip(self._states.callbacks, found, strict=True)
         return next((callback for callback, entry in pairs if entry is entries[number]), None)
 
+    def not_told_again(self, checkpoint: Checkpoint) -> list[keras.callbacks.Callback]:
+        """Callbacks whose whole state a checkpoint holds: they need not hear again of what they had heard."""
+        found = self._states.find(checkpoint.content["callbacks"], lambda line: None)
+        pairs = zip(self._states.callbacks, found, strict=True)
+        return [one for one, entry in pairs if entry is not None and entry.get("is_all", "own" in entry)]
+
+    def save_inside(self, batches: int, content: Mapping[str, Any], arrays: Arrays) -> str:
+        """Writes a checkpoint inside an epoch; the ones before it go.
+
+        Args:
+            batches: How many of the epoch's batches are done.
+            content: For ``checkpoint.json`` besides.
+            arrays: Those that ``content`` refers to.
+
+        Returns:
+            Its directory.
+        """
+        return self._save(self._epoch, INSIDE, arrays, content, batches)
+
     def has_trained(self, epoch: int, num_batches: int) -> bool:
         """Whether the last ``fit`` trained all batches of an epoch (from 1)."""
         return self._epoch == epoch and self._steps >= num_batches
@@ -174,7 +199,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts batches from here."""
-        self._epoch, self._steps, self.is_saved = epoch + 1, 0, False
+        self._epoch, self._steps = epoch + 1, (self.params or {}).get("first_batch", 0)
+        self.is_saved = False
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts."""
@@ -185,8 +211,9 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self._add_scores(epoch + 1, flat_scores(logs or {}))
         is_last = epoch + 1 == (self.params or {}).get("epochs")
         is_stopped = self._moment == ENDED and self.model.stop_training
-        if self.is_whole and ((epoch + 1) % self._save_interval == 0 or is_last or is_stopped):
-            self._save(epoch + 1, self._moment)
+        is_due = (epoch + 1) % self._save_interval == 0 or self.must_save
+        if self.is_whole and (is_due or is_last or is_stopped):
+            self._save(epoch + 1, self._moment, {}, {})
         elif self._moment == TRAINED:
             arrays: Arrays = {}
             self._before = (self._states.state(arrays)[0], arrays)
@@ -203,14 +230,26 @@ class SaveCheckpoint(keras.callbacks.Callback):
             arrays: Arrays = {}
             content = {**self._content(arrays), **stopped, "moment": ENDED}
             save_end(self.model, files.join(self._folder, checkpoints.folder_name(epoch)), content, arrays)
-        elif stopped and self.is_whole:
-            self._save(epoch, ENDED, **stopped, callbacks_before=self._before[0])
+        elif (stopped or self.must_save) and self.is_whole:
+            before = {**stopped, "callbacks_before": self._before[0]} if stopped else {}
+            self._save(epoch, ENDED, dict(self._before[1]) if stopped else {}, before)
 
-    def _save(self, epoch: int, moment: str, **more: Any) -> None:
-        arrays: Arrays = dict(self._before[1]) if more else {}
+    def _save(
+        self,
+        epoch: int,
+        moment: str,
+        arrays: Arrays,
+        more: Mapping[str, Any],
+        batches: int | None = None,
+    ) -> str:
+        begun = time.monotonic()
         content = {**self._facts, **self._content(arrays), **more, "moment": moment}
-        save(self.model, self._folder, epoch, content, arrays)
-        self.is_saved = True
+        folder = save(self.model, self._folder, epoch, content, arrays, batches)
+        checkpoints.remove_inside(self._folder, epoch, but=files.name(folder))
+        self.is_saved, self.must_save = batches is None, False
+        self.saved_at = time.monotonic()
+        self.longest_save = max(self.longest_save, self.saved_at - begun)
+        return folder
 
     def _content(self, arrays: Arrays) -> dict[str, Any]:
         assert self.model_state is not None

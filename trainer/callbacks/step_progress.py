@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import keras
@@ -35,12 +36,21 @@ class StepProgress(keras.callbacks.Callback):
         super().__init__()
         self._say, self._stream, self._clock = say, stream or sys.stderr, clock
         self._is_live = self._stream.isatty()
-        self._what, self._num_batches = "", 0
+        self._what, self._num_batches, self._first = "", 0, 0
         self._begun = self._shown = 0.0
 
-    def begin(self, what: str, num_batches: int) -> None:
-        """``num_batches`` batches are to come."""
-        self._what, self._num_batches = what, num_batches
+    @contextmanager
+    def showing(self, what: str, num_batches: int, first_batch: int = 0) -> Iterator[None]:
+        """For a ``with`` block, in which of ``num_batches`` batches those from ``first_batch`` on are due."""
+        self.begin(what, num_batches, first_batch)
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self, what: str, num_batches: int, first_batch: int = 0) -> None:
+        """Of ``num_batches`` batches those from number ``first_batch`` on are to come."""
+        self._what, self._num_batches, self._first = what, num_batches, first_batch
         self._begun = self._shown = self._clock()
 
     def end(self) -> None:
@@ -63,7 +73,7 @@ class StepProgress(keras.callbacks.Callback):
             return
         self._shown = now
         done = min(done, self._num_batches)  # with steps_per_execution Keras counts beyond
-        to_go = (now - self._begun) / done * (self._num_batches - done)
+        to_go = (now - self._begun) / (done - self._first) * (self._num_batches - done)
         scores = " ".join(f"{name} {value:.4g}" for name, value in flat_scores(logs).items())
         line = f"{self._what}: {done:,}/{self._num_batches:,} batches  {scores}  {duration(to_go)} to go"
         if self._is_live:

@@ -83,7 +83,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Remembers the epoch, and makes the check of gradients a part of each step."""
-        self._epoch, self._next_step = epoch + 1, 0
+        self._epoch, self._next_step = epoch + 1, (self.params or {}).get("first_batch", 0)
         if self._gradient_check is None or self._gradient_check.optimizer is not self.model.optimizer:
             self._gradient_check = GradientCheck(self.model)
 

@@ -28,10 +28,15 @@ class WatchedObjects:
     Args:
         objects: (path, object) pairs, from ``walk``.
         with_variables: Variables are looked at too, those in layers and optimizers among the objects as well.
+
+    Attributes:
+        unkept: Whether something had changed at the last ``changed`` that cannot be kept, and be it in an
+            object of Keras', of which nothing is said.
     """
 
     def __init__(self, objects: Iterable[tuple[str, Any]], with_variables: bool):
         self._with_variables = with_variables
+        self.unkept = False
         objects = list(objects)
         self._objects = {path: holder for path, holder in objects if not is_variable(holder)}
         named = {id(value) for holder in self._objects.values() for _, value in self._named(holder)}
@@ -52,6 +57,7 @@ class WatchedObjects:
         """
         changed: Changed = {}
         lost = []
+        self.unkept = False
         for path, variable in self._variables.items():
             if array_entry(value_of(variable)) != self._fresh_variables[path]:
                 changed.setdefault(_VARIABLES, {})[path] = encode(variable, arrays)
@@ -68,6 +74,7 @@ class WatchedObjects:
                     encoded = encode(value, arrays, self._with_variables)
                     changed.setdefault(path, {})[name] = encoded
                 except CannotBeKeptError as error:
+                    self.unkept = True
                     if is_users(holder):
                         lost.append(f"{path}.{name}".lstrip(".") + f" ({error})")
         return changed, lost

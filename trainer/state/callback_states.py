@@ -44,7 +44,11 @@ class CallbackStates:
         ]
 
     def state(self, arrays: Arrays) -> tuple[list[dict[str, Any]], list[str]]:
-        """An entry per callback, and descriptions of what cannot be kept."""
+        """An entry per callback, and descriptions of what cannot be kept.
+
+        Args:
+            arrays: Takes the arrays in them.
+        """
         entries, lost = [], []
         for callback, identity, watched in zip(self.callbacks, self._identities, self._watched, strict=True):
             if has_contract(callback):
@@ -54,7 +58,7 @@ class CallbackStates:
                 except CannotBeKeptError as error:
                     lost.append(f"{identity['class']}.get_state() ({error})")
             changed, unkept = watched.changed(arrays)
-            entries.append({**identity, "changed": changed})
+            entries.append({**identity, "changed": changed, "is_all": not watched.unkept})
             lost += [f"{identity['class']}.{one}" for one in unkept]
         return entries, lost
 

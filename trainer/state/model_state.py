@@ -199,6 +199,13 @@ class ModelState:
                 optimizer.build([own[index].variable for index in indices])
 
 
+def num_bytes(model: keras.Model) -> int:
+    """What the variables of a model and its optimizers take."""
+    return sum(
+        int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in (one.kind for one in slots(model))
+    )
+
+
 def weights(model: keras.Model) -> list[Slot]:
     """The variables of a model, without those of its optimizers."""
     return [slot for slot in slots(model) if slot.group in (WEIGHTS, OTHERS)]
@@ -223,7 +230,7 @@ def paired_weights(model: keras.Model, content: Content, where: str) -> list[tup
 
 def arrays_of(content: Content) -> Iterator[Content]:
     """The entries of all arrays in a checkpoint's JSON."""
-    for part in ("variables", "attributes", "callbacks", "callbacks_before"):
+    for part in ("variables", "attributes", "callbacks", "callbacks_before", "metrics", "random"):
         yield from _arrays_in(content.get(part))
 
 
