@@ -10,6 +10,7 @@ if __name__ == "__main__":
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +104,13 @@ _CHECK_HELP = "hash again everything that earlier runs have written, and redo wh
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; ends the process with 0, 1 (the run failed) or 2 (wrong use)."""
+    begun = time.monotonic()
     logging.getLogger().setLevel(logging.ERROR)
     escape_what_the_terminal_lacks()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options, rest = _parser(given).parse_known_args(given)
+        options.begun = begun
         if rest and options.command not in _CONFIG_COMMANDS:
             raise UsageError(f"{rest[0]}: unknown option{_near(rest[0], options.command)}")
         options.run(options, rest)
@@ -269,7 +272,7 @@ def _train(options: argparse.Namespace, rest: list[str]) -> None:
         from seqmill.transforms.storage.locks import reader
 
     with reader(config.output, "training"), reading_stores(config, "training"):
-        code = train(config)
+        code = train(config, options.begun)
     sys.exit(code)
 
 

@@ -15,8 +15,12 @@ from seqmill.transforms.storage.errors import UsageError
 _MAY_DIFFER = ("distinct_epochs", "num_shards", "shard_size")
 
 
-def train(config: Config) -> int:
+def train(config: Config, begun: float | None = None) -> int:
     """Trains on what preprocess wrote; returns the exit code.
+
+    Args:
+        config: The configuration.
+        begun: When the command began, by ``time.monotonic``; by default now.
 
     Raises:
         SeqmillError: Training failed, or there is nothing to train on.
@@ -24,7 +28,7 @@ def train(config: Config) -> int:
     check_trainable(config)
     for name in config.corpus:
         check_preprocessed(config, name)
-    return train_command(config.train_options(), config.output, config.corpus)
+    return train_command(config.train_options(), config.output, config.corpus, begun)
 
 
 def check_trainable(config: Config) -> None:

@@ -15,7 +15,9 @@ from seqmill.transforms.storage.locks import only_writer
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
 
-def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) -> int:
+def train_command(
+    options: TrainOptions, output: str, corpora: Iterable[str], begun: float | None = None
+) -> int:
     """Trains on what ``seqmill preprocess`` wrote below ``output``.
 
     Every corpus but ``train`` is evaluated; ``dev`` comes first where there is one.
@@ -24,6 +26,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
         options: The options, ``model`` resolved to an absolute path.
         output: Holds ``epochs/<corpus>/``; ``model/`` is written there.
         corpora: Names of the corpora, ``train`` among them.
+        begun: When ``stop_after`` begins, by ``time.monotonic``; by default when training does.
 
     Returns:
         The exit code.
@@ -56,6 +59,7 @@ def train_command(options: TrainOptions, output: str, corpora: Iterable[str]) ->
             callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
             batch_to_xy=loaded.batch_to_xy,
             extra_scores=loaded.extra_scores,
+            begun=begun,
         )
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -57,6 +57,17 @@ class PutBack:
         self._callbacks.replay_epoch_begin(checkpoint.epoch - 1, users)
         self.all(checkpoint)
 
+    def stops_again(self, checkpoint: Checkpoint) -> bool:
+        """Whether the callback that had ended the training inside the epoch does so again."""
+        stopped_by = checkpoint.before.get("stopped_by")
+        callback = None if stopped_by is None else self._save.callback_of(checkpoint, stopped_by)
+        if callback is not None:
+            callback.on_train_batch_end((checkpoint.batches or 0) - 1, dict(checkpoint.before["logs"]))
+            if self._model.model.stop_training:
+                return True
+            self.all(checkpoint)
+        return False
+
     def go_on_inside(self, checkpoint: Checkpoint) -> None:
         """In that ``fit``, when it has set back the metrics."""
         with reading(checkpoint) as arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from seqmill.trainer.callbacks.save_inside import EndedEarlyError, SaveInside
 from seqmill.trainer.callbacks.step_progress import StepProgress
 from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfiniteTrainScore
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
-from seqmill.trainer.checkpoints import TRAINED, Checkpoint
+from seqmill.trainer.checkpoints import INSIDE, TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.evaluation import Evaluation, ExtraScores
 from seqmill.trainer.feed import Feed, check_same_data_keys
@@ -177,7 +178,14 @@ class Training:
         self._save.history, self._save.model_state = history, state
         self._limit.bytes = num_bytes(self._model)
         self._inside = SaveInside(
-            self._save, options.save_minutes, self._limit, self._interrupts, metrics, self._facts_inside, say
+            self._save,
+            options.save_minutes,
+            self._limit,
+            self._interrupts,
+            metrics,
+            lambda: self._callbacks.stopped_by,
+            self._facts_inside,
+            say,
         )
         guard = []
         if options.stop_on_nonfinite_train_score:
@@ -214,10 +222,13 @@ class Training:
         inside = start.checkpoint if start.first_batch else None
         logs: dict[str, float] = {}
         if start.checkpoint is not None and self._resumes_all:
-            if inside is not None:
-                self._put_back.begin_inside(inside)
-            else:
+            if inside is None:
                 logs = self._resume(start.checkpoint)
+            else:
+                inside = replace(inside, content=inside.before)
+                self._put_back.begin_inside(inside)
+                if self._put_back.stops_again(inside):
+                    epoch, logs = inside.epoch, self._stay_stopped(start.checkpoint)
         if epoch >= num_epochs:
             self._say(f"epochs trained: {epoch}, asked for: {num_epochs}; nothing left to train")
         while epoch < num_epochs and not self._model.stop_training:
@@ -227,11 +238,28 @@ class Training:
             inside = None
         if self._model.stop_training and not self._save.is_whole:
             self._say(
-                f"a callback ended the training inside epoch {epoch}: its steps are in model/final alone, "
-                "and the same command trains them again"
+                f"a callback ended the training inside epoch {epoch}; where it no longer does so, the same "
+                "command goes on there"
             )
         elif self._model.stop_training and epoch < num_epochs:
             self._say(f"a callback ended the training after epoch {epoch}")
+        return logs
+
+    def _stay_stopped(self, inside: Checkpoint) -> dict[str, float]:
+        """Takes all to where a callback ended the training inside an epoch, and would do so again."""
+        epoch = inside.epoch
+        num_batches = self._train.epoch(self._stored_epoch(epoch)).num_batches
+        self._callbacks.expect_steps(num_batches, inside.batches or 0)
+        self._save.on_epoch_begin(epoch - 1)
+        self._save.inside = inside.folder
+        if inside.content["moment"] == INSIDE:  # killed while evaluating
+            self._callbacks.on_epoch_end(epoch - 1, inside.content["logs"])
+            return self._end_epoch(epoch, self._evaluate(epoch))
+        self._save.history = scores.from_json(inside.content["history"], inside.folder)
+        scores.write(self._folder, self._save.history)
+        logs = self._evaluate(epoch, missing_only=True)
+        self._put_back.all(inside)
+        self._model.stop_training = True
         return logs
 
     def _resume(self, checkpoint: Checkpoint) -> dict[str, float]:
@@ -276,6 +304,8 @@ class Training:
         self._save.must_save = self._save.must_save or self._inside.must_end
         if self._save.is_whole:
             self._save.end_epoch(epoch, stopped_by)
+        else:
+            self._save.end_inside()
         return logs
 
     def _fit(self, epoch: int, num_batches: int, inside: Checkpoint | None) -> None:
@@ -308,6 +338,7 @@ class Training:
         begun = time.monotonic()
         logs = self._evaluation.run(epoch, self._save.history, self._callbacks, missing_only)
         if not missing_only:
+            self._inside.has_worked = True
             self._limit.evaluated(time.monotonic() - begun)
         return logs
 

@@ -50,6 +50,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
         history: The scores so far.
         is_saved: The last epoch has its checkpoint.
         must_save: The epoch that ends next is saved, whatever ``save_interval`` says.
+        inside: The checkpoint inside the epoch, where there is one.
         saved_at: When the last checkpoint was written, or this was made (``time.monotonic``).
         longest_save: Seconds that the longest save took.
 
@@ -104,6 +105,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self._said_lost = False
         self._before: tuple[list[dict[str, Any]], Arrays] = ([], {})
         self._epoch, self._steps = 0, 0
+        self.inside = ""
 
     def resume(self, model: keras.Model) -> int:
         """Loads the folder's newest checkpoint into a compiled, built model, before ``fit``.
@@ -163,18 +165,15 @@ class SaveCheckpoint(keras.callbacks.Callback):
         pairs = zip(self._states.callbacks, found, strict=True)
         return [one for one, entry in pairs if entry is not None and entry.get("is_all", "own" in entry)]
 
-    def save_inside(self, batches: int, content: Mapping[str, Any], arrays: Arrays) -> str:
+    def save_inside(self, batches: int, content: Mapping[str, Any], arrays: Arrays) -> None:
         """Writes a checkpoint inside an epoch; the ones before it go.
 
         Args:
             batches: How many of the epoch's batches are done.
             content: For ``checkpoint.json`` besides.
             arrays: Those that ``content`` refers to.
-
-        Returns:
-            Its directory.
         """
-        return self._save(self._epoch, INSIDE, arrays, content, batches)
+        self.inside = self._save(self._epoch, INSIDE, arrays, content, batches)
 
     def has_trained(self, epoch: int, num_batches: int) -> bool:
         """Whether the last ``fit`` trained all batches of an epoch (from 1)."""
@@ -200,7 +199,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts batches from here."""
         self._epoch, self._steps = epoch + 1, (self.params or {}).get("first_batch", 0)
-        self.is_saved = False
+        self.is_saved, self.inside = False, ""
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts."""
@@ -233,6 +232,16 @@ class SaveCheckpoint(keras.callbacks.Callback):
         elif (stopped or self.must_save) and self.is_whole:
             before = {**stopped, "callbacks_before": self._before[0]} if stopped else {}
             self._save(epoch, ENDED, dict(self._before[1]) if stopped else {}, before)
+
+    def end_inside(self) -> None:
+        """As ``end_epoch``, in an epoch that a callback has ended before its last batch."""
+        if self.inside:
+            arrays: Arrays = {}
+            save_end(self.model, self.inside, {**self._content(arrays), "moment": ENDED}, arrays)
+
+    def number_of(self, callback: keras.callbacks.Callback | None) -> int | None:
+        """The number of a callback among those whose state is kept, if it is one of them."""
+        return next((i for i, one in enumerate(self._states.callbacks) if one is callback), None)
 
     def _save(
         self,

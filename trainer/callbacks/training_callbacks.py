@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+from keras.src.utils.python_utils import pythonify_logs
 
 from seqmill.trainer.scores import flat_scores
 
@@ -27,6 +28,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     Attributes:
         users: The user's.
+        stopped_by: The callback that has ended the training in the last step, if one has.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
         self.users = list(users)
         self._replayed = [one for one in self.callbacks if one not in after and one not in self._at_once]
         self._first_batch = 0
+        self.stopped_by: keras.callbacks.Callback | None = None
         self._go_on: Callable[[], None] | None = None
 
     def begin_training(self) -> None:
@@ -117,7 +120,13 @@ class TrainingCallbacks(keras.callbacks.CallbackList):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Passes on the end of a step, by its number in the epoch."""
-        super().on_train_batch_end(batch + self._first_batch, logs)
+        logs = pythonify_logs(logs)
+        self.stopped_by = None
+        for callback in self.callbacks:
+            before = self.model.stop_training
+            callback.on_train_batch_end(batch + self._first_batch, logs)
+            if self.model.stop_training and not before:
+                self.stopped_by = callback
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Held back: this is one ``fit`` of many."""

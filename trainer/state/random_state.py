@@ -40,14 +40,14 @@ def restore_random_state(state: dict[str, Any], read: Read) -> None:
         state: From ``random_state``, of the same epoch: seeds are those that the epoch began with.
         read: Reads an array of the checkpoint.
     """
-    random.setstate(decode(state["python"], read))
-    np.random.set_state(decode(state["numpy"], read))
     if state["keras"] is not None:
         decode(state["keras"], read, seed_generator.global_seed_generator().state)
     if state["tensorflow"] is not None:
         context.context()._rng = _generator_at(decode(state["tensorflow"], read))
     if state["tensorflow_generator"] is not None:
         decode(state["tensorflow_generator"], read, stateful_random_ops.get_global_generator().state)
+    np.random.set_state(decode(state["numpy"], read))
+    random.setstate(decode(state["python"], read))  # last: those above draw seeds from it where they are made
 
 
 def _keras_generator() -> keras.random.SeedGenerator | None:
