@@ -5,7 +5,8 @@
 Every way delivers the same float32 sequences [T, 80] as padded batches of at most 40,000 frames, from the
 page cache, in this one process. Every run compares all that it is to: seqmill the hash of every shard,
 with ``check=False`` the CRCs of its records. What ``batches`` gives are views of mapped files, which the hash
-alone has read, and copies of what is not aligned there. ``file reads`` only reads the shards' bytes with
+alone has read, and copies of what is not aligned there. ``from the store`` gathers the batches, whose files
+are compared in the first run only. ``file reads`` only reads the shards' bytes with
 ``open().read()``. Rates count the bytes of the padded arrays; for RETURNN and for tf.data's buckets those of
 the true frames, as their padding differs. The loop's cost is the time of ``trainer``'s fit of an epoch,
 callbacks included, next to a bare ``model.fit`` of the same dataset, in turn.
@@ -75,6 +76,7 @@ def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tup
     epoch = corpus.epoch(1)
     padded, true = (frames["data"] * 320 for frames in (epoch.padded_frames, epoch.num_frames))
     shards = [Path(corpus.folder, shard.file) for shard in corpus.shards(1)]
+    from_store = open_corpus(corpus.folder, "store", store.folder)
     unbatched = f"{folder}/unbatched.tfrecord"
     _write_unbatched(store, unbatched)
     ways: list[tuple[str, int, Callable[[], Any]]] = [
@@ -82,6 +84,8 @@ def _reading(store: Store, corpus: Corpus, folder: str, rounds: int) -> list[tup
         ("seqmill batches, check=False", padded, lambda: _drain(batches(corpus, 1, check=False))),
         ("seqmill dataset", padded, lambda: _drain(epochs.dataset(corpus, 1))),
         ("seqmill dataset, check=False", padded, lambda: _drain(epochs.dataset(corpus, 1, check=False))),
+        ("seqmill batches, from the store", padded, lambda: _drain(batches(from_store, 1))),
+        ("seqmill dataset, from the store", padded, lambda: _drain(epochs.dataset(from_store, 1))),
         ("file reads", padded, lambda: [path.read_bytes() for path in shards]),
         ("TFRecordDataset + parse_example", padded, lambda: _drain(_parsed(shards))),
         (
