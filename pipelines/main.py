@@ -219,6 +219,11 @@ def _add_verify(commands: Any) -> None:
         allow_abbrev=False,
     )
     verify.add_argument("folder", metavar="DIR", help="an output folder, or epochs/<corpus> in one")
+    verify.add_argument(
+        "--store",
+        metavar="FOLDER",
+        help="the output whose stores epochs were made from, if another",
+    )
     verify.set_defaults(run=_verify)
 
 
@@ -335,7 +340,7 @@ def _load(options: argparse.Namespace, rest: list[str]) -> tuple[Config, list[st
 def _verify(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.verify import verify
 
-    verify(options.folder)
+    verify(options.folder, options.store)
 
 
 def _show(options: argparse.Namespace, rest: list[str]) -> None:

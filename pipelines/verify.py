@@ -21,13 +21,13 @@ from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.planning.drop import drop
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import reader
 from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
 
 
-def verify(path: str) -> None:
+def verify(path: str, store: str | None = None) -> None:
     """Checks every corpus in an output folder, or one corpus' folder of epochs.
 
     The manifest's own hash and those of all files; record CRCs, shapes, padding, every limit, the counts, and
@@ -35,7 +35,12 @@ def verify(path: str) -> None:
     files too; the plan is made again, and every record is compared with what it gives: values, lengths, tags.
     The closing line says what was compared.
 
+    Args:
+        path: The folder.
+        store: The output whose stores the epochs were made from, where that is another.
+
     Raises:
+        UsageError: There are no such folders.
         SeqmillError: Names the first thing that is wrong, or a run that is at work there.
 
     >>> import seqmill
@@ -44,11 +49,13 @@ def verify(path: str) -> None:
     with ExitStack() as held:
         if (output := output_of(path)) is not None:
             held.enter_context(reader(output, "verify"))
+        if store is not None:
+            held.enter_context(reader(store, "verify"))
         folders = corpus_folders(path)
         if output is not None and folders != [path]:
             _verify_none_is_missing(output, folders)
         for folder in folders:
-            _verify_corpus(folder, None if folder == path else files.name(folder))
+            _verify_corpus(folder, None if folder == path else files.name(folder), store)
 
 
 def _verify_none_is_missing(output: str, folders: list[str]) -> None:
@@ -63,7 +70,7 @@ def _verify_none_is_missing(output: str, folders: list[str]) -> None:
             )
 
 
-def _verify_corpus(folder: str, name: str | None) -> None:
+def _verify_corpus(folder: str, name: str | None, store_output: str | None) -> None:
     """Verifies a folder of epochs; ``name``: of the corpus that it must hold, where that is known."""
     content = manifest.read(folder)
     if name is not None:
@@ -80,7 +87,11 @@ def _verify_corpus(folder: str, name: str | None) -> None:
             _verify_pass(corpus, found, whole=len(found) == step)
     _verify_vocabs(corpus)
     store_folder = output_folder.store_beside(folder, content.corpus)
+    if store_output is not None:
+        store_folder = output_folder.store_folder(store_output, content.corpus)
     beside = files.exists(output_folder.manifest_path(store_folder))
+    if store_output is not None and not beside:
+        raise UsageError(f"--store={store_output}: there is no {store_folder}; expected an output folder")
     if beside:
         store = Store(store_folder)
         _verify_files(store_folder, store.manifest.checksums)

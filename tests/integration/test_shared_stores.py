@@ -54,7 +54,12 @@ def test_epochs_are_made_from_the_stores_of_another_output(features, experiment,
         assert tree(tmp_path / f"out/epochs/{corpus}") == tree(own / f"epochs/{corpus}")
     assert len(read_epochs(tmp_path / "out")) == 1
     assert "up to date" in seqmill.succeeds("preprocess", config).err
-    seqmill.succeeds("verify", tmp_path / "out")
+    assert "no store beside the epochs" in seqmill.succeeds("verify", tmp_path / "out").err
+    verified = seqmill.succeeds("verify", tmp_path / "out", f"--store={features / 'out'}")
+    assert "compared with the store" in verified.err
+    seqmill("verify", tmp_path / "out", "--store=nowhere").names(
+        "--store=nowhere: there is no nowhere/store/dev"
+    )
     assert tree(features) == before
 
 
