@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -169,7 +170,7 @@ class _Gathering:
             for number, (index, first, last) in enumerate(zip(batches, edges[:-1], edges[1:], strict=True))
         ]
 
-    def _read(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _read(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The arrays as models read them."""
         specs = self._store.data_keys
         return {key: _POOL.read(a, specs[key]) if specs[key].is_small else a for key, a in arrays.items()}

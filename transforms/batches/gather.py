@@ -9,16 +9,16 @@ from typing import Protocol
 import numpy as np
 
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.records.slices import interleaved, slices
+from seqmill.transforms.records.slices import addresses, copied, interleaved
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.store.sequence_store import Block
 
-# From so many bytes a sequence on, a copy each is faster than taking all and ordering them.
-_LOOP_BYTES = 1024
+# From so many bytes a sequence on, a step of Python for each costs less than Arrow's copying all of them.
+_LONG_BYTES = 4096
 
 # Of some entries that lie in one block: the block, their places among all entries, their rows in it.
 _Group = tuple[Block, np.ndarray, np.ndarray]
-# The same for one data key: the block's elements, the entries' first elements there, their places.
+# The same for one data key: the block's bytes, where there the entries begin, their places.
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -45,19 +45,44 @@ class SequenceSource(Protocol):
         ...
 
 
+class GatheredArrays(Mapping[str, np.ndarray]):
+    """The arrays of a batch by data key, put together when they are asked for.
+
+    Attributes:
+        specs: What the arrays are like.
+        shapes: Their shapes.
+        pieces: What lies behind one another in each, uint8.
+    """
+
+    def __init__(self, specs: Mapping[str, ArraySpec]):
+        self.specs = specs
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.pieces: dict[str, list[np.ndarray]] = {}
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        pieces = self.pieces[key]
+        flat = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        return flat.view(self.specs[key].elements).reshape(self.shapes[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+
 class Gatherer:
-    """Copies runs of frames from a source into flat buffers; keeps the buffers for the next call.
+    """Brings together runs of frames from a source.
 
     Args:
         source: Where the sequences are.
-        take: Gives the bytes of a buffer, uint8 [size], for what is to outlive the next call; then none are
-            kept.
+        take: Gives memory for long sequences, uint8 [size]; without it, arrays of long sequences are made of
+            views of the source.
     """
 
     def __init__(self, source: SequenceSource, take: Callable[[int], np.ndarray] | None = None):
         self.source = source
         self._take = take
-        self._buffers: dict[str, np.ndarray] = {}
 
     def gather(
         self,
@@ -66,8 +91,8 @@ class Gatherer:
         lengths: Mapping[str, np.ndarray],
         batch_starts: np.ndarray,
         longest: Mapping[str, np.ndarray] | None,
-    ) -> tuple[list[dict[str, np.ndarray]], Tags]:
-        """The arrays of consecutive batches, valid until the next call, and the tags of all entries.
+    ) -> tuple[list[GatheredArrays], Tags]:
+        """The arrays of consecutive batches, and the tags of all entries.
 
         Args:
             rows: Rows in the source of all entries, [n].
@@ -82,80 +107,94 @@ class Gatherer:
         """
         batch_seqs = np.diff(batch_starts)
         groups = list(self._by_block(rows))
-        batches: list[dict[str, np.ndarray]] = [{} for _ in batch_seqs]
+        batches = [GatheredArrays(self.source.data_keys) for _ in batch_seqs]
         for key, spec in self.source.data_keys.items():
-            frame_size = spec.frame_size
-            parts = list(_parts(groups, key, starts[key], frame_size))
-            sizes = lengths[key].astype(np.int64) * frame_size
+            sizes = lengths[key].astype(np.int64) * spec.frame_bytes
             if longest is None:
                 frames = np.diff(np.concatenate(([0], np.cumsum(lengths[key], dtype=np.int64)))[batch_starts])
                 shapes: list[tuple[int, ...]] = [(total,) for total in frames.tolist()]
                 strides = sizes
             else:
-                frames = batch_seqs * longest[key]
                 shapes = list(zip(batch_seqs.tolist(), longest[key].tolist(), strict=True))
-                strides = np.repeat(longest[key] * frame_size, batch_seqs)
-            if int(sizes.sum()) * spec.elements.itemsize >= _LOOP_BYTES * len(sizes):
-                padded = self._buffer(key, int(strides.sum()))
-                _copy_each(parts, sizes, strides, padded)
-            else:
-                padded = _take(parts, sizes, strides)
-            edges = np.concatenate(([0], np.cumsum(frames * frame_size)))
-            for batch, shape, (first, last) in zip(batches, shapes, pairwise(edges.tolist()), strict=True):
-                batch[key] = padded[first:last].reshape(*shape, *spec.feature_shape)
+                strides = np.repeat(longest[key] * spec.frame_bytes, batch_seqs)
+            parts = list(_parts(groups, key, starts[key] * spec.frame_bytes, spec.frame_bytes))
+            pieces = self._pieces(parts, sizes, strides, batch_starts)
+            for batch, shape, own in zip(batches, shapes, pieces, strict=True):
+                batch.shapes[key] = (*shape, *spec.feature_shape)
+                batch.pieces[key] = own
         return batches, _tags(groups, len(rows))
 
     def _by_block(self, rows: np.ndarray) -> Iterator[_Group]:
-        """Every block that the rows lie in; entries in the order of the source, which is read faster so."""
-        order = np.argsort(rows)
-        numbers = np.searchsorted(self.source.block_starts, rows[order], "right") - 1
-        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
+        """Every block that the rows lie in."""
+        numbers = np.searchsorted(self.source.block_starts, rows, "right") - 1
+        order = np.argsort(numbers.astype(np.min_scalar_type(len(self.source.block_starts))), kind="stable")
+        edges = np.flatnonzero(np.diff(numbers[order], prepend=-1, append=-1))
         for first, last in pairwise(edges.tolist()):
-            chosen, number = order[first:last], int(numbers[first])
+            chosen = order[first:last]
+            number = int(numbers[chosen[0]])
             yield self.source.block(number), chosen, rows[chosen] - self.source.block_starts[number]
 
-    def _buffer(self, key: str, size: int) -> np.ndarray:
-        dtype = self.source.data_keys[key].elements
-        if self._take is not None:
-            return self._take(size * dtype.itemsize).view(dtype)
-        held = self._buffers.get(key)
-        if held is None or len(held) < size:
-            held = np.empty(size, dtype)
-            self._buffers[key] = held
-        return held[:size]
+    def _pieces(
+        self, parts: list[_Part], sizes: np.ndarray, strides: np.ndarray, batch_starts: np.ndarray
+    ) -> list[list[np.ndarray]]:
+        """Of every batch what lies behind one another in its array."""
+        edges = np.concatenate(([0], np.cumsum(strides)))[batch_starts]
+        if int(sizes.sum()) < _LONG_BYTES * len(sizes):
+            flat = _copied(parts, sizes, strides - sizes)
+        else:
+            views = _views(parts, sizes, strides - sizes)
+            if self._take is None:
+                return [views[2 * first : 2 * last] for first, last in pairwise(batch_starts.tolist())]
+            flat = np.concatenate(views, out=self._take(int(edges[-1])))
+        return [[flat[first:last]] for first, last in pairwise(edges.tolist())]
 
 
-def _parts(groups: list[_Group], key: str, starts: np.ndarray, frame_size: int) -> Iterator[_Part]:
+def _parts(groups: list[_Group], key: str, starts: np.ndarray, frame_bytes: int) -> Iterator[_Part]:
     for block, chosen, local in groups:
         column = block.keys[key]
-        yield column.elements, (column.offsets[local] + starts[chosen]) * frame_size, chosen
+        data = column.elements.view(np.uint8)
+        yield data, column.offsets[local] * np.int64(frame_bytes) + starts[chosen], chosen
+
+
+def _copied(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """The entries, zeros behind each."""
+    places = np.empty(len(sizes), np.int64)
+    for data, firsts, chosen in parts:
+        places[chosen] = addresses(data, firsts, sizes[chosen])
+    if not padding.any():
+        return copied(places, sizes)
+    zeros = np.zeros(int(padding.max()), np.uint8)
+    zero_places = addresses(zeros, np.zeros(len(sizes), np.int64), padding)
+    return copied(interleaved(places, zero_places), interleaved(sizes, padding))
+
+
+def _views(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray) -> list[np.ndarray]:
+    """For every entry a view of it and one of the zeros behind it."""
+    zeros = np.zeros(int(padding.max()), np.uint8)
+    views = [zeros] * (2 * len(sizes))
+    views[1::2] = [zeros[:size] for size in padding.tolist()]
+    for data, firsts, chosen in parts:
+        ends = firsts + sizes[chosen]
+        for place, first, last in zip(chosen.tolist(), firsts.tolist(), ends.tolist(), strict=True):
+            views[2 * place] = data[first:last]
+    if sum(map(len, views)) != int(sizes.sum() + padding.sum()):
+        raise IndexError("a sequence leads out of its block")
+    return views
 
 
 def _tags(groups: list[_Group], num_entries: int) -> Tags:
-    tags = Tags.concatenate(block.tags.take(local) for block, _, local in groups)
-    place = np.empty(num_entries, np.int64)
-    place[np.concatenate([chosen for _, chosen, _ in groups])] = np.arange(num_entries)
-    return tags.take(place)
-
-
-def _copy_each(parts: list[_Part], sizes: np.ndarray, strides: np.ndarray, padded: np.ndarray) -> None:
-    """Copies every entry by itself to ``padded``, zeros behind it, ``strides`` elements in all."""
-    places = np.cumsum(strides) - strides
-    for elements, firsts, chosen in parts:
-        columns = (firsts.tolist(), sizes[chosen].tolist(), places[chosen].tolist(), strides[chosen].tolist())
-        for first, size, place, stride in zip(*columns, strict=True):
-            padded[place : place + size] = elements[first : first + size]
-            padded[place + size : place + stride] = 0
-
-
-def _take(parts: list[_Part], sizes: np.ndarray, strides: np.ndarray) -> np.ndarray:
-    """Collects the entries part by part, then puts them in order, zeros behind each."""
-    found = [slices(elements, firsts, sizes[chosen]) for elements, firsts, chosen in parts]
-    order = np.concatenate([chosen for _, _, chosen in parts])
-    ends = np.cumsum(sizes[order])
-    places = np.empty(len(sizes), np.int64)
-    places[order] = ends - sizes[order]
-    padding = strides - sizes
-    data = np.concatenate([*found, np.zeros(int(padding.max()), found[0].dtype)])
-    zeros = np.full(len(sizes), ends[-1])
-    return slices(data, interleaved(places, zeros), interleaved(sizes, padding))
+    if groups[0][0].tags.stored is not None:
+        places, sizes = np.empty(num_entries, np.int64), np.empty(num_entries, np.int64)
+        for block, chosen, local in groups:
+            tags = block.tags.stored
+            assert tags is not None
+            sizes[chosen] = tags.offsets[local + 1] - tags.offsets[local]
+            places[chosen] = addresses(tags.text, tags.offsets[local].astype(np.int64), sizes[chosen])
+        return Tags(copied(places, sizes), np.concatenate(([0], np.cumsum(sizes))))
+    prefixes: dict[bytes, int] = {}
+    which, numbers = np.empty(num_entries, np.int64), np.empty(num_entries, np.int64)
+    for block, chosen, local in groups:
+        assert block.tags.numbers is not None
+        which[chosen] = prefixes.setdefault(block.tags.prefix, len(prefixes))
+        numbers[chosen] = block.tags.numbers[local]
+    return Tags.numbered(list(prefixes), which, numbers)

@@ -16,6 +16,7 @@ from enum import Enum
 
 import numpy as np
 
+from seqmill.transforms.batches.gather import GatheredArrays
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.planning.plan import EpochPlan
@@ -97,9 +98,9 @@ def encode_all(batches: Sequence[PaddedBatch]) -> list[list[bytes | np.ndarray]]
     for feature in features(batches[0].arrays):
         if feature.kind is Kind.ARRAY:
             for batch, own, before in zip(batches, pieces, small, strict=True):
-                data = np.ascontiguousarray(batch.arrays[feature.name]).reshape(-1).view(np.uint8)
-                before.append(example.bytes_feature_prefix(feature.name, len(data)))
-                own += [b"".join(before), data]
+                data = _shape_and_pieces(batch, feature.name)[1]
+                before.append(example.bytes_feature_prefix(feature.name, sum(map(len, data))))
+                own += [b"".join(before), *data]
                 before.clear()
             continue
         values, edges = columns[feature]
@@ -206,11 +207,19 @@ def _columns(batches: Sequence[PaddedBatch]) -> dict[Feature, _Column]:
         CHUNK_START: (np.concatenate([batch.chunk_start for batch in batches]), by_entry),
         BATCH_INDEX: (np.array([batch.batch_index for batch in batches]), by_batch),
     }
-    for key, first in batches[0].arrays.items():
-        shapes = np.array([batch.arrays[key].shape for batch in batches]).reshape(-1)
-        columns[shape(key)] = shapes, by_batch * first.ndim
+    for key in batches[0].arrays:
+        shapes = np.array([_shape_and_pieces(batch, key)[0] for batch in batches])
+        columns[shape(key)] = shapes.reshape(-1), by_batch * shapes.shape[1]
         columns[lengths(key)] = np.concatenate([batch.lengths[key] for batch in batches]), by_entry
     return columns
+
+
+def _shape_and_pieces(batch: PaddedBatch, key: str) -> tuple[tuple[int, ...], list[np.ndarray]]:
+    """The shape of an array and its bytes, which need not lie behind one another yet."""
+    if isinstance(batch.arrays, GatheredArrays):
+        return batch.arrays.shapes[key], batch.arrays.pieces[key]
+    array = np.ascontiguousarray(batch.arrays[key])
+    return array.shape, [array.reshape(-1).view(np.uint8)]
 
 
 def _planned_columns(

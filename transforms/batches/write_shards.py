@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.progress import Reporter
 from seqmill.transforms.store.sequence_store import Store
-
-_WRITE_BYTES = 128_000  # small pieces are written together
 
 
 @dataclass(frozen=True)
@@ -72,13 +70,12 @@ class WriteShards:
         path = files.join(self.folder, segment.file)
         with ExitStack() as published, files.write_atomically(path) as file:
             sink = HashingFile(file)
-            buffered = io.BufferedWriter(sink, _WRITE_BYTES)
             for batches in padded_batches(source, rows, planned, self.schedule.at(segment.epoch)):
-                before = buffered.tell()
-                for pieces in record.encode_all(batches):
-                    tfrecord.write_record(buffered, pieces)
-                reporter.add(buffered.tell() - before, sum(len(batch.seq_tags) for batch in batches))
-            buffered.flush()
+                before = sink.size
+                records = map(tfrecord.framed, record.encode_all(batches))
+                for piece in tfrecord.joined(chain.from_iterable(records)):
+                    sink.write(piece)
+                reporter.add(sink.size - before, sum(len(batch.seq_tags) for batch in batches))
             if sink.size != segment.bytes:
                 raise RuntimeError(
                     f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned"

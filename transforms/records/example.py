@@ -14,7 +14,6 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from seqmill.transforms.records.slices import interleaved, slices
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.records.wire import varint, varint_size, varint_sizes, varints
 
@@ -41,21 +40,21 @@ def bytes_list_features(key: str, values: Tags, edges: np.ndarray) -> list[bytes
         edges: First value of every Example, and n, [Examples + 1].
     """
     sizes = values.sizes
-    known = np.flatnonzero(np.bincount(sizes))
-    kinds = np.searchsorted(known, sizes)
-    headers = [_field_header(size) for size in known.tolist()]
-    header_sizes = np.array([len(header) for header in headers], np.int64)
-    headers_end = int(header_sizes.sum())
-    text = values.text[values.offsets[0] : values.offsets[-1]]
-    starts = interleaved(
-        (np.cumsum(header_sizes) - header_sizes)[kinds], values.offsets[:-1] - values.offsets[0] + headers_end
-    )
-    data = np.concatenate((np.frombuffer(b"".join(headers), np.uint8), text))
-    content = slices(data, starts, interleaved(header_sizes[kinds], sizes)).tobytes()
-    ends = np.concatenate(([0], np.cumsum(header_sizes[kinds] + sizes)))
+    length_sizes = varint_sizes(sizes)
+    ends = np.cumsum(1 + length_sizes + sizes)
+    starts = ends - (1 + length_sizes + sizes)
+    before = np.cumsum(length_sizes) - length_sizes
+    lengths = np.repeat(starts + 1 - before, length_sizes) + np.arange(int(length_sizes.sum()))
+    content, is_text = np.empty(int(ends[-1]), np.uint8), np.ones(int(ends[-1]), bool)
+    is_text[starts] = is_text[lengths] = False
+    content[starts] = _FIELD_1[0]
+    content[lengths] = np.frombuffer(varints(sizes), np.uint8)
+    content[is_text] = values.text[values.offsets[0] : values.offsets[-1]]
+    encoded = content.tobytes()
+    edges = np.concatenate(([0], ends))[edges]
     return [
-        _list_prefix(key, _BYTES_LIST, end - start) + content[start:end]
-        for start, end in pairwise(ends[edges].tolist())
+        _list_prefix(key, _BYTES_LIST, end - start) + encoded[start:end]
+        for start, end in pairwise(edges.tolist())
     ]
 
 
@@ -138,11 +137,16 @@ def _value_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
 
 def _list_prefix(key: str, kind: bytes, num_bytes: int) -> bytes:
     """What goes before the ``num_bytes`` bytes of feature ``key``'s list, which is of kind ``kind``."""
-    name = key.encode()
     feature = kind + varint(num_bytes)
     size = len(feature) + num_bytes
-    entry = _field_header(len(name)) + name + b"\x12" + varint(size)
+    entry = _name_field(key) + b"\x12" + varint(size)
     return _field_header(len(entry) + size) + entry + feature
+
+
+@lru_cache(maxsize=1 << 10)
+def _name_field(key: str) -> bytes:
+    name = key.encode()
+    return _field_header(len(name)) + name
 
 
 def _field_header(num_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Slices of an array behind one another: what lies scattered is copied by the slice, not by the element."""
+"""Slices of arrays behind one another: what lies scattered is copied by the slice, not by the element."""
 
 from __future__ import annotations
 
@@ -17,19 +17,36 @@ def slices(data: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarra
     Raises:
         IndexError: A slice leads out of ``data``.
     """
-    if len(starts) == 0:
-        return data[:0]
-    if starts.min() < 0 or sizes.min() < 0 or (starts + sizes).max() > len(data):
+    return copied(addresses(data, starts, sizes), sizes * data.itemsize).view(data.dtype)
+
+
+def addresses(data: np.ndarray, starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Where in memory slices of an array begin, int64 [n]; arguments and errors are those of ``slices``."""
+    if len(starts) and (starts.min() < 0 or sizes.min() < 0 or (starts + sizes).max() > len(data)):
         raise IndexError(f"a slice leads out of the {len(data):,} elements")
+    return starts.astype(np.int64) * data.itemsize + int(data.__array_interface__["data"][0])
+
+
+def copied(addresses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """What lies at some addresses, which may be those of many arrays, behind one another, uint8.
+
+    Args:
+        addresses: As the function of this name gives them, int64 [n]; their arrays must still be held.
+        sizes: Bytes at each, [n].
+    """
+    if len(addresses) == 0:
+        return np.empty(0, np.uint8)
     # Arrow takes strings: every second one is a slice, the others are what lies between two slices. Those are
-    # never taken, so it does not matter that some would have to run backwards.
-    ends = np.zeros(2 * len(starts) + 1, np.int64)
-    ends[1::2], ends[2::2] = starts, starts + sizes
-    ends *= data.itemsize
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
-    strings = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2 * len(starts), buffers)
-    taken = strings.take(pa.array(np.arange(1, 2 * len(starts), 2)))
-    return np.frombuffer(taken.buffers()[2], data.dtype)
+    # never taken, so it does not matter that some would have to run backwards, or over what is not ours.
+    lowest = int(addresses.min())
+    ends = np.zeros(2 * len(addresses) + 1, np.int64)
+    np.subtract(addresses, lowest, out=ends[1::2])
+    np.add(ends[1::2], sizes, out=ends[2::2])
+    memory = pa.foreign_buffer(lowest, int(ends.max()))
+    buffers = [None, pa.py_buffer(ends), memory]
+    strings = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2 * len(addresses), buffers)
+    taken = strings.take(pa.array(np.arange(1, 2 * len(addresses), 2)))
+    return np.frombuffer(taken.buffers()[2], np.uint8)
 
 
 def interleaved(first: np.ndarray, second: np.ndarray) -> np.ndarray:

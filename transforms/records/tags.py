@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,16 +31,26 @@ class Tags:
         return cls(np.frombuffer(b"".join(tags), np.uint8), offsets)
 
     @classmethod
-    def numbered(cls, prefix: bytes, numbers: np.ndarray) -> Tags:
-        """A prefix and a number in decimal for each of ``numbers``, none negative, [n]."""
-        width = len(str(int(numbers.max(initial=0))))
-        text = np.empty((len(numbers), len(prefix) + width), np.uint8)
-        text[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
-        used = np.ones(text.shape, bool)
+    def numbered(cls, prefixes: Sequence[bytes], chosen: np.ndarray, numbers: np.ndarray) -> Tags:
+        """One of some prefixes and a number in decimal each.
+
+        Args:
+            prefixes: The prefixes.
+            chosen: Which of them every tag has, [n].
+            numbers: Its number, none negative, [n].
+        """
+        size = max(map(len, prefixes))
+        known = np.frombuffer(b"".join(prefix.rjust(size, b"\0") for prefix in prefixes), np.uint8)
+        is_known = np.arange(size) >= size - np.array([*map(len, prefixes)])[:, None]
+        width = size + len(str(int(numbers.max(initial=0))))
+        text, used = np.empty((len(numbers), width), np.uint8), np.ones((len(numbers), width), bool)
+        text[:, :size], used[:, :size] = known.reshape(len(prefixes), size)[chosen], is_known[chosen]
         rest = numbers.astype(np.int64)
-        for column in range(len(prefix) + width - 1, len(prefix) - 1, -1):
+        for column in range(width - 1, size - 1, -1):
             used[:, column] = rest > 0
-            rest, text[:, column] = rest // 10, rest % 10 + ord("0")
+            tens = rest // 10
+            text[:, column] = rest - 10 * tens + ord("0")
+            rest = tens
         used[:, -1] = True
         return cls(text[used], np.concatenate(([0], np.cumsum(used.sum(axis=1)))))
 
@@ -48,8 +58,11 @@ class Tags:
     def concatenate(cls, parts: Iterable[Tags | list[bytes]]) -> Tags:
         """All tags of some, one after the other."""
         some = [cls.of(part) for part in parts]
-        sizes = np.concatenate([part.sizes for part in some])
-        texts = [part.text[part.offsets[0] : part.offsets[-1]] for part in some]
+        offsets = np.concatenate([part.offsets for part in some])
+        ends = np.cumsum([len(part.offsets) for part in some])
+        firsts, lasts = offsets[[0, *ends[:-1]]].tolist(), offsets[ends - 1].tolist()
+        texts = [part.text[a:b] for part, a, b in zip(some, firsts, lasts, strict=True)]
+        sizes = np.delete(np.diff(offsets), ends[:-1] - 1)
         return cls(np.concatenate(texts), np.concatenate(([0], np.cumsum(sizes))))
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import google_crc32c
@@ -12,6 +12,7 @@ import numpy as np
 FRAME_BYTES = 16
 
 _SLICE_BYTES = 1 << 18
+_SMALL_BYTES = 1 << 15
 
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
@@ -22,10 +23,15 @@ class BrokenRecordError(ValueError):
 
 
 def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
-    """Writes a record whose payload is the concatenation of ``pieces``.
+    """Writes a record whose payload is the concatenation of ``pieces``, as ``framed`` gives it."""
+    for piece in framed(pieces):
+        file.write(piece)
+
+
+def framed(pieces: Sequence[bytes | np.ndarray]) -> Iterator[bytes | np.ndarray]:
+    """The bytes of a record whose payload is the concatenation of ``pieces``.
 
     Args:
-        file: Open for writing bytes.
         pieces: bytes, or uint8 arrays [n] (google_crc32c takes no memoryviews).
     """
     num_bytes = sum(map(len, pieces))
@@ -33,17 +39,34 @@ def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
     header = length + _CRC.pack(masked(google_crc32c.value(length)))
     if num_bytes <= _SLICE_BYTES:
         payload = b"".join(pieces)  # type: ignore[arg-type]
-        file.write(b"".join((header, payload, _CRC.pack(masked(google_crc32c.value(payload))))))
+        yield b"".join((header, payload, _CRC.pack(masked(google_crc32c.value(payload)))))
         return
-    file.write(header)
+    yield header
     crc = 0
     for piece in pieces:
         # In slices, so that what one step has read the next still finds in the cache.
         for start in range(0, len(piece), _SLICE_BYTES):
             part = piece[start : start + _SLICE_BYTES]
             crc = google_crc32c.extend(crc, part)
-            file.write(part)
-    file.write(_CRC.pack(masked(crc)))
+            yield part
+    yield _CRC.pack(masked(crc))
+
+
+def joined(pieces: Iterable[bytes | np.ndarray]) -> Iterator[bytes | np.ndarray]:
+    """The same bytes with small pieces put together, which are written faster so."""
+    small: list[bytes | np.ndarray] = []
+    size = 0
+    for piece in pieces:
+        if len(piece) < _SMALL_BYTES:
+            small.append(piece)
+            size += len(piece)
+        if small and (len(piece) >= _SMALL_BYTES or size >= _SLICE_BYTES):
+            yield b"".join(small)  # type: ignore[arg-type]
+            small, size = [], 0
+        if len(piece) >= _SMALL_BYTES:
+            yield piece
+    if small:
+        yield b"".join(small)  # type: ignore[arg-type]
 
 
 def records(buffer: np.ndarray, check: bool = True) -> Iterator[tuple[int, np.ndarray]]:

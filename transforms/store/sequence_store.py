@@ -179,7 +179,7 @@ class TagColumn:
     def take(self, rows: np.ndarray) -> Tags:
         """The tags of some rows, [n]."""
         if self.numbers is not None:
-            return Tags.numbered(self.prefix, self.numbers[rows])
+            return Tags.numbered([self.prefix], np.zeros(len(rows), np.int64), self.numbers[rows])
         assert self.stored is not None
         return self.stored.take(rows)
 

@@ -20,6 +20,12 @@ def test_tags_are_the_list_that_they_were_made_of(tags, data):
     assert list(Tags.concatenate([part, tags, made])) == tags[start:end] + tags + tags
 
 
-@given(st.binary(max_size=20), st.lists(st.integers(0, 2**40), min_size=1))
-def test_numbered_tags(prefix, numbers):
-    assert list(Tags.numbered(prefix, np.array(numbers))) == [prefix + b"%d" % number for number in numbers]
+@given(
+    st.lists(st.binary(max_size=20), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2**40)), min_size=1),
+)
+def test_numbered_tags(prefixes, wanted):
+    chosen, numbers = np.array(wanted).T
+    chosen %= len(prefixes)
+    expected = [prefixes[i] + b"%d" % number for i, number in zip(chosen, numbers, strict=True)]
+    assert list(Tags.numbered(prefixes, chosen, numbers)) == expected
