@@ -102,7 +102,7 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
     report = report_corpus(store, selection, options, lay_out(store, selection, options))
     free = _free_bytes(config.output)
     needed = sum(epoch.bytes for epoch in report.epochs)
-    if free is not None and needed > free:
+    if config.read_from == "shards" and free is not None and needed > free:
         console.say(f"warning: {config.output}: {name} needs {needed:,} bytes, {free:,} bytes are free")
     return report
 

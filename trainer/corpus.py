@@ -64,8 +64,9 @@ class Corpus:
         return epoch_manifest.read(self.folder, self.manifest, self.epoch(epoch)).shards
 
     def is_complete(self, epoch: int) -> bool:
-        """Whether an epoch is there as it was planned. Raises UsageError."""
-        return epoch_manifest.is_complete(self.folder, self.manifest, self.epoch(epoch))
+        """Whether an epoch can be read as it was planned, from its shards or the store. Raises UsageError."""
+        planned = self.epoch(epoch)
+        return self.store is not None or epoch_manifest.is_complete(self.folder, self.manifest, planned)
 
 
 def corpus_of(options: TrainOptions, output: str, name: str) -> Corpus:

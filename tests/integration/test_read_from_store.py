@@ -185,6 +185,7 @@ def test_shards_are_not_needed_but_the_store_is_and_unchanged(tmp_path, large):
     for path in (tmp_path / "out/epochs/train").glob("epoch-*"):
         shutil.rmtree(path)
     _, store = opened(tmp_path)
+    assert store.is_complete(1)
     assert len(list(batches(store, 1))) == store.epoch(1).num_batches
 
     with pytest.raises(UsageError, match=r'read_from=.cloud.: expected "shards" or "store"'):
