@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from seqmill.trainer.corpus import Corpus as Corpus
     from seqmill.trainer.corpus import open_corpus as open_corpus
+    from seqmill.trainer.device_losses import mean_over_batch as mean_over_batch
     from seqmill.trainer.epochs import dataset as dataset
     from seqmill.trainer.loop import train as train
     from seqmill.trainer.nonfinite import NonfiniteTrainScore as NonfiniteTrainScore
@@ -78,6 +79,7 @@ _HOMES = {
     "epoch_order": "transforms.planning.order",
     "ingest": "pipelines.ingest",
     "load_config": "pipelines.config",
+    "mean_over_batch": "trainer.device_losses",
     "open_corpus": "trainer.corpus",
     "parse_chunking": "transforms.planning.chunk",
     "parse_ordering": "transforms.planning.order",

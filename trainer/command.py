@@ -42,29 +42,31 @@ def train_command(
 
     from seqmill.trainer import loop, model_file
     from seqmill.trainer.corpus import corpus_of
+    from seqmill.trainer.devices import devices_scope
     from seqmill.trainer.failures import STEP_ERRORS, step_failure
 
     corpus = corpus_of(options, output, files.name(train))
     loaded = model_file.load_model_file(model_option)
-    keras.utils.set_random_seed(options.seed)
-    model = model_file.build_model(loaded, corpus.manifest)
     folder = output_folder.model_folder(output)
-    try:
-        loop.train_with(
-            options,
-            model,
-            corpus,
-            {name: corpus_of(options, output, name) for name in map(files.name, others)},
-            folder,
-            callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
-            batch_to_xy=loaded.batch_to_xy,
-            extra_scores=loaded.extra_scores,
-            begun=begun,
-        )
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except STEP_ERRORS as error:
-        raise step_failure(error, model, corpus, folder, loaded.batch_to_xy is not None) from error
+    with devices_scope(options.devices):
+        keras.utils.set_random_seed(options.seed)
+        model = model_file.build_model(loaded, corpus.manifest)
+        try:
+            loop.train_with(
+                options,
+                model,
+                corpus,
+                {name: corpus_of(options, output, name) for name in map(files.name, others)},
+                folder,
+                callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
+                batch_to_xy=loaded.batch_to_xy,
+                extra_scores=loaded.extra_scores,
+                begun=begun,
+            )
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except STEP_ERRORS as error:
+            raise step_failure(error, model, corpus, folder, loaded.batch_to_xy is not None) from error
     return 0
 
 

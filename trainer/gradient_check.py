@@ -33,7 +33,7 @@ class GradientCheck:
                 apply = _SummingApply(apply, model.distribute_strategy)
                 model.optimizer.apply = apply
                 model.make_train_function(force=True)
-            self._sum = getattr(apply.sum, "values", [apply.sum])[0]  # that of the only device
+            self._sum = getattr(apply.sum, "values", [apply.sum])[0]  # the same on every device
 
     def may_have_failed(self) -> bool:
         """Whether the last step may have left something that is not finite."""
@@ -54,7 +54,8 @@ class _SummingApply:
             self.sum = tf.Variable(0.0, trainable=False, aggregation=first, name="sum_of_squared_gradients")
 
     def __call__(self, gradients: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
-        self.sum.assign(_sum_of_squares(gradients))
+        context = tf.distribute.get_replica_context()
+        self.sum.assign(context.all_reduce(tf.distribute.ReduceOp.SUM, _sum_of_squares(gradients)))
         return self._apply(gradients, trainable_variables)
 
 

@@ -15,10 +15,10 @@ from typing import Any, Literal
 import keras
 
 from seqmill.trainer.corpus import Corpus, open_corpus
+from seqmill.trainer.devices import device_scope
 from seqmill.trainer.evaluation import ExtraScores
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
-from seqmill.trainer.prepare_model import device_scope
 from seqmill.trainer.resume import how_to_go_on
 from seqmill.trainer.scores import History
 from seqmill.trainer.training import Say, Training

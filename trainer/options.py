@@ -134,6 +134,15 @@ def _folder(of: str) -> Callable[[Any], Any]:
     return check
 
 
+def _devices(value: Any) -> Any:
+    if value == "all":
+        return value
+    try:
+        return whole_number(1)(value)
+    except ValueError as error:
+        raise ValueError(f'{error} or "all"') from None
+
+
 # What NumPy's and Keras' generators take.
 Seed = Annotated[int, BeforeValidator(whole_number(0, 2**32 - 1))]
 
@@ -166,6 +175,7 @@ class TrainOptions(Options):
             training begins with.
         cleanup_old_models: What ``cleanup_policy`` made of the option.
         stop_on_nonfinite_train_score: End training when the train score becomes NaN or infinite.
+        devices: On how many devices of this process the model file's model is trained, or ``"all"``.
         seed: Of the initial weights and of all randomness while training.
     """
 
@@ -184,6 +194,9 @@ class TrainOptions(Options):
     )
     start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_start_epoch)] = Field(
         "auto", description="auto, or the epoch to go on with"
+    )
+    devices: Annotated[int | Literal["all"], BeforeValidator(_devices)] = Field(
+        1, description="between how many devices batches are split, or all"
     )
     resume: Annotated[Literal["all", "weights"], BeforeValidator(one_of("all", "weights"))] = Field(
         "all", description="what to go on from: all, or weights, with a fresh optimizer"

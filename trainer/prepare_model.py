@@ -10,23 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seqmill.trainer.device_steps import prepare_steps
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-
-
-def check_one_device(model: keras.Model) -> None:
-    """Raises SeqmillError where a model is built for several devices."""
-    num_replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)
-    if num_replicas > 1:
-        raise SeqmillError(
-            f"the model is built for {num_replicas} devices (tf.distribute), expected one: Keras splits each "
-            "batch between them, and fails where its sequences do not divide evenly"
-        )
-
-
-def device_scope(model: keras.Model) -> AbstractContextManager[Any]:
-    """The scope of the ``tf.distribute`` strategy that a model was built under."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
 def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -40,28 +25,35 @@ def check_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
 
 
 def prepare_model(
-    model: keras.Model, seed: int, open_feed: Callable[[], AbstractContextManager[tf.data.Dataset]]
+    model: keras.Model,
+    seed: int,
+    open_feed: Callable[[], AbstractContextManager[tf.data.Dataset]],
+    num_devices: int = 1,
 ) -> None:
-    """Makes all variables exist, so that a checkpoint can be loaded into them.
+    """Makes all variables exist, so that a checkpoint can be loaded into them, and steps ready for devices.
 
     Args:
         model: A compiled model.
         seed: Of the variables that are made only now.
         open_feed: Opens the data that the model is to be called on, if it must.
+        num_devices: Between how many devices each batch is split.
 
     Raises:
-        SeqmillError: It cannot be called on a batch.
+        SeqmillError: It cannot be called on a batch, or computes what is not the same on several devices.
     """
     keras.utils.set_random_seed(seed)
-    if not model.built:
+    if not model.built or num_devices > 1:
         with open_feed() as data:
-            x = next(data.as_numpy_iterator())[0]
-        _call_once(model, x)
+            first_batch = next(data.as_numpy_iterator())
+    if not model.built:
+        _call_once(model, first_batch[0])
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     compile_config = getattr(getattr(model, "_compile_config", None), "config", {})
     if keras.backend.backend() == "tensorflow" and compile_config.get("jit_compile") == "auto":
         model.jit_compile = False  # XLA would compile once per batch shape
+    if num_devices > 1:
+        prepare_steps(model, first_batch, num_devices)
 
 
 @contextlib.contextmanager

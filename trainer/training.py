@@ -21,12 +21,14 @@ from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfin
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import INSIDE, TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.devices import num_devices, say_changed_devices
 from seqmill.trainer.evaluation import Evaluation, ExtraScores
 from seqmill.trainer.feed import Feed, check_same_data_keys
+from seqmill.trainer.fill_rows import filled
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
 from seqmill.trainer.load_checkpoint import load, load_weights
 from seqmill.trainer.options import TrainOptions
-from seqmill.trainer.prepare_model import check_callbacks, check_one_device, prepare_model, without_averages
+from seqmill.trainer.prepare_model import check_callbacks, prepare_model, without_averages
 from seqmill.trainer.progress import EpochTimer, duration
 from seqmill.trainer.put_back import PutBack
 from seqmill.trainer.resume import (
@@ -78,12 +80,12 @@ class Training:
         begun: float,
     ):
         options.stored_epoch(1, train.num_epochs)
-        check_one_device(model)
         for corpus in others.values():
             check_same_data_keys(train, corpus)
         self._model, self._train, self._others = model, train, others
         self._folder, self._options, self._say = folder, options, say
-        batch_to_xy = batch_to_xy or default_batch_to_xy(model, train)
+        self._num_devices = num_devices(model, say)
+        batch_to_xy = filled(batch_to_xy or default_batch_to_xy(model, train), self._num_devices)
         self._feed = Feed(train, batch_to_xy)
         self._timer = EpochTimer(options.num_epochs)
         self._steps = StepProgress(say)
@@ -105,7 +107,7 @@ class Training:
         users = keras.tree.flatten(list(users))  # Keras takes lists in lists
         check_callbacks(users)
         open_feed = partial(self._feed.epoch, 1)
-        prepare_model(self._model, self._options.seed, open_feed)
+        prepare_model(self._model, self._options.seed, open_feed, self._num_devices)
         build_metrics(self._model, open_feed)
         state, metrics = ModelState(self._model), MetricStates(self._model)
         load_it, why_not = partial(self._load, state), self._why_not
@@ -158,6 +160,7 @@ class Training:
         then, now = checkpoint.content["versions"]["backend"], keras.backend.backend()
         if then != now:
             self._say(f"changed since epoch {checkpoint.epoch}: Keras' backend was {then}, is {now}")
+        say_changed_devices(checkpoint, self._num_devices, self._say)
         check_same_data(checkpoint, self._data_facts, self._options.seed, is_explicit, self._say)
         if self._resumes_all:
             load(state, checkpoint, self._say)
@@ -173,7 +176,7 @@ class Training:
     ) -> None:
         """The three of ``seqmill.trainer``, the loop's own and the user's."""
         options, say = self._options, self._say
-        facts = {"seed": options.seed, "data": self._data_facts}
+        facts = {"seed": options.seed, "data": self._data_facts, "devices": self._num_devices}
         self._save = SaveCheckpoint(self._folder, options.save_interval, users, "trained", facts, say)
         self._save.history, self._save.model_state = history, state
         self._limit.bytes = num_bytes(self._model)

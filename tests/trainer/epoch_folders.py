@@ -61,6 +61,13 @@ def regression_epochs(sizes: list[int], seed: int = 0, same_shape: bool = False)
     ]
 
 
+def batches_of(rows: list[int], same_shape: bool = False) -> Batches:
+    """An epoch whose batches hold so many sequences; with ``same_shape`` of 8 frames at most, all of them."""
+    rng = np.random.default_rng(3)
+    weights = np.random.default_rng(99).standard_normal((3, 5))
+    return [_batch(rng, i, weights, "b", same_shape, number) for i, number in enumerate(rows)]
+
+
 SPECS = {
     "data": ArraySpec(type="floats", dtype="<f4", feature_shape=(3,)),
     "classes": ArraySpec(type="words", dtype="<i4", feature_shape=(), num_labels=5),
@@ -82,10 +89,10 @@ def poison(batch: PaddedBatch, row: int, value: float = float("nan")) -> PaddedB
 
 
 def _batch(
-    rng: np.random.Generator, index: int, weights: np.ndarray, name: str, same_shape: bool
+    rng: np.random.Generator, index: int, weights: np.ndarray, name: str, same_shape: bool, size: int = 0
 ) -> PaddedBatch:
-    size = 3 if same_shape else int(rng.integers(2, 5))
-    lengths = np.array([8, 5, 2]) if same_shape else rng.integers(2, 9, size)
+    size = size or (3 if same_shape else int(rng.integers(2, 5)))
+    lengths = np.resize([8, 5, 2], size) if same_shape else rng.integers(2, 9, size)
     data = np.zeros((size, lengths.max(), 3), "<f4")
     classes = np.zeros(data.shape[:2], "<i4")
     for row, length in enumerate(lengths):

@@ -12,7 +12,6 @@ import keras
 import models
 import numpy as np
 import stateful
-import tensorflow as tf
 from training_runs import save
 
 from seqmill.trainer import command, loop, train
@@ -56,19 +55,6 @@ def save_with_little_room(folder: str, answer: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     try:
         save(model, folder, 2)
-    except SeqmillError as error:
-        Path(answer).write_text(str(error))
-
-
-def train_on_two_devices(train_folder: str, folder: str, answer: str) -> None:
-    """Trains a model that was built for two devices; writes how that failed to ``answer``."""
-    _be_quiet()
-    (one,) = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(one, [tf.config.LogicalDeviceConfiguration()] * 2)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        model = models.build()
-    try:
-        train(model, train_folder, num_epochs=1, folder=folder)
     except SeqmillError as error:
         Path(answer).write_text(str(error))
 

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import helper_processes
 import keras
 import models
 import numpy as np
@@ -261,15 +260,6 @@ def test_inputs_that_do_not_fit_list_both_sides(corpora, tmp_path):
     assert "data: float32 [any, any, 4]" in str(error.value)
     assert "data: float32 [any, any, 3]" in str(error.value)
     assert "classes_lengths: int32 [any]" in str(error.value)
-
-
-def test_a_model_for_several_devices_is_refused(helpers, corpora, tmp_path):
-    answer = tmp_path / "answer.txt"
-    arguments = (corpora[0], str(tmp_path / "model"), str(answer))
-    process = helpers.Process(target=helper_processes.train_on_two_devices, args=arguments)
-    process.start()
-    process.join()
-    assert "the model is built for 2 devices (tf.distribute), expected one" in answer.read_text()
 
 
 def test_a_shard_deleted_while_training_is_named(tmp_path):
