@@ -47,6 +47,11 @@ class Engine:
     ) -> None:
         self._processes.close()
 
+    def expect_work(self) -> None:
+        """Lets workers, where flags ask for them, be got ready while the input is looked at."""
+        if self._local and self._local.in_processes:
+            self._processes.begin()
+
     def run(self, step: Step, beam_transform: Callable[[Step], Any] | None = None) -> None:
         """Runs a step to its end.
 

@@ -63,6 +63,8 @@ def preprocess(
         reading_stores(config, "run"),
         Engine(beam_flags) as engine,
     ):
+        if not all(files.exists(output_folder.manifest_path(folder)) for folder in _epochs_folders(config)):
+            engine.expect_work()
         bring_stores(config, engine, fresh)
         _write_epochs(config, engine, fresh, shards)
 
@@ -105,6 +107,10 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
     if config.read_from == "shards" and free is not None and needed > free:
         console.say(f"warning: {config.output}: {name} needs {needed:,} bytes, {free:,} bytes are free")
     return report
+
+
+def _epochs_folders(config: Config) -> list[str]:
+    return [output_folder.epochs_folder(config.output, name) for name in config.corpus]
 
 
 @dataclass(frozen=True)

@@ -222,10 +222,11 @@ def test_worker_processes_memory_and_beam_give_the_same_bytes(tmp_path, seqmill,
     data = {**DATA, "text": {"type": "words", "eos": True}}
     records = [{**record, "text": "a b c"[: 1 + i % 5]} for i, record in enumerate(numbers(150))]
     records[77] = "bad"
+    corpora = corpus(tmp_path, records)
     config = write_config(
         tmp_path,
         data,
-        corpus(tmp_path, records),
+        {**corpora, "dev": corpora["train"], "test": corpora["train"]},
         seq_ordering="random",
         num_epochs=3,
         num_shards=2,
@@ -256,6 +257,30 @@ def test_the_same_corpus_in_one_file_or_many_gives_the_same_sequences(tmp_path, 
         seqmill.succeeds("preprocess", config)
         shards.append([p.read_bytes() for p in (tmp_path / f"out-{len(shards)}/epochs").rglob("*.tfrecord")])
     assert shards[0] == shards[1]
+
+
+def test_a_corpus_that_fails_leaves_the_others_whole(tmp_path, seqmill):
+    """All corpora are one job; what a rerun finds is done is not done again."""
+    sources = {"train": numbers(20), "dev": ["bad", *numbers(3)], "test": numbers(9, seed=2)}
+    corpora = {}
+    for name, records in sources.items():
+        corpora[name] = {"format": "jsonl", "files": [write_jsonl(tmp_path / f"{name}.jsonl", records).name]}
+    config = write_config(tmp_path, DATA, corpora)
+    ended = seqmill("preprocess", config)
+    ended.names("corpus dev: 1 of 4 sequences rejected", "ingest train, dev, test: 3 tasks")
+    assert "train:" not in ended.err
+    before = mtimes(tmp_path / "out/store")
+    assert {name for name in before if name.endswith("manifest.json")} == {
+        "train/manifest.json",
+        "test/manifest.json",
+    }
+    write_jsonl(tmp_path / "dev.jsonl", numbers(3))
+    said = seqmill.succeeds("preprocess", config).err
+    assert "ingest train: up to date\n" in said
+    assert "ingest dev: done in " in said
+    assert "preprocess train, dev, test: done in " in said
+    anew = changed(before, mtimes(tmp_path / "out/store"))
+    assert all(name.startswith("dev/") for name in anew)
 
 
 # Reruns do what is missing or has changed, and nothing else.
