@@ -52,7 +52,6 @@ class BatchGraph:
         self._packed = packed
         self._ragged = ragged
         self._element_spec: Any = None
-        self._traced = tf.function(self._pipeline, input_signature=[_INTEGER] * 4, autograph=False)
 
     def dataset(self, source: BatchSource, share: Share) -> tf.data.Dataset:
         """The batches of a share of an epoch, with exact cardinality.
@@ -69,6 +68,11 @@ class BatchGraph:
         data = data.apply(tf.data.experimental.assert_cardinality(len(batches)))
         data._seqmill_kept = self, reader  # as long as there is a dataset or iterator that needs them
         return data
+
+    @functools.cached_property
+    def _traced(self) -> Callable[..., tf.Tensor]:
+        # Not called as a tf.function: TensorFlow warns where several of one name are traced.
+        return tf.function(self._pipeline, [_INTEGER] * 4, autograph=False).get_concrete_function()
 
     def _pipeline(self, reader: tf.Tensor, start: tf.Tensor, stop: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         data = (

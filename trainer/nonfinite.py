@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from seqmill.trainer.state.values import value_of
+from seqmill.trainer.state.values import tensor_of, value_of
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -61,8 +61,7 @@ def is_finite(variable: keras.Variable) -> bool:
     """Whether a variable holds finite values only, which one of whole numbers always does."""
     if "float" not in str(variable.dtype):
         return True
-    value = getattr(variable.value, "values", (variable.value,))[0]
-    return bool(keras.ops.convert_to_numpy(keras.ops.all(keras.ops.isfinite(value))))
+    return bool(keras.ops.convert_to_numpy(keras.ops.all(keras.ops.isfinite(tensor_of(variable)))))
 
 
 def message_of(autopsy: Mapping[str, Any], steps: list[int]) -> str:

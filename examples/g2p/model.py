@@ -44,7 +44,7 @@ def batch_to_xy(batch):
     """Each phoneme is predicted from those before it; padding has no weight."""
     phonemes = batch["classes"]
     x = {"letters": batch["data"], "previous": phonemes[:, :-1]}
-    return x, phonemes[:, 1:], ops.cast(batch["classes_mask"][:, 1:], "float32")
+    return x, phonemes[:, 1:], batch["classes_mask"][:, 1:]
 
 
 def extra_scores(model, corpus) -> dict[str, float]:
@@ -56,11 +56,16 @@ def extra_scores(model, corpus) -> dict[str, float]:
         ):
             pronunciations[word.tobytes().rstrip(b"\0")].add(tuple(until_eos(phonemes[1:])))
             predicted[word.tobytes().rstrip(b"\0")] = guess
+    return {"per": error_rate(predicted, pronunciations)}
+
+
+def error_rate(predicted, pronunciations) -> float:
+    """The phoneme error rate of one guess a word; ``pronunciations``: per word the set of right ones."""
     errors = length = 0
     for word, guess in predicted.items():
         fewest, nearest = min((Levenshtein.distance(guess, right), right) for right in pronunciations[word])
         errors, length = errors + fewest, length + len(nearest)
-    return {"per": errors / length}
+    return errors / length
 
 
 def predict(model, batch, corpus) -> list[str]:

@@ -1,6 +1,5 @@
 """The examples that read epochs with PyTorch and JAX, as they stand."""
 
-import importlib.util
 import re
 import runpy
 from pathlib import Path
@@ -8,14 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epoch_folders import SPECS, regression_epochs, write_corpus
+from optional import needs_torch
 
 from seqmill.trainer import batches, open_corpus
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None,
-    reason="PyTorch is not installed: it is too large for the lock (pip install torch)",
-)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import orjson
 import pytest
 import tensorflow as tf
 from epoch_folders import SPECS, regression_epochs, write_corpus
+from optional import needs_torch
 from training_runs import SIZES, assert_equal_bits, run
 
 from seqmill.trainer import checkpoints, scores, train
@@ -67,7 +68,8 @@ def test_every_epoch_trains_exactly_its_batches_and_callbacks_live_once(corpora,
 
 
 @pytest.mark.slow
-def test_jax_trains_exactly_the_batches_too(tmp_path):
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=needs_torch)])
+def test_other_backends_train_exactly_the_batches_too(tmp_path, backend):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import test_training_loop as t\n"
@@ -76,13 +78,13 @@ def test_jax_trains_exactly_the_batches_too(tmp_path):
         "resumed, _, _ = t.run([sys.argv[3]], sys.argv[2], 4, callbacks=[recorder])\n"
         "straight, _, _ = t.run([sys.argv[3]], sys.argv[2] + '/straight', 4)\n"
         "t.assert_equal_bits(straight, resumed)\n"
-        "assert t.keras.backend.backend() == 'jax'\n"
+        f"assert t.keras.backend.backend() == '{backend}'\n"
         "assert list(recorder.steps.values()) == [3, 5, 2, 7], recorder.steps\n"
     )
     folder = write_corpus(tmp_path / "train", regression_epochs([3, 5, 2, 7], same_shape=True), SPECS)
     result = subprocess.run(
         [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "model"), folder],
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )

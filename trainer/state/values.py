@@ -111,8 +111,14 @@ def has_contract(value: Any) -> bool:
 
 def value_of(variable: Any) -> np.ndarray:
     """What a variable of Keras or TensorFlow holds; on several devices, on the first of them."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor_of(variable)))
+
+
+def tensor_of(variable: Any) -> Any:
+    """The backend's tensor that ``value_of`` is made of."""
     value = variable.value if isinstance(variable, keras.Variable) else variable
-    return np.asarray(keras.ops.convert_to_numpy(getattr(value, "values", (value,))[0]))
+    replicas = getattr(value, "values", None)  # a method of PyTorch's tensors
+    return replicas[0] if isinstance(replicas, tuple) else value
 
 
 def array_entry(array: np.ndarray) -> dict[str, Any]:
