@@ -75,12 +75,12 @@ def narrow(array: np.ndarray, dtype: str) -> np.ndarray:
     [0.0999755859375, 300.0]
     """
     if dtype == INT16:
-        _check(np.abs(array) > 2, array, "int16", "too loud")
+        _check(np.abs(array) > 2, array, "too loud for int16")
         return np.clip(np.rint(array * _FULL_SCALE), -32768, 32767).astype("<i2")
     if dtype == FLOAT16:
         with np.errstate(over="ignore"):
             small = array.astype("<f2")
-        _check(np.isinf(small), array, "float16")
+        _check(np.isinf(small), array, "too large for float16")
         return small
     bits = np.ascontiguousarray(array, "<f4").view("<u4")
     rounded = bits >> 16
@@ -88,7 +88,7 @@ def narrow(array: np.ndarray, dtype: str) -> np.ndarray:
     rounded += bits
     rounded += 0x7FFF
     small = rounded.view("<u2")[..., 1::2].copy()  # the upper half
-    _check(small & 0x7FFF == 0x7F80, array, "bfloat16")
+    _check(small & 0x7FFF == 0x7F80, array, "too large for bfloat16")
     return small
 
 
@@ -138,7 +138,7 @@ def _widened(array: np.ndarray, dtype: str, out: np.ndarray | None = None) -> np
     return out
 
 
-def _check(bad: np.ndarray, array: np.ndarray, name: str, why: str = "too large") -> None:
+def _check(bad: np.ndarray, array: np.ndarray, reason: str) -> None:
     if bad.any():
         number = float(array[bad].flat[0])
-        raise RejectedSequence(f"{why} for {name}", f"{number:.6g}")
+        raise RejectedSequence(reason, f"{number:.6g}")
