@@ -45,19 +45,19 @@ class PutBack:
         load(self._model, checkpoint, _nothing)
         self._save.restore_callbacks(checkpoint, _nothing, anew)
 
-    def begin_inside(self, checkpoint: Checkpoint) -> None:
+    def begin_inside(self, checkpoint: Checkpoint, anew: Sequence[str]) -> None:
         """Before the ``fit`` that goes on inside an epoch.
 
         Callbacks that hold something that cannot be kept, an open file perhaps, hear of the epoch's beginning
         again, and so can make it anew; what can be kept is put back after that.
         """
-        self._save.restore_callbacks(checkpoint, self._say)
+        self._save.restore_callbacks(checkpoint, self._say, anew)
         told = self._save.not_told_again(checkpoint)
         users = [one for one in self._callbacks.users if one not in told]
         self._callbacks.replay_epoch_begin(checkpoint.epoch - 1, users)
-        self.all(checkpoint)
+        self.all(checkpoint, anew)
 
-    def stops_again(self, checkpoint: Checkpoint) -> bool:
+    def stops_again(self, checkpoint: Checkpoint, anew: Sequence[str]) -> bool:
         """Whether the callback that had ended the training inside the epoch does so again."""
         stopped_by = checkpoint.before.get("stopped_by")
         callback = None if stopped_by is None else self._save.callback_of(checkpoint, stopped_by)
@@ -65,7 +65,7 @@ class PutBack:
             callback.on_train_batch_end((checkpoint.batches or 0) - 1, dict(checkpoint.before["logs"]))
             if self._model.model.stop_training:
                 return True
-            self.all(checkpoint)
+            self.all(checkpoint, anew)
         return False
 
     def go_on_inside(self, checkpoint: Checkpoint) -> None:

@@ -121,12 +121,13 @@ def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
     history = scores.read(folder) or History()
     own = checkpoints.owned(checkpoints.find(folder)[0], history)
     inside = [one for one in checkpoints.find_inside(folder)[0] if history.owns(one.training, one.epoch)]
-    if start_epoch == "auto" and inside and inside[0].epoch > max(own, default=0):
+    if inside and inside[0].epoch > max(own, default=0):
         where = f"inside epoch {inside[0].epoch}, after {inside[0].batches:,} of its batches"
-        return f"the last checkpoint is {where}. The same command goes on from there."
-    if not own:
+    elif own:
+        where = f"that of epoch {max(own)}"
+    else:
         return "there is no checkpoint yet. The same command begins again."
-    kept = f"the last checkpoint is that of epoch {max(own)}."
+    kept = f"the last checkpoint is {where}."
     if start_epoch == "auto":
         return f"{kept} The same command goes on from there."
     return f'{kept} To go on from there, set start_epoch = "auto".'

@@ -229,8 +229,9 @@ class Training:
                 logs = self._resume(start.checkpoint)
             else:
                 inside = replace(inside, content=inside.before)
-                self._put_back.begin_inside(inside)
-                if self._put_back.stops_again(inside):
+                changed = self._changed_data(epoch)
+                self._put_back.begin_inside(inside, changed)
+                if self._put_back.stops_again(inside, changed):
                     epoch, logs = inside.epoch, self._stay_stopped(start.checkpoint)
         if epoch >= num_epochs:
             self._say(f"epochs trained: {epoch}, asked for: {num_epochs}; nothing left to train")

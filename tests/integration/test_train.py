@@ -168,6 +168,24 @@ def test_no_space_for_a_checkpoint(new_disk, new_config, seqmill):
     assert "epoch 3/3" in seqmill.succeeds("run", config).out
 
 
+def test_a_time_limit_ends_with_0_and_the_same_command_goes_on(tmp_path, new_config, seqmill):
+    config = new_config(num_epochs=2)
+    ended = seqmill.succeeds("run", config, "--stop_after=1s", "--save_minutes=10")
+    assert "ended, as stop_after asks" in ended.out
+    assert "inside epoch 1, after 1 of its batches. The same command goes on from there." in ended.out
+    assert not (tmp_path / "out/model/final").exists()
+    for other in ("best", "cleanup"):  # they see whole epochs alone
+        assert "step" not in seqmill(other, config).out
+    with_other_options = seqmill.succeeds("run", config, "--stop_after=none", "--save_minutes=2.5")
+    assert (
+        "going on from" in with_other_options.out and "epoch-0001-step-000001 (1 of" in with_other_options.out
+    )
+    assert "nothing left to train" in seqmill.succeeds("train", config, "--stop_after=90m").out
+    assert not list((tmp_path / "out/model").glob("*-step-*"))
+    refused = seqmill("train", config, "--stop_after=soon")
+    refused.names("stop_after: found 'soon'; expected a time such as")
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config, seqmill):
     config = new_config(num_epochs=100_000, save_interval=1)
     command = [sys.executable, "-m", "seqmill.pipelines.main"]

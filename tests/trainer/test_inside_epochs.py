@@ -8,6 +8,7 @@ import kill_kinds
 import models
 import pytest
 import stateful
+import tensorflow as tf
 from epoch_folders import SPECS, regression_epochs, write_corpus
 from stateful import Killed, frames
 from training_runs import run
@@ -230,3 +231,76 @@ def test_weights_alone_go_on_inside_the_epoch(small_corpora, tmp_path):
     _, _, lines = run(small_corpora, folder, 1, model, resume="weights")
     assert "epoch-0001-step-000001 (1 of the 2 batches of epoch 1 are done): its weights" in lines[0]
     assert int(model.optimizer.iterations) == 1
+
+
+def test_no_row_is_written_twice(corpora, tmp_path):
+    """Of CSV logs, of a file of steps, and of our scores for TensorBoard."""
+
+    class WritesSteps(keras.callbacks.Callback):
+        def __init__(self, path):
+            super().__init__()
+            self.path = path
+
+        def on_train_batch_end(self, batch, logs=None):
+            with self.path.open("a") as file:
+                file.write(f"{batch} {logs['loss']!r}\n")
+
+    def callbacks(name):
+        csv = keras.callbacks.CSVLogger(tmp_path / f"{name}.csv", append=True)
+        return [csv, WritesSteps(tmp_path / f"{name}.txt")]
+
+    run(corpora, tmp_path / "straight", 2, stateful.plain(), callbacks=callbacks("straight"))
+    for _ in range(9):  # epochs of three and of five batches, the evaluation of the first by itself
+        run(corpora, tmp_path / "m", 2, stateful.plain(), callbacks=callbacks("log"), stop_after=0.001)
+    run(corpora, tmp_path / "m", 2, stateful.plain(), callbacks=callbacks("log"))
+    for kind in ("csv", "txt"):
+        assert (tmp_path / f"log.{kind}").read_text() == (tmp_path / f"straight.{kind}").read_text()
+    assert _scalars(tmp_path / "m/tensorboard") == _scalars(tmp_path / "straight/tensorboard")
+
+
+def _scalars(folder):
+    """(tag, step, value) of all scalars below a folder of TensorBoard's."""
+    events = [
+        tf.compat.v1.Event.FromString(record)
+        for path in folder.rglob("events.*")
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
+    return sorted((one.tag, event.step, str(one.tensor)) for event in events for one in event.summary.value)
+
+
+class OwnAdam(keras.optimizers.Adam):
+    """Of the user's own, with its own ``apply``."""
+
+    applied = 0
+
+    def apply(self, grads, trainable_variables=None):
+        type(self).applied += 1
+        return super().apply(grads, trainable_variables)
+
+
+def test_an_optimizer_of_ones_own_is_applied_and_all_of_it_kept(small_corpora, tmp_path):
+    OwnAdam.applied = 0
+    model = frames(list, OwnAdam(0.01))
+    _, _, lines = run(small_corpora, tmp_path, 1, model, save_minutes=OFTEN)
+    assert OwnAdam.applied == 2
+    assert not any("not kept" in line for line in lines)
+
+
+def test_what_metrics_of_ones_own_hold_goes_on_too(corpora, tmp_path):
+    class Worst(keras.metrics.Metric):
+        """State in a list, which no variable tells of."""
+
+        def __init__(self):
+            super().__init__(name="worst")
+            self.seen = []
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.seen.append(float(keras.ops.max(y_pred)))
+
+        def result(self):
+            return keras.ops.convert_to_tensor(float(sum(self.seen)))
+
+        def reset_state(self):
+            self.seen = []
+
+    assert_goes_on(corpora, tmp_path, lambda: frames(list, weighted_metrics=[Worst()]))

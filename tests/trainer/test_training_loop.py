@@ -75,6 +75,8 @@ def test_other_backends_train_exactly_the_batches_too(tmp_path, backend):
         "import test_training_loop as t\n"
         "recorder = t.Recorder()\n"
         "t.run([sys.argv[3]], sys.argv[2], 2, callbacks=[recorder])\n"
+        "for _ in range(3):\n"
+        "    t.run([sys.argv[3]], sys.argv[2], 4, callbacks=[recorder], stop_after=0.001)\n"
         "resumed, _, _ = t.run([sys.argv[3]], sys.argv[2], 4, callbacks=[recorder])\n"
         "straight, _, _ = t.run([sys.argv[3]], sys.argv[2] + '/straight', 4)\n"
         "t.assert_equal_bits(straight, resumed)\n"

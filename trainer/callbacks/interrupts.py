@@ -27,6 +27,7 @@ class Interrupts(keras.callbacks.Callback):
         super().__init__()
         self._was_pressed = False
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
         self.is_terminated = False
 
     def __enter__(self) -> Interrupts:
@@ -56,8 +57,11 @@ class Interrupts(keras.callbacks.Callback):
         raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.is_terminated = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != self._process:  # one that was forked meanwhile, by a library
+            os.kill(os.getpid(), number)
+            return
+        self.is_terminated = True
         os.write(2, b"\nSIGTERM: saving, then ending; another one ends at once\n")
 
     def _raise_lost(self) -> None:

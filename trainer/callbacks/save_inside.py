@@ -100,7 +100,9 @@ class SaveInside(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the training, where that is due: the evaluation will be done again."""
-        self.end_if_due()
+        if self._save.is_saved and self.must_end:
+            self._bring_back_variables()
+            self.end_if_due()
 
     def _stopped(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """What to ask the callback again that has just ended the training."""
@@ -108,8 +110,7 @@ class SaveInside(keras.callbacks.Callback):
         return {} if number is None else {"stopped_by": number, "logs": flat_scores(logs)}
 
     def _save_now(self, batches: int, more: Mapping[str, Any] | None = None) -> None:
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()  # its variables are empty between two steps
+        self._bring_back_variables()
         arrays: Arrays = {}
         changed, lost = self._metrics.state(arrays)
         if lost and not self._lost_said:
@@ -118,3 +119,7 @@ class SaveInside(keras.callbacks.Callback):
         facts = {**self._facts(self._epoch), **(more or {})}
         content = {**facts, "metrics": changed, "random": random_state(arrays)}
         self._save.save_inside(batches, content, arrays)
+
+    def _bring_back_variables(self) -> None:
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()  # they are empty between two steps

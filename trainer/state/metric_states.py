@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from seqmill.trainer.state.attributes import Changed, Read, WatchedObjects
-from seqmill.trainer.state.values import Arrays
+from seqmill.trainer.state.attributes import Read, WatchedObjects
+from seqmill.trainer.state.values import Arrays, decode, encode
 from seqmill.trainer.state.walk import walk, walk_model
 
 
@@ -27,20 +27,30 @@ class MetricStates:
         self._num_variables = len(model.metrics_variables)
         self._watched = WatchedObjects(_walk_metrics(model), with_variables=True)
 
-    def state(self, arrays: Arrays) -> tuple[Changed, list[str]]:
-        """What changed, and descriptions of what cannot be kept.
+    def state(self, arrays: Arrays) -> tuple[dict[str, Any], list[str]]:
+        """What changed, as JSON, and descriptions of what cannot be kept.
 
         Args:
             arrays: Takes the arrays in it.
         """
         changed, lost = self._watched.changed(arrays)
+        parts = [encode([part.numpy() for part in one], arrays) for one in self._parts()]
         if len(self._model.metrics_variables) != self._num_variables:
             lost.append("metrics that exist only after the first step (scored from where training goes on)")
-        return changed, [f"{type(self._model).__name__}.{one}" for one in lost]
+        content = {"changed": changed, "parts": parts}
+        return content, [f"{type(self._model).__name__}.{one}" for one in lost]
 
-    def restore(self, changed: Changed, read: Read) -> None:
+    def restore(self, content: Mapping[str, Any], read: Read) -> None:
         """Sets the metrics to what ``state`` returned, after they have been set back."""
-        self._watched.restore(changed, read)
+        self._watched.restore(content["changed"], read)
+        for variables, entry in zip(self._parts(), content["parts"], strict=False):
+            for part, array in zip(variables, decode(entry, read), strict=False):
+                part.assign(array)
+
+    def _parts(self) -> list[Sequence[Any]]:
+        """The variables behind those of which each of several devices has its own, and adds up for itself."""
+        values = [getattr(one.value, "values", ()) for one in self._model.metrics_variables]
+        return [one for one in values if isinstance(one, tuple) and len(one) > 1]
 
 
 def build_metrics(

@@ -74,7 +74,9 @@ def attributes(holder: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(holder).items()
-        if name not in skipped and not name.startswith(("_self_", "_obj_reference"))
+        if name not in skipped
+        and not name.startswith(("_self_", "_obj_reference"))
+        and not _replaces_a_method(value)
     }
 
 
@@ -113,6 +115,11 @@ def _is_holder(value: Any) -> bool:
     if isinstance(value, keras.DTypePolicy):
         return False
     return isinstance(value, of_keras) or is_users(value)
+
+
+def _replaces_a_method(value: Any) -> bool:
+    """Whether a value is a function of ours that we put in the place of a method of the user's."""
+    return callable(value) and str(getattr(value, "__module__", "")).startswith("seqmill.")
 
 
 def _root(value: Any) -> str:
