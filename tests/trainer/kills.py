@@ -21,6 +21,7 @@ from pathlib import Path
 NUM_EPOCHS = 4
 SIZES = [9, 12, 7, 11]
 SAVE_SECONDS = 0.04
+SOON = 0.5
 
 
 @dataclass
@@ -61,7 +62,11 @@ def kill_often(context, kind: str, corpora, folder: Path, num_kills: int, seed: 
         while not _outcome_of(killed).exists():
             process = _start(context, kind, corpora, killed, True)
             _wait_for_training(process, killed)
-            process.join(rng.uniform(0, 0.6 * seconds) if row.kills < num_kills else None)
+            soon_after_a_save = rng.random() < 0.7
+            if soon_after_a_save:
+                _wait_for_another_checkpoint(process, killed)
+            longest = SOON if soon_after_a_save else 0.6 * seconds
+            process.join(rng.uniform(0, longest) if row.kills < num_kills else None)
             if process.is_alive():
                 process.kill()
                 row.kills += 1
@@ -121,6 +126,12 @@ def _wait_for_training(process, folder: Path) -> None:
         if lock.exists() and f"(process {process.pid})" in lock.read_text():
             return
         time.sleep(0.01)
+
+
+def _wait_for_another_checkpoint(process, folder: Path) -> None:
+    before = set(folder.glob("epoch-*"))
+    while process.is_alive() and set(folder.glob("epoch-*")) <= before:
+        time.sleep(0.005)
 
 
 def _count_starts(folder: Path, row: Row) -> None:
