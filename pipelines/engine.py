@@ -24,7 +24,6 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
 _START_SECONDS = 0.5  # until workers are there
-_HIGHEST_RATE = 2e9  # bytes a second that no step reaches in one process
 
 
 class Engine:
@@ -131,9 +130,8 @@ class Engine:
 
 
 def _seconds_of_rest(queue: WorkQueue, seconds: float) -> float:
-    """What is left of a queue takes one process, by what ``seconds`` of work have done; at least."""
-    rate = min(queue.size_done / seconds, _HIGHEST_RATE) if queue.size_done and seconds else _HIGHEST_RATE
-    return queue.size_left / rate
+    """What the rest of a queue takes one process: as expected, or as ``seconds`` of work have shown."""
+    return queue.seconds_left * (seconds / queue.seconds_done if queue.seconds_done else 1)
 
 
 def _tasks(step: Step) -> str:

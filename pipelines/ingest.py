@@ -16,6 +16,7 @@ from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
+from seqmill.transforms.features.data_keys import AUDIO_TYPES
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
@@ -35,6 +36,9 @@ from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_m
 from seqmill.transforms.store.split_receipt import remove_receipt
 
 _MOST_UNKNOWN = 0.05  # share of <unk> beyond which the vocabulary is hardly that of the corpus
+
+# Bytes a second: of text, of binary formats, of lines that name recordings (each takes tens of milliseconds).
+_RATE_OF_TEXT, _RATE_OF_VALUES, _RATE_OF_PATHS = 200e6, 1e9, 1000.0
 
 _Say = Callable[[str], None]
 
@@ -181,7 +185,13 @@ def _tokenizer_labels(config: Config) -> Iterator[tuple[str, Vocab]]:
 
 
 def _part(corpus: str, folder: str, tasks: list[IngestTask], work: Any, finish: Any) -> Part:
-    return Part(corpus, folder, tasks, [task.work for task in tasks], work, finish)
+    sizes = [task.work for task in tasks]
+    rate = _RATE_OF_TEXT
+    if any(task.split.format in ("parquet", "tfrecord") for task in tasks):
+        rate = _RATE_OF_VALUES
+    elif any(key.type in AUDIO_TYPES for key in work.keys):
+        rate = _RATE_OF_PATHS
+    return Part(corpus, folder, tasks, sizes, work, finish, rate)
 
 
 @contextmanager

@@ -16,14 +16,14 @@ class Item:
     Attributes:
         part: Its number in the step.
         task: The task; None where all of the part's tasks are done and its result is to be written.
-        size: The task's share of the work.
+        seconds: What it is expected to take.
         num_tasks: How many the part had.
         errors: Why tasks of the part failed.
     """
 
     part: int
     task: Any = None
-    size: int = 0
+    seconds: float = 0.0
     num_tasks: int = 0
     errors: tuple[str, ...] = ()
 
@@ -40,17 +40,19 @@ class WorkQueue:
 
     Attributes:
         failed: Per part that has ended why it failed, where it did.
+        seconds_left: What the tasks that are not done were expected to take one process.
+        seconds_done: What those that are done were.
     """
 
     def __init__(self, step: Step):
         self.step = step
         self.failed: dict[int, str] = {}
-        self.size_left = sum(sum(part.sizes) for part in step.parts)
-        self.size_done = 0
-        self._errors: dict[int, list[str]] = {number: [] for number in range(len(step.parts))}
+        self.seconds_left = sum(sum(part.sizes) / part.rate for part in step.parts)
+        self.seconds_done = 0.0
+        self._errors: dict[int, list[tuple[int, str]]] = {number: [] for number in range(len(step.parts))}
         self._open_tasks = {number: len(part.tasks) for number, part in enumerate(step.parts)}
         self._items = deque(
-            Item(number, task, size)
+            Item(number, task, size / part.rate)
             for number, part in enumerate(step.parts)
             for task, size in zip(part.tasks, part.sizes, strict=True)
         )
@@ -73,13 +75,17 @@ class WorkQueue:
             if error:
                 self.failed[number] = error
             return
-        self.size_left -= item.size
-        self.size_done += item.size
+        self.seconds_left -= item.seconds
+        self.seconds_done += item.seconds
         self._open_tasks[number] -= 1
         if error:
-            self._errors[number].append(error)
+            self._errors[number].append((item.task.index, error))
         if not self._open_tasks[number]:
             self._items.appendleft(self._end(number))
 
     def _end(self, number: int) -> Item:
-        return Item(number, num_tasks=len(self.step.parts[number].tasks), errors=tuple(self._errors[number]))
+        return Item(
+            number,
+            num_tasks=len(self.step.parts[number].tasks),
+            errors=tuple(error for _, error in sorted(self._errors[number])),
+        )

@@ -24,6 +24,9 @@ type = "ints"
 [corpus.train]
 format = "jsonl"
 files = ["train.jsonl"]
+[corpus.dev]
+format = "jsonl"
+files = ["dev.jsonl"]
 """
 
 
@@ -74,9 +77,10 @@ def _wait_for_workers(address, number):
 @pytest.mark.slow
 def test_a_killed_worker_changes_nothing(tmp_path, cluster):
     address, workers = cluster
-    with (tmp_path / "train.jsonl").open("w") as file:
-        for i in range(30000):
-            file.write(json.dumps({"data": list(range(1 + i % 37))}) + "\n")
+    for name, num_seqs in (("train", 30000), ("dev", 300)):
+        with (tmp_path / f"{name}.jsonl").open("w") as file:
+            for i in range(num_seqs):
+                file.write(json.dumps({"data": list(range(1 + i % 37))}) + "\n")
     (tmp_path / "config.toml").write_text(CONFIG)
     seqmill = [sys.executable, "-m", "seqmill.pipelines.main"]
     dask_flags = [
@@ -86,9 +90,9 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster):
     ]
     subprocess.run([*seqmill, "ingest", tmp_path / "config.toml"], check=True)
     run = subprocess.Popen([*seqmill, "preprocess", tmp_path / "config.toml", *dask_flags])
-    receipts = tmp_path / "out/epochs/train/receipts"
+    epochs = tmp_path / "out/epochs/train"
     deadline = time.monotonic() + 120
-    while not list(receipts.glob("epoch-*.json")) and time.monotonic() < deadline:
+    while not list(epochs.glob("epoch-*/receipts/*.json")) and time.monotonic() < deadline:
         assert run.poll() is None, "the run ended before a worker could be killed"
         time.sleep(0.01)
     os.kill(workers[0].pid, signal.SIGKILL)
@@ -98,7 +102,7 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster):
     subprocess.run(
         [*seqmill, "preprocess", tmp_path / "config.toml", f"--output={tmp_path / 'local'}"], check=True
     )
-    assert _content(tmp_path / "out/epochs/train") == _content(tmp_path / "local/epochs/train")
+    assert _content(tmp_path / "out/epochs") == _content(tmp_path / "local/epochs")
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -1,5 +1,7 @@
 """Where a step runs, and in which order its parts come to their ends."""
 
+from types import SimpleNamespace
+
 from seqmill.pipelines.beam_flags import LocalFlags, local_flags
 from seqmill.pipelines.cores import num_processes
 from seqmill.pipelines.work_queue import WorkQueue
@@ -7,7 +9,10 @@ from seqmill.transforms.beam.step import Part, Step
 
 
 def queue_of(**nums_tasks):
-    parts = [Part(name, "", range(n), [10] * n, print, print) for name, n in nums_tasks.items()]
+    parts = [
+        Part(name, "", [SimpleNamespace(index=i) for i in range(n)], [10] * n, print, print, rate=5)
+        for name, n in nums_tasks.items()
+    ]
     return WorkQueue(Step("ingest", tuple(parts)))
 
 
@@ -16,7 +21,7 @@ def test_a_part_ends_when_its_tasks_are_done_whatever_the_others_do():
     end = queue.take()
     assert (end.part, end.num_tasks) == (1, 0)
     first, second, third = (queue.take() for _ in range(3))
-    assert [(item.part, item.task) for item in (first, second, third)] == [(0, 0), (0, 1), (2, 0)]
+    assert [(item.part, item.task.index) for item in (first, second, third)] == [(0, 0), (0, 1), (2, 0)]
     assert queue.take() is None, "all wait for what is being done"
     queue.done(third, "broken")
     end = queue.take()
@@ -27,7 +32,7 @@ def test_a_part_ends_when_its_tasks_are_done_whatever_the_others_do():
     queue.done(first, None)
     assert queue.take().part == 0
     assert queue.failed == {2: "broken"}
-    assert (queue.size_done, queue.size_left) == (30, 0)
+    assert (queue.seconds_done, queue.seconds_left) == (6, 0)
 
 
 def test_failures_name_their_corpus_once():

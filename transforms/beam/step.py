@@ -31,6 +31,7 @@ class Part:
         sizes: Of each task what the workers' reports of it add up to.
         work: Does one task; raises SeqmillError where the user must mend something.
         finish: Called with the number of tasks after all of them succeeded; writes the result.
+        rate: What of ``sizes`` one process does in a second, as far as is known before; rather too much.
     """
 
     corpus: str
@@ -39,6 +40,7 @@ class Part:
     sizes: Sequence[int]
     work: Callable[[Any], None]
     finish: Callable[[int], None]
+    rate: float = 2e9
 
     def attempt(self, task: Any, run_id: str) -> str | None:
         """Does a task. Returns why it failed, where a user can mend that."""
