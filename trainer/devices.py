@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.layers import BatchNormalization
 
 from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.corpus import Corpus
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -77,6 +78,16 @@ def num_devices(model: keras.Model, say: Callable[[str], None]) -> int:
             "on one: rows that fill a batch up, and with TensorFlow the rows of one device alone"
         )
     return number
+
+
+def check_splittable(corpora: Iterable[Corpus], number: int) -> None:
+    """Raises UsageError where batches have no rows that several devices could share."""
+    for corpus in corpora:
+        if number > 1 and corpus.manifest.packed:
+            raise UsageError(
+                f"{corpus.folder}: packed batches have no rows to split between {number} devices; train on "
+                "one, or set packed = false"
+            )
 
 
 def say_changed_devices(checkpoint: Checkpoint, number: int, say: Callable[[str], None]) -> None:

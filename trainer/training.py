@@ -21,7 +21,7 @@ from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfin
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import INSIDE, TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus
-from seqmill.trainer.devices import num_devices, say_changed_devices
+from seqmill.trainer.devices import check_splittable, num_devices, say_changed_devices
 from seqmill.trainer.evaluation import Evaluation, ExtraScores
 from seqmill.trainer.feed import Feed, check_same_data_keys
 from seqmill.trainer.fill_rows import filled
@@ -85,6 +85,7 @@ class Training:
         self._model, self._train, self._others = model, train, others
         self._folder, self._options, self._say = folder, options, say
         self._num_devices = num_devices(model, say)
+        check_splittable([train, *others.values()], self._num_devices)
         batch_to_xy = filled(batch_to_xy or default_batch_to_xy(model, train), self._num_devices)
         self._feed = Feed(train, batch_to_xy)
         self._timer = EpochTimer(options.num_epochs)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 from rapidfuzz.distance import Levenshtein
 
+from seqmill import mean_over_batch
 from seqmill.trainer.epochs import dataset
 
 WIDTH, NUM_BLOCKS, SUBSAMPLING, DROPOUT, BLANK = 160, 5, 2, 0.2, 0
@@ -16,15 +17,20 @@ WIDTH, NUM_BLOCKS, SUBSAMPLING, DROPOUT, BLANK = 160, 5, 2, 0.2, 0
 class CtcModel(keras.Model):
     """A model whose outputs [B, T', labels] are aligned with the labels by CTC; blank is 0."""
 
+    several_devices = True  # compute_loss is right on any number of them
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The CTC loss, a mean over sequences of the loss per label.
 
         ``keras.ops.ctc_loss`` gives the same, but on a CPU TensorFlow takes far longer for dense labels.
         """
-        labels = tf.sparse.from_dense(y["classes"])
-        lengths = num_outputs(x["data_lengths"])
+        classes, num_labels = y["classes"], tf.maximum(y["classes_lengths"], 1)
+        # Rows that fill a batch up for several devices have no label and no frame: CTC wants one of each.
+        place = tf.where(y["classes_lengths"] == 0, 0, -1)
+        labels = tf.sparse.from_dense(classes + tf.one_hot(place, tf.shape(classes)[1], dtype=classes.dtype))
+        lengths = tf.maximum(num_outputs(x["data_lengths"]), 1)
         loss = tf.nn.ctc_loss(labels, y_pred, None, lengths, logits_time_major=False, blank_index=BLANK)
-        return ops.mean(loss / ops.cast(y["classes_lengths"], loss.dtype))
+        return mean_over_batch(loss / ops.cast(num_labels, loss.dtype), sample_weight)
 
 
 class ZeroPadding(layers.Layer):

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from seqmill.trainer.fill_rows import filled
 from seqmill.trainer.model_file import load_model_file
 from seqmill.transforms.features.array_spec import ArraySpec
 
@@ -106,6 +108,8 @@ def test_the_loss_of_speech_is_that_of_keras(speech):
     loss = keras.ops.ctc_loss(batch["classes"], scores, batch["classes_lengths"], lengths, mask_index=0)
     wanted = keras.ops.mean(loss / batch["classes_lengths"])
     np.testing.assert_allclose(model.compute_loss(x, y, scores), wanted, rtol=1e-4)
+    x, y, weights = filled(module.batch_to_xy, 3)(keras.tree.map_structure(tf.constant, batch))
+    np.testing.assert_allclose(model.compute_loss(x, y, model(x), weights), wanted, rtol=1e-4)
 
 
 def test_speech_does_not_depend_on_its_padding(speech):

@@ -73,7 +73,7 @@ KINDS = {
 }
 
 
-def trained(kind, corpora, folder, num_epochs=1, model=None):
+def trained(kind, corpora, folder, num_epochs=1, model=None, stop_after=None):
     """Trains a model, from its beginning or a checkpoint: all its variables, all scores, what was said."""
     build, batch_to_xy = KINDS[kind]
     model, lines = model or build(), []
@@ -84,6 +84,7 @@ def trained(kind, corpora, folder, num_epochs=1, model=None):
         folder=str(folder),
         batch_to_xy=batch_to_xy,
         distinct_epochs=1,
+        stop_after=stop_after,
         say=lines.append,
     )
     scores = [v for by_corpus in history.epochs.values() for s in by_corpus.values() for v in s.values()]
@@ -110,14 +111,16 @@ def on_two_devices(corpora, one_device, folder, answer):
         model = frames()
         at_begin = [slot.array() for slot in slots(model)]
 
-        def again(where, num_epochs):
+        def again(where, num_epochs, stop_after=None):
             for slot, value in zip(slots(model), at_begin, strict=True):
                 slot.variable.assign(value)
-            return trained("frames", corpora, where, num_epochs, model)
+            return trained("frames", corpora, where, num_epochs, model, stop_after)
 
         found |= _named("frames", again(f"{folder}/frames", 1))
         found |= _named("resumed", again(f"{folder}/frames", 2))
         found |= _named("straight", again(f"{folder}/straight", 2))
+        found |= _named("stopped inside", again(f"{folder}/inside", 2, stop_after=0.1))
+        found |= _named("resumed inside", again(f"{folder}/inside", 2))
         found |= _named("taken over", again(one_device, 2))
         with_loss = keras.Sequential([keras.Input((None, 3)), keras.layers.ActivityRegularization(0.1)])
         with_loss.compile("sgd", "mse")

@@ -58,8 +58,17 @@ def test_two_devices_come_to_what_one_does(kind, folders, two, tmp_path):
     assert_close(of(kind, two[1]), trained(kind, folders, tmp_path))
 
 
-def test_two_devices_stopped_and_resumed_are_as_never_stopped(two):
-    assert of("resumed", two[1])["variables"].tobytes() == of("straight", two[1])["variables"].tobytes()
+@pytest.mark.parametrize("resumed", ["resumed", "resumed inside"])
+def test_two_devices_stopped_and_resumed_are_as_never_stopped(two, resumed):
+    found, wanted = of(resumed, two[1]), of("straight", two[1])
+    for what in ("variables", "scores"):
+        assert found[what].tobytes() == wanted[what].tobytes()
+
+
+def test_two_devices_keep_all_their_state_inside_an_epoch(two):
+    lines = "\n".join([*of("stopped inside", two[1])["lines"], *of("resumed inside", two[1])["lines"]])
+    assert "of the 5 batches of epoch 1 are done" in lines
+    assert "cannot be kept" not in lines
 
 
 def test_trainings_go_on_with_another_number_of_devices(folders, two, tmp_path):

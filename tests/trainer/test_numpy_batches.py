@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from epoch_folders import SPECS, regression_epochs, write_corpus
-from reading_processes import rows_read
+from reading_processes import rows_read, sums_of_losses
 
 from seqmill.trainer import batches, open_corpus
 from seqmill.trainer.stored_epoch import StoredEpoch
@@ -88,6 +88,21 @@ def test_two_processes_read_every_row_once_while_the_number_of_readers_changes(f
     assert sorted(found) == sorted(wanted)
     assert len(processes) == 2
     assert done == len(EXPECTED)
+
+
+@pytest.mark.parametrize("by", ["rows", "batches"])
+def test_losses_of_two_processes_add_up_to_those_of_one(folder, two_processes, by):
+    transition = np.random.default_rng(1).standard_normal((3, 5)).tolist()
+    both = [
+        process.submit(sums_of_losses, folder, (number, 2), by, transition)
+        for number, process in enumerate(two_processes)
+    ]
+    one = sums_of_losses(folder, (0, 1), by, transition)
+    total, number = np.sum([np.sum(run.result(), 0) for run in both], 0)
+    assert (
+        number == sum(frames for _, frames in one) == sum(batch.lengths["data"].sum() for batch in EXPECTED)
+    )
+    assert total == pytest.approx(sum(loss for loss, _ in one), rel=1e-12)
 
 
 def test_a_reader_without_rows_makes_the_same_steps(folder):
