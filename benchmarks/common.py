@@ -186,9 +186,9 @@ def _lengths(rng: np.random.Generator, frames: int, mean: int) -> np.ndarray:
     return lengths[lengths > 0]
 
 
-def epoch_options(ordering: str, batch_size: Mapping[str, int], length_key: str = "data") -> EpochOptions:
-    """Options of one epoch: an ordering and limits, all else as it is by default."""
-    return EpochOptions(
+def one_epoch(ordering: str, batch_size: Mapping[str, int], length_key: str = "data") -> Schedule:
+    """One epoch with an ordering and limits, all else as it is by default."""
+    options = EpochOptions(
         ordering=parse_ordering(ordering),
         length_key=length_key,
         length_limits=LengthLimits({}, {}),
@@ -197,10 +197,10 @@ def epoch_options(ordering: str, batch_size: Mapping[str, int], length_key: str 
         seed=1,
         fixed_random_seed=None,
         partition_epoch=1,
-        num_epochs=1,
         num_shards=None,
         shard_size=128_000_000,
     )
+    return Schedule(options, num_epochs=1)
 
 
 @dataclass(frozen=True)
@@ -277,18 +277,17 @@ def _took(begin: float, spans: list[Span], end: float) -> Took:
     return Took(start - begin, end - start, sum(span.cpu for span in spans))
 
 
-def prebatch(store: Store, options: EpochOptions, folder: str, workers: int) -> Took:
+def prebatch(store: Store, schedule: Schedule, folder: str, workers: int) -> Took:
     """Plans and writes an epoch as ``seqmill preprocess`` does; planning counts as wall time."""
     start, cpu = time.monotonic(), time.process_time()
-    selection = select_sequences(store, options)
-    planned = plan_epochs(folder, store, selection, options, {})
+    selection = select_sequences(store, schedule)
+    planned = plan_epochs(folder, store, selection, schedule, {})
     begin(planned)
     compared = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
     hash_all(compared)
     known = known_here(compared)
     planning, cpu = time.monotonic() - start, time.process_time() - cpu
     notes = files.join(folder, "notes")
-    schedule = Schedule(options, 1)
     write = WriteShards(folder, store.folder, store.manifest.fingerprint, schedule, planned.run, known)
     sizes = [segment.bytes for segment in planned.segments]
     finish = FinishEpochs(folder, planned.run, tuple(planned.epochs))

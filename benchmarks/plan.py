@@ -21,7 +21,7 @@ from seqmill.transforms.batches.layout import lay_out, select_sequences
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
-from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
+from seqmill.transforms.planning.plan import plan_epoch, select
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import Store
@@ -77,10 +77,11 @@ def main() -> None:
 def _rate(ordering: str, num_keys: int, num_seqs: int, rounds: int, folder: str) -> Sequence[object]:
     lengths = common.int_lengths(np.random.default_rng(1), num_seqs)
     lengths = {key: lengths[key] for key in list(lengths)[:num_keys]}
-    options = common.epoch_options(ordering, dict.fromkeys(lengths, _BATCH_SIZE))
+    schedule = common.one_epoch(ordering, dict.fromkeys(lengths, _BATCH_SIZE))
+    options = schedule.options
     planning = fastest(lambda: plan_epoch(select(lengths, options), options, 1), rounds)
     store = LengthsOnly(lengths)
-    whole = fastest(lambda: _lay_out_and_write(store, options, folder), rounds)
+    whole = fastest(lambda: _lay_out_and_write(store, schedule, folder), rounds)
     batches = plan_epoch(select(lengths, options), options, 1).num_batches
     rates = (f"{num_seqs / took / 1e6:.1f}" for took in (planning, whole))
     return (ordering, num_keys, f"{batches:,}", f"{planning:.2f}", f"{whole:.2f}", *rates)
@@ -96,8 +97,8 @@ class LengthsOnly(Store):
         self.tag_sizes = np.full(len(lengths["data"]), 24)  # type: ignore[misc]
 
 
-def _lay_out_and_write(store: Store, options: EpochOptions, folder: str) -> None:
-    for layout in lay_out(store, select_sequences(store, options), options):
+def _lay_out_and_write(store: Store, schedule: Schedule, folder: str) -> None:
+    for layout in lay_out(store, schedule):
         write_plan(folder, layout.plan)
 
 
@@ -108,21 +109,20 @@ def _growth(num_seqs: int, rounds: int, folder: str) -> list[Sequence[object]]:
     ]
     rows = []
     for ordering in ORDERINGS:
-        options = common.epoch_options(ordering, dict.fromkeys(common.INTS, _BATCH_SIZE))
-        took = [fastest(lambda s=s, o=options: _lay_out_and_write(s, o, folder), rounds) for s in stores]
+        schedule = common.one_epoch(ordering, dict.fromkeys(common.INTS, _BATCH_SIZE))
+        took = [fastest(lambda s=s, o=schedule: _lay_out_and_write(s, o, folder), rounds) for s in stores]
         rows.append(_growth_row(f"plan, {ordering}", took))
     for ordering in ("default", "random", "laplace:.1000"):
-        options = common.epoch_options(ordering, dict.fromkeys(common.INTS, _BATCH_SIZE))
-        took = [fastest(lambda s=s, o=options: _prebatch(s, o, folder), 1) for s in stores]
+        schedule = common.one_epoch(ordering, dict.fromkeys(common.INTS, _BATCH_SIZE))
+        took = [fastest(lambda s=s, o=schedule: _prebatch(s, o, folder), 1) for s in stores]
         rows.append(_growth_row(f"pre-batch, {ordering}", took))
     return rows
 
 
-def _prebatch(store: Store, options: EpochOptions, folder: str) -> None:
-    selection = select_sequences(store, options)
-    planned = plan_epochs(folder, store, selection, options, {})
+def _prebatch(store: Store, schedule: Schedule, folder: str) -> None:
+    selection = select_sequences(store, schedule)
+    planned = plan_epochs(folder, store, selection, schedule, {})
     begin(planned)
-    schedule = Schedule(options, 1)
     work = WriteShards(folder, store.folder, store.manifest.fingerprint, schedule, planned.run)
     for segment in planned.segments:
         work(segment)

@@ -27,7 +27,7 @@ import xxhash
 from benchmarks import common, peers
 from benchmarks.common import Took
 from seqmill.transforms.batches import epoch_manifest, manifest
-from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.store.sequence_store import Store
 
@@ -41,14 +41,14 @@ class Workload:
     Attributes:
         name: What it is.
         store: The store.
-        options: Options of the epoch.
+        schedule: The epoch.
         batch_size: Frames of a batch, for peers.
         peer_seqs: Sequences for peers.
     """
 
     name: str
     store: Store
-    options: EpochOptions
+    schedule: Schedule
     batch_size: int
     peer_seqs: int
 
@@ -89,12 +89,12 @@ def main() -> None:
 def _workloads(folder: str, args: argparse.Namespace) -> Iterator[Workload]:
     gigabytes, sequences = args.gigabytes, args.sequences
     store = common.write_store(f"{folder}/floats", common.FLOATS, common.float_blocks(int(gigabytes * 1e9)))
-    options = common.epoch_options("laplace:.1000", {"data": 40_000})
+    schedule = common.one_epoch("laplace:.1000", {"data": 40_000})
     peer_seqs = int(store.num_seqs * min(1, args.peer_gigabytes / gigabytes))
-    yield Workload("float32 [T, 80]", store, options, 40_000, peer_seqs)
+    yield Workload("float32 [T, 80]", store, schedule, 40_000, peer_seqs)
     store = common.write_store(f"{folder}/ints", common.INTS, common.int_blocks(sequences))
-    options = common.epoch_options("laplace:.1000", {"data": 4000, "classes": 4000})
-    yield Workload("ints, 2 keys", store, options, 4000, min(sequences, args.peer_sequences))
+    schedule = common.one_epoch("laplace:.1000", {"data": 4000, "classes": 4000})
+    yield Workload("ints, 2 keys", store, schedule, 4000, min(sequences, args.peer_sequences))
 
 
 def _measure(workload: Workload, folder: str, workers: int, rounds: int) -> list[Sequence[object]]:
@@ -104,7 +104,7 @@ def _measure(workload: Workload, folder: str, workers: int, rounds: int) -> list
     for _ in range(rounds):
         epochs, copied = f"{folder}/epochs", f"{folder}/copied"
         with contextlib.redirect_stderr(io.StringIO()):
-            ours.append(common.prebatch(workload.store, workload.options, epochs, workers))
+            ours.append(common.prebatch(workload.store, workload.schedule, epochs, workers))
         corpus = manifest.read(epochs)
         shards = epoch_manifest.read(epochs, corpus, corpus.epochs[0]).shards
         num_bytes = sum(shard.bytes for shard in shards)

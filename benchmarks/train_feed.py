@@ -54,8 +54,8 @@ def main() -> None:
         store = common.write_store(
             f"{folder}/store", common.FLOATS, common.float_blocks(int(args.gigabytes * 1e9))
         )
-        options = common.epoch_options("laplace:.1000", {"data": _BATCH_SIZE})
-        common.prebatch(store, options, f"{folder}/epochs", os.cpu_count() or 1)
+        schedule = common.one_epoch("laplace:.1000", {"data": _BATCH_SIZE})
+        common.prebatch(store, schedule, f"{folder}/epochs", os.cpu_count() or 1)
         corpus = open_corpus(f"{folder}/epochs")
         if args.steps:
             common.print_table(

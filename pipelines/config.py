@@ -20,7 +20,13 @@ from seqmill.pipelines.options import (
     CorpusOptions,
     nearly_train,
 )
+from seqmill.pipelines.per_epoch_options import (
+    PerEpochOptions,
+    ScheduleTable,
+    named_twice,
+)
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import (
     Mistake,
@@ -127,14 +133,58 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
         # What is wrong with an inherited option has been said of it already.
         mistakes += [m for m in here if len(m[0]) < 3 or m[0][2] in table or m[0][2] not in shared]
     mistakes += _between_tables(tables, keys)
+    schedule = _schedule(content.pop("schedule", None), tables["corpus"], mistakes, context)
     right = {
+        "schedule": schedule,
         "data": {name: key for name, key in keys.items() if key is not None},
         "corpus": {name: corpus for name, corpus in corpora.items() if corpus is not None},
     }
     for name in [name for name in content if name not in option_fields(Config)]:
         del content[name]
         mistakes.append(((name,), f"unknown option{did_you_mean(name, [*global_options(), *TABLES])}"))
-    return _checked(Config, {**content, **right}, (), mistakes)
+    config = _checked(Config, {**content, **right}, (), mistakes)
+    if config is not None and TRAIN in config.corpus:
+        mistakes += _without_limit(config)
+    return config
+
+
+def _without_limit(config: Config) -> Iterator[Mistake]:
+    """Epochs in which nothing limits a batch, as tables of the schedule took away what does."""
+    for stretch in config.schedule_of(TRAIN).changes:
+        limits = stretch.options.batch_limits
+        if not limits.batch_size and limits.max_seqs is None:
+            epochs = EpochRange(stretch.first, stretch.last)
+            yield ("schedule",), f"expected batch_size or max_seqs in epochs {epochs}, found neither"
+
+
+def _schedule(
+    value: Any, corpora: Mapping[str, Any], mistakes: list[Mistake], context: Mapping[str, Any]
+) -> tuple[ScheduleTable, ...]:
+    """The tables ``[[schedule]]``, which mistakes call by their number, from 1."""
+    if value is None or is_absence(value):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+        mistakes.append((("schedule",), f"found {value!r}; expected tables [[schedule]]"))
+        return ()
+    if corpora and TRAIN not in corpora:
+        mistakes.append((("schedule",), f"concerns corpus.{TRAIN}, and there is none{nearly_train(corpora)}"))
+    found = []
+    for number, table in enumerate(value, 1):
+        where = ("schedule", str(number))
+        _rename(table, where, mistakes)
+        for name in [name for name in table if name in global_options()]:
+            if name not in option_fields(PerEpochOptions):
+                del table[name]
+                expected = ", ".join(option_fields(PerEpochOptions))
+                text = f"the same for all epochs; expected one of {expected}"
+                mistakes.append(((*where, name), text))
+        if (one := _checked(ScheduleTable, table, where, mistakes, context)) is not None:
+            found.append(one)
+            if not one.changes:
+                mistakes.append((where, "expected an option to set for these epochs"))
+    if len(found) == len(value):
+        mistakes += [(("schedule", str(number + 1)), text) for number, text in named_twice(found)]
+    return tuple(found)
 
 
 def _with_nul(value: Any, where: tuple[str, ...]) -> Iterator[Mistake]:

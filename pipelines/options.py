@@ -6,82 +6,32 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from seqmill.pipelines.per_epoch_options import (
+    Count,
+    CountOrNone,
+    PerEpochOptions,
+    ScheduleTable,
+    changed_epochs,
+    is_no_text,
+)
 from seqmill.trainer.options import DistinctEpochs, TrainOptions
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
 from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.order import Ordering, parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import Schedule, Stretch
 from seqmill.transforms.readers import FORMATS
-from seqmill.transforms.storage.checked_options import (
-    Options,
-    did_you_mean,
-    is_absence,
-    none_or,
-    one_of,
-    says_all,
-    whole_number,
-)
+from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of
 
 TRAIN = "train"
 TRAINING_ONLY = ("seq_ordering", "chunking", "min_chunk_size", "partition_epoch", "distinct_epochs")
 """What shapes training epochs: corpora other than ``train`` do not inherit it."""
-
-_Check = Callable[[Any], Any]
-
-
-def _per_key(check: _Check) -> Callable[[Any, ValidationInfo], dict[str, Any]]:
-    """A validator of a value for every data key, or a table of them; absent ones are left out."""
-
-    def normalise(value: Any, info: ValidationInfo) -> dict[str, Any]:
-        if isinstance(value, dict):
-            table = value
-            if not table:
-                raise ValueError("expected a value, or a table with one data key at least")
-        else:
-            table = dict.fromkeys((info.context or {}).get("data_keys", ()), value)
-        for key in table:
-            _known_key(key, info)
-        try:
-            values = {key: None if is_absence(one) else check(one) for key, one in table.items()}
-        except ValueError as error:
-            raise ValueError(f"{error}, or a table of such per data key") from None
-        return {key: one for key, one in values.items() if one is not None}
-
-    return normalise
-
-
-def _known_key(key: Any, info: ValidationInfo) -> Any:
-    known = (info.context or {}).get("data_keys", ())
-    if known and key not in known:
-        raise says_all(f"no data key {key!r}; expected {', '.join(known)}{did_you_mean(str(key), known)}")
-    return key
-
-
-def _chunking(value: Any) -> KeyChunking | None:
-    if type(value) not in (str, int):
-        raise ValueError('expected "size:step", "size", or 0 for off')
-    size, step = parse_chunking(str(value))
-    return KeyChunking(whole_number(1)(size), whole_number(1)(step)) if size else None
-
-
-def _ordering(value: Any) -> Ordering:
-    ordering = parse_ordering(value if isinstance(value, str) else repr(value))
-    for number in (ordering.seed, ordering.bins, ordering.bin_size):
-        if number is not None:
-            whole_number(0)(number)
-    return ordering
-
-
-def _no_text(value: Any) -> bool:
-    return value is False or value == "none"
 
 
 def _text(value: Any) -> Any:
@@ -103,42 +53,9 @@ def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
     return tuple(value)
 
 
-PerKey = Annotated[Mapping[str, int], BeforeValidator(_per_key(whole_number(1)))]
-Chunked = Annotated[Mapping[str, KeyChunking], BeforeValidator(_per_key(_chunking))]
-Count = Annotated[int, BeforeValidator(whole_number(1))]
-CountOrNone = Annotated[int | None, BeforeValidator(none_or(whole_number(1)))]
-
-
-class CorpusDefaults(Options):
+class CorpusDefaults(PerEpochOptions):
     """Options that a corpus may override."""
 
-    batch_size: PerKey = Field(
-        default_factory=dict,
-        description="most frames of a batch, longest sequence x sequences: a number, or a table per key",
-    )
-    max_seqs: CountOrNone = Field(None, description="most sequences of a batch")
-    max_seq_length: PerKey = Field(
-        default_factory=dict, description="drop longer sequences: a number, or a table per key"
-    )
-    min_seq_length: PerKey = Field(default_factory=dict, description="drop shorter sequences, likewise")
-    seq_ordering: Annotated[Ordering, BeforeValidator(_ordering)] = Field(
-        Ordering("default"),
-        description="default, reverse, random[:seed], sorted, sorted_reverse, laplace[:bins|:.seqs per bin]",
-    )
-    length_key: Annotated[str, AfterValidator(_known_key)] = Field(
-        "", description="data key whose length orders; default: the first"
-    )
-    chunking: Chunked = Field(
-        default_factory=dict, description='"size:step", "size", or 0 for off; or a table per key'
-    )
-    min_chunk_size: PerKey = Field(
-        default_factory=dict,
-        description="no later chunk with at most this many frames left; a number, or a table per key",
-    )
-    partition_epoch: Count = Field(1, description="an epoch is one part in so many of the full order")
-    fixed_random_seed: Annotated[int | None, BeforeValidator(none_or(whole_number(0), _no_text))] = Field(
-        None, description="one permutation for all epochs"
-    )
     packed: bool = Field(False, description="sequences of a batch lie behind one another, without padding")
     distinct_epochs: DistinctEpochs = None
     num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
@@ -149,10 +66,10 @@ class CorpusDefaults(Options):
     quoting: bool | None = Field(
         None, description="whether quotes enclose fields; default: true for csv, false for tsv"
     )
-    audio_root: Annotated[str | None, BeforeValidator(none_or(_text, _no_text))] = Field(
+    audio_root: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
         None, description="folder that audio paths start from; default: that of the file that names them"
     )
-    seq_tag: Annotated[str | None, BeforeValidator(none_or(_text, _no_text))] = Field(
+    seq_tag: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
         None, description="field that holds a tag; default: <file name>:<position>"
     )
 
@@ -195,6 +112,9 @@ class Config(TrainOptions):
         "gather",
         description="gather: workers read the store; shuffle: the runner's shuffle brings the sequences",
     )
+    schedule: tuple[ScheduleTable, ...] = Field(
+        (), description="tables [[schedule]]: options of train that some epochs have in place of the others"
+    )
     data: Mapping[str, DataKey]
     corpus: Mapping[str, CorpusOptions]
 
@@ -203,9 +123,21 @@ class Config(TrainOptions):
         """The output that holds the stores and vocabularies."""
         return self.store or self.output
 
-    def epoch_options(self, corpus: str) -> EpochOptions:
-        """Everything that decides the epochs of a corpus."""
+    def schedule_of(self, corpus: str) -> Schedule:
+        """The epochs of a corpus and everything that decides each; others than train are written once."""
         options = self.corpus[corpus]
+        if corpus != TRAIN:
+            num_epochs = options.distinct_epochs or options.partition_epoch
+            return Schedule(self._epoch_options(options), num_epochs, options.distinct_epochs)
+        changes = (
+            Stretch(first, last, self._epoch_options(options.model_copy(update=changed)))
+            for first, last, changed in changed_epochs(self.schedule, self.num_epochs)
+        )
+        return Schedule(
+            self._epoch_options(options), self.num_epochs, options.distinct_epochs, tuple(changes)
+        )
+
+    def _epoch_options(self, options: CorpusOptions) -> EpochOptions:
         least = options.min_chunk_size
         return EpochOptions(
             ordering=options.seq_ordering,
@@ -216,25 +148,13 @@ class Config(TrainOptions):
             seed=self.seed,
             fixed_random_seed=options.fixed_random_seed,
             partition_epoch=options.partition_epoch,
-            num_epochs=self._num_stored(options),
             num_shards=options.num_shards,
             shard_size=options.shard_size,
         )
 
     def train_options(self) -> TrainOptions:
         """The options of training, which goes round in as many epochs as preprocess stores."""
-        num_stored = self.epoch_options(TRAIN).num_epochs
-        return self.model_copy(
-            update={"distinct_epochs": None if num_stored == self.num_epochs else num_stored}
-        )
-
-    def _num_stored(self, options: CorpusOptions) -> int:
-        """Epochs to write: as many as differ, at most those asked for; others than train once."""
-        if options.name != TRAIN:
-            return options.distinct_epochs or options.partition_epoch
-        changes = options.seq_ordering.is_random and options.fixed_random_seed is None
-        distinct = self.num_epochs if changes else min(self.num_epochs, options.partition_epoch)
-        return min(options.distinct_epochs or distinct, self.num_epochs)
+        return self.model_copy(update={"distinct_epochs": self.corpus[TRAIN].distinct_epochs})
 
 
 def nearly_train(corpora: Iterable[str]) -> str:

@@ -13,9 +13,12 @@ import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 
+from seqmill.transforms.batches.described_options import describe_epoch, show_option
 from seqmill.transforms.batches.layout import EpochLayout
 from seqmill.transforms.features.small_elements import describe_errors
-from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
+from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, Selection
+from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.store.sequence_store import Store
 
 _BINS = 10
@@ -43,6 +46,26 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
+class StretchReport:
+    """Consecutive epochs of equal options, where a schedule makes others of some.
+
+    Attributes:
+        epochs: The first and the last, such as ``1-5``.
+        options: What differs from the options of the corpus.
+        kept: Sequences that take part.
+        left_out: Sequences that do not, by reason.
+        cut_short: Of a pass that is not complete when the next one begins, how many of its parts there are,
+            such as ``2 of 4``; else None.
+    """
+
+    epochs: str
+    options: Mapping[str, Any]
+    kept: int
+    left_out: Mapping[str, int]
+    cut_short: str | None
+
+
+@dataclass(frozen=True)
 class HistogramBin:
     """Sequences whose length in the length key is ``shortest`` … ``longest``."""
 
@@ -53,7 +76,15 @@ class HistogramBin:
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """Figures of all planned epochs of a corpus; ``largest_errors`` in words, of small elements."""
+    """Figures of all planned epochs of a corpus.
+
+    Attributes:
+        num_epochs: Epochs of the training.
+        num_steps: Batches of all of them.
+        schedule: Their options, where these are not the same for all.
+        epochs: Those that are stored.
+        largest_errors: Of small elements, in words.
+    """
 
     corpus: str
     read: int
@@ -62,6 +93,9 @@ class CorpusReport:
     rejected: Mapping[str, int]
     length_key: str
     lengths: tuple[HistogramBin, ...]
+    num_epochs: int
+    num_steps: int
+    schedule: tuple[StretchReport, ...]
     epochs: tuple[EpochReport, ...]
     largest_errors: tuple[str, ...] = ()
 
@@ -71,9 +105,11 @@ class CorpusReport:
 
 
 def report_corpus(
-    store: Store, selection: Selection, options: EpochOptions, layouts: Iterable[EpochLayout]
+    store: Store, selection: Selection, schedule: Schedule, layouts: Iterable[EpochLayout]
 ) -> CorpusReport:
     """Sums up what would be written of a corpus."""
+    length_key = schedule.options.length_key
+    epochs = {layout.plan.epoch: _report_epoch(layout) for layout in layouts}
     rejected = dict(store.manifest.counts.rejected)
     if len(selection.disagreeing):
         rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
@@ -84,10 +120,33 @@ def report_corpus(
         dropped=selection.dropped,
         rejected=rejected,
         largest_errors=tuple(describe_errors(store.manifest.counts.largest_error, store.data_keys)),
-        length_key=options.length_key,
-        lengths=histogram(selection.lengths[options.length_key]),
-        epochs=tuple(_report_epoch(layout) for layout in layouts),
+        length_key=length_key,
+        lengths=histogram(selection.lengths[length_key]),
+        num_epochs=schedule.num_epochs,
+        num_steps=sum(epochs[stored].num_batches * times for stored, times in schedule.times_read),
+        schedule=tuple(_report_schedule(store, schedule)),
+        epochs=tuple(epochs.values()),
     )
+
+
+def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport]:
+    """The stretches of a schedule; none where all epochs have the same options."""
+    base, selections = describe_epoch(schedule.options), Selections(store.lengths, schedule)
+    if not schedule.changes:
+        return
+    following: Stretch | None
+    for stretch, following in zip(schedule.stretches, (*schedule.stretches[1:], None), strict=True):
+        options, selection = describe_epoch(stretch.options), selections.at(stretch.first)
+        number, part = stretch.options.place(stretch.last)
+        parts = stretch.options.partition_epoch
+        goes_on = following is None or following.options.place(following.first)[0] == number
+        yield StretchReport(
+            epochs=str(EpochRange(stretch.first, stretch.last)),
+            options={name: value for name, value in options.items() if base[name] != value},
+            kept=len(selection.rows),
+            left_out=selection.left_out,
+            cut_short=None if goes_on or part + 1 == parts else f"{part + 1} of {parts}",
+        )
 
 
 def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
@@ -116,6 +175,8 @@ def print_reports(reports: Iterable[CorpusReport], as_json: bool = False, width:
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
     for report in reports:
         console.print(_summary(report))
+        for stretch in report.schedule:
+            console.print(_stretch(stretch))
         for line in _epoch_tables(report, console.width):
             console.print(line)
         most = max(bin.num_seqs for bin in report.lengths)
@@ -151,7 +212,17 @@ def _summary(report: CorpusReport) -> str:
     for kind, counts in (("dropped", report.dropped), ("rejected", report.rejected)):
         for reason, count in counts.items():
             text += f", {count:,} {kind} ({reason})"
+    if report.num_epochs > 1:
+        text += f"; {report.num_steps:,} steps in {report.num_epochs:,} epochs"
     return "; ".join([text, *report.largest_errors])
+
+
+def _stretch(report: StretchReport) -> str:
+    parts = [f"{name} = {show_option(value)}" for name, value in report.options.items()]
+    parts.append(f"{report.kept:,} kept")
+    if report.cut_short is not None:
+        parts.append(f"the last pass ends after {report.cut_short} parts")
+    return f"  epochs {report.epochs}: {'; '.join(parts)}"
 
 
 def _epoch_tables(report: CorpusReport, width: int) -> Iterator[str]:

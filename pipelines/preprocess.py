@@ -8,31 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
 from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.per_epoch_options import behind_the_last
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
+from seqmill.pipelines.unchunkable import are_few_rejected, check_unchunkable, list_unchunkable
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, copy_vocabs, plan_epochs
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import lay_out, planned_manifest, select_sequences
+from seqmill.transforms.batches.layout import lay_out, select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.small_elements import describe_errors
-from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions, Selection
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import Checksum, Known, checksum, hash_all, known_here
+from seqmill.transforms.storage.checked_files import Known, hash_all, known_here
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
-from seqmill.transforms.store.finish_store import check_rejected
+from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def preprocess(
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
+    _warn_of_schedule(config)
     with (
         only_writer(config.output, "run"),
         reading_stores(config, "run"),
@@ -85,6 +85,7 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
     >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
     ('train', 3, 8)
     """
+    _warn_of_schedule(config)
     if config.store is not None:
         check_shared_stores(config)
     elif not is_ingested(scanned := scan(config)):
@@ -94,14 +95,18 @@ def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
         return [_plan_corpus(config, name) for name in config.corpus]
 
 
+def _warn_of_schedule(config: Config) -> None:
+    for epochs in behind_the_last(config.schedule, config.num_epochs):
+        console.say(f"warning: schedule: epochs {epochs} are behind num_epochs = {config.num_epochs}")
+
+
 def _plan_corpus(config: Config, name: str) -> CorpusReport:
     from seqmill.pipelines.plan_report import report_corpus  # figures, which preprocess need not load
 
-    store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
-    selection = select_sequences(store, options)
-    planned = planned_manifest(store, selection, options, (), {})
-    check_rejected(name, planned.counts, config.corpus[name].max_rejected, None)
-    report = report_corpus(store, selection, options, lay_out(store, selection, options))
+    store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
+    selection = select_sequences(store, schedule)
+    check_unchunkable(store, schedule, config.corpus[name].max_rejected)
+    report = report_corpus(store, selection, schedule, lay_out(store, schedule))
     free = _free_bytes(config.output)
     needed = sum(epoch.bytes for epoch in report.epochs)
     if config.read_from == "shards" and free is not None and needed > free:
@@ -118,7 +123,7 @@ class _Todo:
     """What is to be written of a corpus, and what from."""
 
     store: Store
-    options: EpochOptions
+    schedule: Schedule
     work: EpochsToWrite
 
 
@@ -147,27 +152,29 @@ def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool) -> 
 
 
 def _what_is_to_do(config: Config, name: str, fresh: bool, shards: bool) -> _Todo | None:
-    store, options = Store(output_folder.store_folder(config.store_output, name)), config.epoch_options(name)
+    store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
-    there = epochs_there(folder, store, options, fresh, shards)
+    there = epochs_there(folder, store, schedule, fresh, shards)
     if there.is_complete and _few_rejected(config, name, there.manifest):
         console.say(f"{'preprocess' if shards else 'plan'} {name}: up to date")
         return None
-    return _Todo(store, options, _plan_epochs(config, store, options, there, fresh, shards))
+    return _Todo(store, schedule, _plan_epochs(config, store, schedule, there, fresh, shards))
 
 
 def _plan_epochs(
-    config: Config, store: Store, options: EpochOptions, there: EpochsThere, fresh: bool, shards: bool
+    config: Config, store: Store, schedule: Schedule, there: EpochsThere, fresh: bool, shards: bool
 ) -> EpochsToWrite:
     name = store.manifest.corpus
     folder = output_folder.epochs_folder(config.output, name)
     if not there.is_asked_for or not _few_rejected(config, name, there.manifest):
         files.remove(output_folder.manifest_path(folder))  # nothing is planned until all is known to fit
-    selection = select_sequences(store, options)
-    console.say(f"plan {name}: epochs 1 to {options.num_epochs} of {len(selection.rows):,} sequences")
-    others = {**_write_rejected(config, store, selection, options), **copy_vocabs(folder, store)}
-    work = plan_epochs(folder, store, selection, options, others, fresh, there.whole, shards)
+    selection = select_sequences(store, schedule)
+    epochs = ranges(schedule.stored_epochs)
+    console.say(f"plan {name}: epochs {epochs} of {len(selection.rows):,} sequences")
+    max_rejected = config.corpus[name].max_rejected
+    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_vocabs(folder, store)}
+    work = plan_epochs(folder, store, selection, schedule, others, fresh, there.whole, shards)
     if work.oversized:
         console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
     return work
@@ -179,7 +186,7 @@ def _part(todo: _Todo) -> Part:
         work.folder,
         store.folder,
         store.manifest.fingerprint,
-        Schedule(todo.options, todo.options.num_epochs),
+        todo.schedule,
         work.run,
         _compare_store(store) if work.segments else None,
     )
@@ -209,38 +216,7 @@ def _compare_store(store: Store) -> Known | None:
 
 
 def _few_rejected(config: Config, name: str, was: Manifest | None) -> bool:
-    max_rejected: float = config.corpus[name].max_rejected
-    return was is not None and sum(was.counts.rejected.values()) <= max_rejected * was.counts.read
-
-
-def _write_rejected(
-    config: Config, store: Store, selection: Selection, options: EpochOptions
-) -> dict[str, Checksum]:
-    """Lists the sequences that cannot be chunked; ends the run if there are too many of all rejects.
-
-    Returns:
-        What was written, by name.
-    """
-    name = store.manifest.corpus
-    path = output_folder.rejected_path(output_folder.epochs_folder(config.output, name), output_folder.PLAN)
-    files.remove(path)
-    if not len(selection.disagreeing):
-        return {}
-    with files.write_atomically(path) as file:
-        for row in selection.disagreeing.tolist():
-            lengths = {key: int(column[row]) for key, column in store.lengths.items()}
-            source, position = store.place(row)
-            reject = {
-                "source": source,
-                "position": position,
-                "seq_tag": store.tag(row).decode(errors="replace"),
-                "reason": CHUNKS_DISAGREE,
-                "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
-            }
-            file.write(orjson.dumps(reject) + b"\n")
-    counts = planned_manifest(store, selection, options, (), {}).counts
-    check_rejected(name, counts, config.corpus[name].max_rejected, path)
-    return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
+    return was is not None and are_few_rejected(was, config.corpus[name].max_rejected)
 
 
 def _check_space(folder: str, needed: int) -> None:

@@ -12,7 +12,7 @@ from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
 
 # What may differ between the written epochs and the configuration: it changes no batch.
-_MAY_DIFFER = ("distinct_epochs", "num_shards", "shard_size")
+_MAY_DIFFER = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")
 
 
 def train(config: Config, begun: float | None = None) -> int:
@@ -55,7 +55,7 @@ def check_preprocessed(config: Config, name: str) -> None:
     content = manifest.read(folder)
     manifest.check_corpus(folder, content, name)
     written = content.options
-    for option, value in describe(config.epoch_options(name)).items():
+    for option, value in describe(config.schedule_of(name)).items():
         if option not in _MAY_DIFFER and value != written.get(option):
             raise UsageError(
                 f"corpus.{name}: {option} is {value!r}, but the epochs in {folder} were written with "

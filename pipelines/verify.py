@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -12,13 +13,15 @@ from seqmill.pipelines.console import say
 from seqmill.pipelines.corpus_folders import corpus_folders, output_of
 from seqmill.pipelines.verify_against_store import compare_with_store
 from seqmill.transforms.batches import epoch_manifest, manifest
-from seqmill.transforms.batches.described_options import undescribe
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.batches.read_batches import read_shard
+from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import read_vocab
+from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.drop import drop
+from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -80,11 +83,10 @@ def _verify_corpus(folder: str, name: str | None, store_output: str | None) -> N
     _verify_files(folder, content.others)
     for epoch in there.values():
         _verify_files(folder, epoch.checksums)
-    step = corpus.options.partition_epoch
-    for first in range(0, len(content.epochs), step):
-        numbers = range(first + 1, first + 1 + step)
-        if found := [there[number] for number in numbers if number in there]:
-            _verify_pass(corpus, found, whole=len(found) == step)
+    numbers = (epoch.epoch for epoch in content.epochs)
+    for _, of_pass in groupby(numbers, lambda number: corpus.options(number).place(number)[0]):
+        if found := [there[number] for number in of_pass if number in there]:
+            _verify_pass(corpus, found)
     _verify_vocabs(corpus)
     store_folder = output_folder.store_beside(folder, content.corpus)
     if store_output is not None:
@@ -95,7 +97,7 @@ def _verify_corpus(folder: str, name: str | None, store_output: str | None) -> N
     if beside:
         store = Store(store_folder)
         _verify_files(store_folder, store.manifest.checksums)
-        compare_with_store(folder, content, there, corpus.options, store)
+        compare_with_store(folder, content, there, store)
     epochs = f"epochs {len(there)}{_to_come(content, there)}"
     num_shards = sum(len(epoch.shards) for epoch in there.values())
     say(f"{folder}: right: {epochs}, shards {num_shards}; {_what(beside)}")
@@ -127,29 +129,41 @@ def _verify_files(folder: str, checksums: Mapping[str, Checksum]) -> None:
 
 
 class _Corpus:
-    """A written corpus and its options."""
+    """A written corpus."""
 
     def __init__(self, folder: str, content: Manifest):
         self.folder = folder
         self.content = content
-        try:
-            self.options = undescribe(content.options)
-            self._check_keys()
-        except ValueError as error:
-            raise SeqmillError(f"{folder}: manifest.json: unusable options ({error})") from None
+        schedule = content.schedule
+        for options in (schedule.options, *(stretch.options for stretch in schedule.stretches)):
+            self._check_keys(options)
         numbers = [epoch.epoch for epoch in content.epochs]
-        if len(numbers) != self.options.num_epochs or numbers != [*range(1, len(numbers) + 1)]:
-            found = ", ".join(map(str, numbers)) or "none"
-            raise SeqmillError(
-                f"{folder}: manifest.json: epochs {found}, expected 1 to {self.options.num_epochs}"
-            )
+        if len(numbers) != schedule.num_stored or numbers != [*schedule.stored_epochs]:
+            runs = (f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in schedule.stored_runs)
+            found = ranges(numbers) or "none"
+            raise SeqmillError(f"{folder}: manifest.json: epochs {found}, expected {', '.join(runs)}")
+        self._check_counts()
 
-    def _check_keys(self) -> None:
-        options = self.options
+    def options(self, epoch: int) -> EpochOptions:
+        """The options of an epoch."""
+        return self.content.schedule.at(epoch)
+
+    def _check_counts(self) -> None:
+        counts = self.content.counts
+        number = counts.kept + sum(counts.dropped.values()) + counts.rejected.get(CHUNKS_DISAGREE, 0)
+        for epoch in self.content.epochs:
+            left_out = sum(epoch.left_out.values())
+            if epoch.kept + left_out != number:
+                raise SeqmillError(
+                    f"{self.folder}: manifest.json: epoch {epoch.epoch}: {epoch.kept:,} sequences kept and "
+                    f"{left_out:,} left out, but the counts are of {number:,}"
+                )
+
+    def _check_keys(self, options: EpochOptions) -> None:
         named = {options.length_key, *options.batch_limits.batch_size, *options.chunking}
         named |= options.length_limits.longest.keys() | options.length_limits.shortest.keys()
         if unknown := sorted(named - self.content.data_keys.keys()):
-            raise ValueError(f"no data key {unknown[0]}")
+            raise SeqmillError(f"{self.folder}: manifest.json: unusable options (no data key {unknown[0]})")
 
 
 @dataclass
@@ -167,7 +181,10 @@ class _Seen:
         self.lengths.append({key: lengths.copy() for key, lengths in batch.lengths.items()})
 
 
-def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest], whole: bool) -> None:
+def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest]) -> None:
+    """Verifies epochs of one pass, which have the same options but for the size of batches."""
+    first = epochs[0].planned
+    options = corpus.options(first.epoch)
     seen = _Seen()
     for epoch in epochs:
         _verify_epoch(corpus, epoch, seen)
@@ -180,23 +197,28 @@ def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest], whole: bool) 
     lengths = {key: column[order] for key, column in lengths.items()}
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
     chunk = np.arange(len(index)) - np.repeat(firsts, np.diff(firsts, append=len(index)))
-    _verify_once(corpus, where, index, start, chunk, lengths[corpus.options.length_key])
+    _verify_once(options, where, index, start, chunk, lengths[options.length_key])
     rows = index[firsts]
-    if whole and len(rows) != corpus.content.counts.kept:
-        raise SeqmillError(f"{where}: {len(rows):,} sequences, but {corpus.content.counts.kept:,} were kept")
-    if not corpus.options.chunking:
-        _verify_length_limits(corpus, where, lengths, index)
+    if len(epochs) == options.partition_epoch and len(rows) != first.kept:
+        raise SeqmillError(f"{where}: {len(rows):,} sequences, but {first.kept:,} were kept")
+    if not options.chunking:
+        _verify_length_limits(options, where, lengths, index)
 
 
 def _verify_once(
-    corpus: _Corpus, where: str, index: np.ndarray, start: np.ndarray, chunk: np.ndarray, length: np.ndarray
+    options: EpochOptions,
+    where: str,
+    index: np.ndarray,
+    start: np.ndarray,
+    chunk: np.ndarray,
+    length: np.ndarray,
 ) -> None:
     """Every chunk once, and the chunks of a sequence without a gap."""
-    if not corpus.options.chunking:
+    if not options.chunking:
         if (chunk > 0).any():
             raise SeqmillError(f"{where}: sequence {index[chunk > 0][0]} occurs more than once")
         return
-    rule = corpus.options.chunking.get(corpus.options.length_key)
+    rule = options.chunking.get(options.length_key)
     step = rule.step if rule else 0
     # A length key of one frame, or one that is not chunked, is repeated whole in every chunk.
     lone = (length <= 1) | (step == 0)
@@ -211,15 +233,16 @@ def _verify_once(
 
 
 def _verify_length_limits(
-    corpus: _Corpus, where: str, lengths: Mapping[str, np.ndarray], index: np.ndarray
+    options: EpochOptions, where: str, lengths: Mapping[str, np.ndarray], index: np.ndarray
 ) -> None:
-    allowed, dropped = drop(lengths, corpus.options.length_limits)
+    allowed, dropped = drop(lengths, options.length_limits)
     if dropped:
         raise SeqmillError(f"{where}: sequence {index[~allowed][0]} breaks {next(iter(dropped))}")
 
 
 def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
     epoch = written.planned
+    options = corpus.options(epoch.epoch)
     where = f"{corpus.folder}: epoch {epoch.epoch}"
     number = num_entries = 0
     first_seen = len(seen.seq_index)
@@ -228,7 +251,8 @@ def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
     for shard in written.shards:
         before = number
         for batch in read_shard(corpus.folder, corpus.content, shard):
-            _verify_batch(corpus, f"{files.inside(corpus.folder, shard.file)}: batch {number}", batch, number)
+            place = f"{files.inside(corpus.folder, shard.file)}: batch {number}"
+            _verify_batch(place, batch, number, options.batch_limits, corpus.content.data_keys)
             seen.add(batch)
             number += 1
             num_entries += len(batch.seq_index)
@@ -254,12 +278,13 @@ def _verify_vocabs(corpus: _Corpus) -> None:
             _expect(f"{path}: labels", len(read_vocab(path)), spec.num_labels)
 
 
-def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) -> None:
+def _verify_batch(
+    where: str, batch: PaddedBatch, number: int, limits: BatchLimits, data_keys: Mapping[str, ArraySpec]
+) -> None:
     num_seqs = len(batch.seq_index)
     _expect(f"{where}: batch_index", batch.batch_index, number)
     _expect(f"{where}: seq_tag", len(batch.seq_tags), num_seqs)
     _expect(f"{where}: chunk_start", len(batch.chunk_start), num_seqs)
-    limits = corpus.options.batch_limits
     if limits.max_seqs is not None and num_seqs > limits.max_seqs:
         raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {limits.max_seqs}")
     for key, array in batch.arrays.items():
@@ -267,9 +292,7 @@ def _verify_batch(corpus: _Corpus, where: str, batch: PaddedBatch, number: int) 
         _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)
         longest = int(lengths.max()) if len(lengths) else 0
         axes = (int(lengths.sum()),) if batch.packed else (num_seqs, longest)
-        _expect(
-            f"{where}: shape of {key}", array.shape, (*axes, *corpus.content.data_keys[key].feature_shape)
-        )
+        _expect(f"{where}: shape of {key}", array.shape, (*axes, *data_keys[key].feature_shape))
         limit = limits.batch_size.get(key)
         if limit is not None and num_seqs > 1 and batch.num_frames(key) > limit:
             found = " x ".join(map(str, axes))

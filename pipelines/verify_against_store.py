@@ -27,7 +27,7 @@ from seqmill.transforms.store.sequence_store import Store
 
 
 def compare_with_store(
-    folder: str, content: Manifest, there: Mapping[int, EpochManifest], options: EpochOptions, store: Store
+    folder: str, content: Manifest, there: Mapping[int, EpochManifest], store: Store
 ) -> None:
     """Plans every epoch again and compares every record with what the plan and the store give.
 
@@ -35,21 +35,21 @@ def compare_with_store(
         folder: The corpus' folder of epochs.
         content: Its manifest.
         there: The epochs that are there, by number.
-        options: The corpus' options.
         store: The store; its files have been compared with their hashes.
 
     Raises:
         SeqmillError: Names the first thing that differs.
     """
-    if content.fingerprint != corpus_fingerprint(store, options):
+    schedule = content.schedule
+    if content.fingerprint != corpus_fingerprint(store, schedule):
         raise SeqmillError(
             f"{folder}: not made from what {store.folder} holds now: the store has changed since (ingest ran "
             "again); run `seqmill preprocess`"
         )
     for number in range(store.num_blocks):
         store.block(number)  # compares lengths and tags with the length index
-    selection = select_sequences(store, options)
-    planned = planned_manifest(store, selection, options, (), {})
+    selection = select_sequences(store, schedule)
+    planned = planned_manifest(store, selection, schedule, (), {})
     _expect(f"{folder}: data_keys", asdict(content)["data_keys"], asdict(planned)["data_keys"])
     for spec in content.data_keys.values():
         if spec.vocab is not None:
@@ -57,11 +57,11 @@ def compare_with_store(
             _expect(f"{folder}: {spec.vocab}", content.others.get(spec.vocab), of_store)
     for field, expected in asdict(planned.counts).items():
         _expect(f"{folder}: counts: {field}", asdict(content.counts)[field], expected)
-    for layout, epoch in zip(lay_out(store, selection, options), content.epochs, strict=True):
+    for layout, epoch in zip(lay_out(store, schedule), content.epochs, strict=True):
         for field, expected in asdict(layout.entry).items():
             _expect(f"{folder}: epoch {epoch.epoch}: {field}", asdict(epoch)[field], expected)
         if epoch.epoch in there:
-            _compare_epoch(folder, there[epoch.epoch], options, store, layout)
+            _compare_epoch(folder, there[epoch.epoch], schedule.at(epoch.epoch), store, layout)
 
 
 def _compare_epoch(

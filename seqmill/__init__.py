@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from seqmill.transforms.planning.plan import EpochPlan as EpochPlan
     from seqmill.transforms.planning.plan import plan_epoch as plan_epoch
     from seqmill.transforms.planning.plan import select as select
+    from seqmill.transforms.planning.schedule import Schedule as Schedule
+    from seqmill.transforms.planning.schedule import Stretch as Stretch
+    from seqmill.transforms.planning.schedule import parse_epochs as parse_epochs
     from seqmill.transforms.storage.errors import SeqmillError as SeqmillError
     from seqmill.transforms.storage.errors import UsageError as UsageError
     from seqmill.transforms.store.sequence_store import Store as Store
@@ -68,9 +71,11 @@ _HOMES = {
     "PaddedBatch": "transforms.batches.padded_batch",
     "Permutation": "transforms.planning.permutation",
     "SaveCheckpoint": "trainer.callbacks.save_checkpoint",
+    "Schedule": "transforms.planning.schedule",
     "SeqmillError": "transforms.storage.errors",
     "StopOnNonfiniteTrainScore": "trainer.callbacks.stop_on_nonfinite_train_score",
     "Store": "transforms.store.sequence_store",
+    "Stretch": "transforms.planning.schedule",
     "UsageError": "transforms.storage.errors",
     "Vocab": "transforms.features.vocab",
     "batches": "trainer.numpy_batches",
@@ -83,6 +88,7 @@ _HOMES = {
     "open_corpus": "trainer.corpus",
     "parse_chunking": "transforms.planning.chunk",
     "parse_ordering": "transforms.planning.order",
+    "parse_epochs": "transforms.planning.schedule",
     "plan": "pipelines.preprocess",
     "plan_epoch": "transforms.planning.plan",
     "preprocess": "pipelines.preprocess",

@@ -47,6 +47,19 @@ class Corpus:
         """Number of planned epochs."""
         return len(self.manifest.epochs)
 
+    def stored_epoch(self, epoch: int) -> int:
+        """The stored epoch that epoch ``epoch`` of a training, from 1, reads.
+
+        Raises:
+            UsageError: So many epochs are not planned.
+        """
+        schedule = self.manifest.schedule
+        if not 1 <= epoch <= schedule.num_epochs:
+            raise UsageError(
+                f"{self.folder}: no epoch {epoch}; it was planned with num_epochs = {schedule.num_epochs}"
+            )
+        return schedule.stored(epoch)
+
     def epoch(self, epoch: int) -> Epoch:
         """What is planned of an epoch, numbered from 1. Raises UsageError."""
         found = next((stored for stored in self.manifest.epochs if stored.epoch == epoch), None)

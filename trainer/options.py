@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from seqmill.trainer.time_limit import seconds_of
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage.checked_options import (
     MOST,
     Options,
@@ -159,8 +160,7 @@ class TrainOptions(Options):
     Attributes:
         num_epochs: Epochs to train.
         model: ``FILE.py:function``; relative paths are the caller's to resolve.
-        distinct_epochs: Stored epochs that training goes round in; ``None``: as many as are stored, which
-            must then be at least ``num_epochs``.
+        distinct_epochs: Stored epochs that training goes round in; ``None``: as the corpus was planned.
         save_interval: A checkpoint every so many epochs (and after the last).
         save_minutes: A checkpoint inside an epoch, too, so many minutes after the last one.
         stop_after: Seconds (``"3h50m"``) after which a training has saved and ended by itself, to go on when
@@ -216,20 +216,33 @@ class TrainOptions(Options):
     )
     stop_on_nonfinite_train_score: bool = Field(True, description="stop at the first NaN or Inf loss")
 
-    def stored_epoch(self, epoch: int, num_stored: int) -> int:
+    def stored_epoch(self, epoch: int, planned: Schedule) -> int:
         """The stored epoch that training epoch ``epoch`` (from 1) reads.
 
+        Args:
+            epoch: Of the training.
+            planned: The epochs as they were planned.
+
         Raises:
-            UsageError: Fewer epochs are stored than asked for.
+            ValueError: There is no such epoch.
         """
-        distinct = self.distinct_epochs or self.num_epochs
-        if min(distinct, self.num_epochs) > num_stored:
-            name = "num_epochs" if self.distinct_epochs is None else "distinct_epochs"
-            raise UsageError(
-                f"{name} = {distinct}, but {num_stored} epochs are stored; run `seqmill preprocess`, "
-                f"or set distinct_epochs = {num_stored} to go round in them"
-            )
-        return (epoch - 1) % distinct + 1
+        return self._asked_for(planned).stored(epoch)
+
+    def check_stored(self, planned: Schedule) -> None:
+        """Raises UsageError where fewer epochs are stored than asked for."""
+        if all(map(planned.is_stored, self._asked_for(planned).stored_epochs)):
+            return
+        name, number = "num_epochs", self.num_epochs
+        if self.distinct_epochs is not None:
+            name, number = "distinct_epochs", self.distinct_epochs
+        text = f"{name} = {number}, but {planned.num_stored} epochs are stored; run `seqmill preprocess`"
+        if len(planned.stretches) == 1:
+            text += f", or set distinct_epochs = {planned.num_stored} to go round in them"
+        raise UsageError(text)
+
+    def _asked_for(self, planned: Schedule) -> Schedule:
+        distinct = self.distinct_epochs or planned.distinct_epochs
+        return replace(planned, num_epochs=self.num_epochs, distinct_epochs=distinct)
 
 
 def _check_int(name: str, value: Any, least: int, alternative: str = "") -> None:

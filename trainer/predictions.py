@@ -84,13 +84,18 @@ def predict_corpus(
 
 def _one_pass(corpus: Corpus) -> range:
     """The stored epochs that hold every sequence once. Raises UsageError where there are none."""
-    options = corpus.manifest.options
-    if options.get("chunking"):
+    options = corpus.manifest.schedule.options
+    if len(corpus.manifest.schedule.stretches) > 1:
+        raise UsageError(
+            f"{corpus.folder}: its epochs follow a schedule; predictions are of every sequence once: give "
+            "the corpus a second name, [corpus.NAME], and run `seqmill preprocess`"
+        )
+    if options.chunking:
         raise UsageError(
             f"{corpus.folder}: is chunked; predictions are of whole sequences: give the corpus a second "
             "name, [corpus.NAME], without chunking, and run `seqmill preprocess`"
         )
-    needed = int(options.get("partition_epoch", 1))
+    needed = options.partition_epoch
     if corpus.num_epochs < needed:
         raise UsageError(
             f"{corpus.folder}: {corpus.num_epochs} epochs are stored, but only {needed} (partition_epoch) "

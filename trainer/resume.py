@@ -10,6 +10,7 @@ import xxhash
 
 from seqmill.trainer import checkpoints, scores
 from seqmill.trainer.array_files import BrokenCheckpointError
+from seqmill.trainer.changed_options import changed_options, changes_between
 from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.scores import History
@@ -189,18 +190,16 @@ def check_same_data(
             f"then, {are} now), so that the model's numbers mean other labels; set data.{key}.vocab to a "
             "file with the labels of then, or use another output folder"
         )
-    for change in _changes(then["data_keys"], now["data_keys"]):
+    for change in changes_between(then["data_keys"], now["data_keys"]).values():
         raise SeqmillError(
             f"{checkpoint.folder}: was trained on other data: {change}; use another output folder"
         )
-    changes = [
-        c for c in _changes(then["options"], now["options"]) if c.split(" ", 1)[0] not in GROWING_OPTIONS
-    ]
+    changes = _changes_of_trained(checkpoint, then["options"], now["options"], say)
     trained_with = checkpoint.content.get("seed", seed)
-    if trained_with != seed and then["options"].get("seed") == now["options"].get("seed"):
-        changes.append(f"seed was {trained_with!r}, is {seed!r}")
-    for change in changes:
-        if change.split(" ", 1)[0] in ORDER_OPTIONS and not explicit:
+    if trained_with != seed:
+        changes.setdefault("seed", f"seed was {trained_with!r}, is {seed!r}")
+    for name, change in changes.items():
+        if name in ORDER_OPTIONS and not explicit:
             raise SeqmillError(
                 f"{checkpoint.folder}: was trained with another order or seed: {change}; epochs to come "
                 "would not continue those trained. Change it back, use another output folder, or set "
@@ -222,9 +221,22 @@ def _history(folder: str, found: Sequence[Checkpoint]) -> History:
     return scores.from_json(newest.content.get("history"), files.join(newest.folder, checkpoints.JSON_NAME))
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
-    return [f"{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in changed]
+def _changes_of_trained(
+    checkpoint: Checkpoint, then: Mapping[str, Any], now: Mapping[str, Any], say: Callable[[str], None]
+) -> dict[str, str]:
+    """How options of epochs that are trained changed, by their names; of later epochs it is said at once."""
+    try:
+        found = changed_options(then, now)
+    except ValueError:  # of another version
+        return {k: text for k, text in changes_between(then, now).items() if k not in GROWING_OPTIONS}
+    if found is None:
+        return {}
+    whole = checkpoint.epoch if checkpoint.batches is None else checkpoint.epoch - 1
+    if found.epoch <= whole:
+        return dict(found.changes)
+    what = "; ".join(found.changes.values())
+    say(f"changed since epoch {checkpoint.epoch}: from epoch {found.epoch} on: {what}")
+    return {}
 
 
 def _changed_labels(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
 
-from seqmill.transforms.batches.described_options import undescribe
-from seqmill.transforms.batches.layout import corpus_fingerprint, select_sequences
+from seqmill.transforms.batches.layout import corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, plan_epoch
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import file_version, hash_all
 from seqmill.transforms.storage.errors import SeqmillError
@@ -42,11 +42,11 @@ class StoreEpochs:
         self.store = Store(store_folder)
         self.manifest = manifest
         self._folder = folder
-        self._options = _options_of(folder, manifest)
+        self._selections = Selections(self.store.lengths, manifest.schedule)
         self._plans: dict[int, Future[EpochPlan]] = {}
         self._lock = threading.Lock()
         self._is_compared = False
-        if manifest.fingerprint != corpus_fingerprint(self.store, self._options):
+        if manifest.fingerprint != corpus_fingerprint(self.store, manifest.schedule):
             raise SeqmillError(
                 f"{folder}: not planned from what {store_folder} holds now: the store has changed since "
                 "(ingest ran again), or seqmill plans otherwise; run `seqmill preprocess` or `seqmill run`"
@@ -54,7 +54,7 @@ class StoreEpochs:
 
     def options(self, epoch: int) -> EpochOptions:
         """The options of an epoch."""
-        return self._options
+        return self.manifest.schedule.at(epoch)
 
     def plan(self, epoch: int) -> EpochPlan:
         """The plan of an epoch, while that of the next one (the first, after the last) is made beside it.
@@ -95,8 +95,7 @@ class StoreEpochs:
         return planned
 
     def _planned(self, epoch: int) -> EpochPlan:
-        options = self.options(epoch)
-        plan = plan_epoch(select_sequences(self.store, options), options, epoch)
+        plan = plan_epoch(self._selections.at(epoch), self.options(epoch), epoch)
         expected = next(entry for entry in self.manifest.epochs if entry.epoch == epoch)
         found = (plan.num_batches, plan.num_seqs, plan.num_frames, plan.padded_frames)
         if found != (
@@ -124,10 +123,3 @@ def store_epochs(folder: str, manifest: Manifest, store_folder: str) -> StoreEpo
                 del _opened[oldest]
             _opened[identity] = StoreEpochs(folder, manifest, store_folder)
         return _opened[identity]
-
-
-def _options_of(folder: str, manifest: Manifest) -> EpochOptions:
-    try:
-        return undescribe(manifest.options)
-    except ValueError as error:
-        raise SeqmillError(f"{folder}: manifest.json: unusable options ({error})") from None

@@ -79,7 +79,7 @@ class Training:
         say: Say,
         begun: float,
     ):
-        options.stored_epoch(1, train.num_epochs)
+        options.check_stored(train.manifest.schedule)
         for corpus in others.values():
             check_same_data_keys(train, corpus)
         self._model, self._train, self._others = model, train, others
@@ -348,7 +348,7 @@ class Training:
         return logs
 
     def _stored_epoch(self, epoch: int) -> int:
-        return self._options.stored_epoch(epoch, self._train.num_epochs)
+        return self._options.stored_epoch(epoch, self._train.manifest.schedule)
 
     @property
     def _resumes_all(self) -> bool:

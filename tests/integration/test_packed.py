@@ -1,6 +1,7 @@
 """Packed batches: the sequences of a padded run behind one another, from plan to training."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -81,7 +82,7 @@ def test_packed_and_padded_epochs_are_not_taken_for_each_other(written, tmp_path
     content = manifest.read(str(written / "out/epochs/train"))
     lie = {**content.options, "packed": False}
     corpus = open_corpus(written / "out/epochs/train")
-    object.__setattr__(corpus, "manifest", type(content)(**{**vars(content), "options": lie}))
+    corpus = replace(corpus, manifest=replace(content, options=lie))
     with pytest.raises(SeqmillError, match=r"record 0: not a batch .* expected B, T and \[2\]"):
         next(batches(corpus, 1))
 

@@ -141,7 +141,7 @@ def test_what_has_changed_and_which_epochs_go_is_said(tmp_path, seqmill):
     changed = seqmill.succeeds("preprocess", config, "--seed=7", "--max_seq_length=9").err
     assert "preprocess train: max_seq_length was none, is { x = 9 }; seed was 1, is 7\n" in changed
     fewer = seqmill.succeeds("preprocess", config, "--seed=7", "--max_seq_length=9", "--num_epochs=1").err
-    assert "preprocess train: distinct_epochs was 3, is 1; deletes epochs 2 to 3\n" in fewer
+    assert "preprocess train: num_epochs was 3, is 1; deletes epochs 2 to 3\n" in fewer
     write_jsonl(tmp_path / "a.jsonl", [{"x": "abc"}])
     assert (
         "its data"

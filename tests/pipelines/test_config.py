@@ -103,10 +103,11 @@ def test_what_other_corpora_inherit_and_what_is_for_training_only(tmp_path):
         seq_ordering='"random"', chunking='"10:5"', partition_epoch=3, max_seqs=7, num_epochs=9
     )
     config = load(tmp_path, text + 'seq_ordering = "sorted"\nbatch_size = 50\n')
-    train, dev = config.epoch_options("train"), config.epoch_options("dev")
+    of_train, of_dev = config.schedule_of("train"), config.schedule_of("dev")
+    train, dev = of_train.options, of_dev.options
     assert (str(train.ordering), str(dev.ordering)) == ("random", "sorted")
     assert (train.partition_epoch, dev.partition_epoch) == (3, 1)
-    assert (train.num_epochs, dev.num_epochs) == (9, 1)
+    assert (of_train.num_epochs, of_dev.num_epochs) == (9, 1)
     assert set(train.chunking) == {"data", "classes"}
     assert dev.chunking == {}
     assert config.corpus["dev"].max_seqs == 7
@@ -127,7 +128,7 @@ def test_what_other_corpora_inherit_and_what_is_for_training_only(tmp_path):
     ],
 )
 def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
-    assert load(tmp_path, with_options(**options)).epoch_options("train").num_epochs == stored
+    assert load(tmp_path, with_options(**options)).schedule_of("train").num_stored == stored
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ def test_what_is_inherited_can_be_switched_off(tmp_path, absent):
     names = ("batch_size", "max_seq_length", "min_seq_length", "num_shards", "max_seqs")
     text = with_options(max_seqs=5, max_seq_length=9, min_seq_length=2, num_shards=3)
     own = "".join(f"{name} = {absent}\n" for name in names if name != "max_seqs")
-    train, dev = (load(tmp_path, text + own).epoch_options(name) for name in ("train", "dev"))
+    train, dev = (load(tmp_path, text + own).schedule_of(name).options for name in ("train", "dev"))
     assert (train.length_limits.longest, dev.length_limits.longest) == ({"data": 9, "classes": 9}, {})
     assert (train.length_limits.shortest, dev.length_limits.shortest) == ({"data": 2, "classes": 2}, {})
     assert (train.num_shards, dev.num_shards, dev.batch_limits.batch_size) == (3, None, {})

@@ -32,6 +32,9 @@ REPORT = CorpusReport(
     rejected={"not valid JSON": 2},
     length_key="data",
     lengths=(HistogramBin(1, 10, 4000), HistogramBin(11, 20, 1000)),
+    num_epochs=1,
+    num_steps=1234,
+    schedule=(),
     epochs=(EPOCH,),
 )
 

@@ -8,11 +8,17 @@ import xxhash
 
 from seqmill.pipelines.show import show
 from seqmill.transforms.batches import epoch_manifest, manifest, record
+from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import Vocab, write_vocab
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage.checked_files import Checksum, checksum
 from seqmill.transforms.storage.errors import UsageError
@@ -23,6 +29,20 @@ SPECS = {
     "classes": ArraySpec("words", "<i4", (), 4, "vocab/classes.txt"),
     "raw": ArraySpec("bytes", "|u1", (), 256),
 }
+
+
+OPTIONS = EpochOptions(
+    ordering=parse_ordering("random"),
+    length_key="data",
+    length_limits=LengthLimits({}, {}),
+    chunking={},
+    batch_limits=BatchLimits({}, 2),
+    seed=1,
+    fixed_random_seed=None,
+    partition_epoch=1,
+    num_shards=None,
+    shard_size=1000,
+)
 
 
 def batch(index):
@@ -49,7 +69,8 @@ def output(tmp_path):
         vocab = str(folder / "vocab/classes.txt")
         write_vocab(vocab, Vocab(("<pad>", "<unk>", "good", "day")))
         counts, others = Counts(2, 2, {}, {}, {}), {"vocab/classes.txt": checksum(vocab)}
-        content = Manifest(manifest.FORMAT, "", corpus, {}, SPECS, counts, epochs, others)
+        options = describe(Schedule(OPTIONS, num_epochs))
+        content = Manifest(manifest.FORMAT, "", corpus, options, SPECS, counts, epochs, others)
         manifest.write(str(folder), content)
     return tmp_path
 
@@ -62,7 +83,7 @@ def _write_epoch(folder, epoch):
     name = f"epoch-{epoch:04d}/batches-00000-of-00001.tfrecord"
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_bytes(content)
-    planned = Epoch(epoch, "", 3, 2, 6, {}, {})
+    planned = Epoch(epoch, "", 6, {}, 3, 2, 6, {}, {})
     shard = Shard(name, 3, len(content), xxhash.xxh3_128_hexdigest(content))
     written = EpochManifest(epoch_manifest.FORMAT, folder.name, planned, Checksum(0, ""), (shard,))
     epoch_manifest.write(str(folder), written)
@@ -117,7 +138,7 @@ def test_one_shard(output, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"epoch": 3}, "no epoch 3; dev has epochs 1 to 1, train has epochs 1 to 2"),
+        ({"epoch": 3}, "no epoch 3; dev has epoch 1, train has epochs 1 to 2"),
         ({"first_batch": 3}, "no batch 3 in epoch 1; dev has 3, train has 3, from 0"),
         ({"first_batch": -1}, "--batch: found -1"),
     ],

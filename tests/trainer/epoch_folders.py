@@ -9,9 +9,15 @@ import numpy as np
 import xxhash
 
 from seqmill.transforms.batches import epoch_manifest, manifest, record
+from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.drop import LengthLimits
+from seqmill.transforms.planning.order import parse_ordering
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum
@@ -41,7 +47,7 @@ def write_corpus(
             format=manifest.FORMAT,
             fingerprint=fingerprint,
             corpus=folder.name,
-            options=options or {},
+            options={**describe(_schedule(list(specs), len(epochs))), **(options or {})},
             data_keys=specs,
             counts=counts,
             epochs=planned,
@@ -49,6 +55,22 @@ def write_corpus(
         ),
     )
     return str(folder)
+
+
+def _schedule(keys: list[str], num_epochs: int) -> Schedule:
+    options = EpochOptions(
+        ordering=parse_ordering("random"),
+        length_key=keys[0],
+        length_limits=LengthLimits({}, {}),
+        chunking={},
+        batch_limits=BatchLimits({}, 8),
+        seed=1,
+        fixed_random_seed=None,
+        partition_epoch=1,
+        num_shards=None,
+        shard_size=128_000_000,
+    )
+    return Schedule(options, num_epochs)
 
 
 def regression_epochs(sizes: list[int], seed: int = 0, same_shape: bool = False) -> list[Batches]:
@@ -119,6 +141,8 @@ def _write_epoch(
     epoch = manifest.Epoch(
         epoch=number,
         fingerprint=xxhash.xxh128_hexdigest("".join(shard.xxh128 for shard in shards).encode()),
+        kept=sum(len(batch.seq_tags) for batch in batches),
+        left_out={},
         num_batches=len(batches),
         num_seqs=sum(len(batch.seq_tags) for batch in batches),
         num_chunks=sum(len(batch.seq_tags) for batch in batches),

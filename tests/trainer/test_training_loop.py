@@ -310,15 +310,39 @@ def test_another_order_of_the_data_is_refused_unless_asked_for(tmp_path, then, n
 
 def test_other_changes_are_said(tmp_path):
     folder = write_corpus(
-        tmp_path / "train", regression_epochs(SIZES), SPECS, options={"batch_size": 1, "num_epochs": 6}
+        tmp_path / "train",
+        regression_epochs(SIZES),
+        SPECS,
+        options={"batch_size": {"data": 1}, "num_epochs": 6},
     )
     run([folder], tmp_path / "model", 1)
     write_corpus(
-        tmp_path / "train", regression_epochs(SIZES), SPECS, options={"batch_size": 2, "num_epochs": 7}
+        tmp_path / "train",
+        regression_epochs(SIZES),
+        SPECS,
+        options={"batch_size": {"data": 2}, "num_epochs": 7},
     )
     lines = run([folder], tmp_path / "model", 2)[2]
-    assert "changed since epoch 1: batch_size was 1, is 2" in lines
+    assert "changed since epoch 1: batch_size was {'data': 1}, is {'data': 2}" in lines
     assert not any("num_epochs" in line for line in lines)
+
+
+def test_another_schedule_of_later_epochs_is_said_and_of_trained_ones_refused(tmp_path):
+    def planned(*entries):
+        return write_corpus(
+            tmp_path / "train", regression_epochs(SIZES), SPECS, options={"schedule": list(entries)}
+        )
+
+    run([planned({"epochs": "2-3", "max_seqs": 5})], tmp_path / "model", 1)
+    later = planned({"epochs": "2-2", "max_seqs": 5}, {"epochs": "3-3", "seq_ordering": "sorted"})
+    lines = run([later], tmp_path / "model", 2)[2]
+    assert (
+        "changed since epoch 1: from epoch 3 on: max_seqs was 5, is 8; seq_ordering was 'random', is 'sorted'"
+        in lines
+    )
+    earlier = planned({"epochs": "2-2", "seq_ordering": "sorted"})
+    with pytest.raises(SeqmillError, match=r"another order.*seq_ordering was 'random', is 'sorted'"):
+        run([earlier], tmp_path / "model", 3)
 
 
 def test_other_labels_are_refused(tmp_path):

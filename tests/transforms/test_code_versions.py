@@ -144,7 +144,6 @@ def test_planning():
                 seed=1,
                 fixed_random_seed=None,
                 partition_epoch=2,
-                num_epochs=3,
                 num_shards=None,
                 shard_size=1000,
             )

@@ -104,7 +104,10 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         self._check_weights([])
 
     def _go_round(self, epoch: int) -> int:
-        return (epoch - 1) % self._corpus.num_epochs + 1 if self._corpus else epoch
+        if self._corpus is None:
+            return epoch
+        schedule = self._corpus.manifest.schedule
+        return schedule.stored((epoch - 1) % schedule.num_epochs + 1)
 
     def _check_weights(self, steps: list[int]) -> None:
         learned = [*self.model.trainable_variables, *self.model.optimizer.variables]

@@ -11,7 +11,8 @@ from seqmill.transforms.batches.layout import corpus_fingerprint, lay_out, plann
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import Segment, is_written, receipt_path
-from seqmill.transforms.planning.plan import EpochOptions, Selection
+from seqmill.transforms.planning.plan import Selection
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, damaged, is_intact
 from seqmill.transforms.storage.current_run import begin_run
@@ -52,7 +53,7 @@ def plan_epochs(
     folder: str,
     store: Store,
     selection: Selection,
-    options: EpochOptions,
+    schedule: Schedule,
     others: Mapping[str, Checksum],
     fresh: bool = False,
     whole: Collection[int] | None = None,
@@ -66,18 +67,18 @@ def plan_epochs(
         folder: The corpus' folder of epochs.
         store: Its store.
         selection: The sequences that take part.
-        options: How epochs are made of them.
+        schedule: What the epochs are planned by.
         others: The files that all epochs have in common.
         fresh: Hash again what earlier runs have written.
         whole: The epochs whose files have been compared, and are right; by default they are compared now.
         write_plans: Write the plans' files, which shards are written by.
     """
-    run = corpus_fingerprint(store, options)
+    run = corpus_fingerprint(store, schedule)
     begin_run(folder, run)
     entries: list[Epoch] = []
     segments: dict[int, tuple[Segment, ...]] = {}
     oversized = 0
-    for layout in lay_out(store, selection, options):
+    for layout in lay_out(store, schedule):
         number = layout.plan.epoch
         entries.append(layout.entry)
         segments[number] = layout.segments
@@ -85,7 +86,7 @@ def plan_epochs(
         if write_plans and not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
             files.remove(output_folder.epoch_manifest_path(folder, number))
             write_plan(folder, layout.plan)
-    corpus = planned_manifest(store, selection, options, entries, others)
+    corpus = planned_manifest(store, selection, schedule, entries, others)
     if whole is None:
         whole, _ = whole_epochs(folder, corpus, fresh)
     done = {e.epoch for e in entries if e.epoch in whole and epoch_manifest.is_complete(folder, corpus, e)}

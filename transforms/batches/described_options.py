@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,10 +14,31 @@ from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch, parse_epochs
 
 
-def describe(options: EpochOptions) -> dict[str, Any]:
-    """What a manifest says of options."""
+def describe(schedule: Schedule) -> dict[str, Any]:
+    """What a manifest says of the options of a corpus' epochs.
+
+    They are those of all epochs that no entry of ``schedule`` names; an entry has what differs.
+    """
+    base = describe_epoch(schedule.options)
+    changed = []
+    for stretch in schedule.stretches:
+        options = describe_epoch(stretch.options)
+        differing = {name: value for name, value in options.items() if base[name] != value}
+        if differing:
+            changed.append({"epochs": str(EpochRange(stretch.first, stretch.last)), **differing})
+    return {
+        **base,
+        "num_epochs": schedule.num_epochs,
+        "distinct_epochs": schedule.distinct_epochs,
+        "schedule": changed,
+    }
+
+
+def describe_epoch(options: EpochOptions) -> dict[str, Any]:
+    """What a manifest says of the options of an epoch."""
     chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
     return {
         "batch_size": dict(options.batch_limits.batch_size),
@@ -29,7 +51,6 @@ def describe(options: EpochOptions) -> dict[str, Any]:
         "chunking": chunking,
         "min_chunk_size": {key: rule.min_size for key, rule in options.chunking.items()},
         "partition_epoch": options.partition_epoch,
-        "distinct_epochs": options.num_epochs,
         "seed": options.seed,
         "fixed_random_seed": options.fixed_random_seed,
         "num_shards": options.num_shards,
@@ -37,18 +58,46 @@ def describe(options: EpochOptions) -> dict[str, Any]:
     }
 
 
-def undescribe(described: Mapping[str, Any]) -> EpochOptions:
-    """The options that ``describe`` was given.
+def undescribe(described: Mapping[str, Any]) -> Schedule:
+    """The schedule that ``describe`` was given.
 
     Raises:
         ValueError: An option is missing or not as ``describe`` writes it.
     """
+    given = _checked(_OF_SCHEDULE, {name: described.get(name) for name in _SCHEDULE_NAMES})
+    base = {name: value for name, value in described.items() if name not in _SCHEDULE_NAMES}
+    changes: list[Stretch] = []
+    for entry in given.schedule:
+        epochs, *more = parse_epochs(str(entry.get("epochs")))
+        before = changes[-1].last if changes else 0
+        if more or epochs.last is None or epochs.last > given.num_epochs or epochs.first <= before:
+            raise ValueError(f"schedule: {epochs}: expected runs of epochs in rising order")
+        options = _epoch_options({**base, **{k: v for k, v in entry.items() if k != "epochs"}})
+        changes.append(Stretch(epochs.first, epochs.last, options))
+    return Schedule(_epoch_options(base), given.num_epochs, given.distinct_epochs, tuple(changes))
+
+
+def show_option(value: object) -> str:
+    """The value of an option, as ``describe`` gives it, for people."""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{key} = {show_option(limit)}" for key, limit in value.items())
+        return f"{{ {inside} }}" if inside else "none"
+    if isinstance(value, list):
+        return ", ".join(map(show_option, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _checked(adapter: TypeAdapter[Any], described: Mapping[str, Any]) -> Any:
     try:
-        given = _ADAPTER.validate_python(described)
+        return adapter.validate_python(described)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where}: {first['msg']}, found {first['input']!r:.80}") from None
+
+
+def _epoch_options(described: Mapping[str, Any]) -> EpochOptions:
+    given = _checked(_OF_EPOCH, described)
     return EpochOptions(
         ordering=parse_ordering(given.seq_ordering),
         length_key=given.length_key,
@@ -61,7 +110,6 @@ def undescribe(described: Mapping[str, Any]) -> EpochOptions:
         seed=given.seed,
         fixed_random_seed=given.fixed_random_seed,
         partition_epoch=given.partition_epoch,
-        num_epochs=given.distinct_epochs,
         num_shards=given.num_shards,
         shard_size=given.shard_size,
     )
@@ -72,8 +120,17 @@ _Positive = Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class _Described:
-    """What ``describe`` writes."""
+class _DescribedSchedule:
+    """What ``describe`` writes beside the options of an epoch."""
+
+    num_epochs: _Positive
+    distinct_epochs: _Positive | None
+    schedule: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class _DescribedEpoch:
+    """What ``describe_epoch`` writes."""
 
     batch_size: dict[str, _Positive]
     max_seqs: _Positive | None
@@ -85,11 +142,12 @@ class _Described:
     chunking: dict[str, str]
     min_chunk_size: dict[str, _Whole]
     partition_epoch: _Positive
-    distinct_epochs: _Positive
     seed: _Whole
     fixed_random_seed: _Whole | None
     num_shards: _Positive | None
     shard_size: _Positive
 
 
-_ADAPTER = TypeAdapter(_Described)
+_SCHEDULE_NAMES = [field.name for field in fields(_DescribedSchedule)]
+_OF_SCHEDULE = TypeAdapter(_DescribedSchedule)
+_OF_EPOCH = TypeAdapter(_DescribedEpoch)

@@ -60,7 +60,8 @@ def finish_if_last(folder: str, run: str, segment: Segment) -> None:
 
 def _finish(folder: str, corpus: Manifest, epoch: Epoch) -> None:
     receipts = read_receipts(folder, epoch.epoch)
-    if epoch_fingerprint(receipt.segment for receipt in receipts) != epoch.fingerprint:
+    segments = [receipt.segment for receipt in receipts]
+    if epoch_fingerprint(segments, epoch.left_out) != epoch.fingerprint:
         raise SeqmillError(f"{folder}: epoch {epoch.epoch}: a shard is missing or not as planned; run again")
     for shard in (receipt.shard for receipt in receipts):
         if not files.is_whole(files.join(folder, shard.file), shard.bytes):
@@ -69,7 +70,7 @@ def _finish(folder: str, corpus: Manifest, epoch: Epoch) -> None:
         format=epoch_manifest.FORMAT,
         corpus=corpus.corpus,
         planned=epoch,
-        plan=receipts[0].segment.plan,
+        plan=segments[0].plan,
         shards=tuple(receipt.shard for receipt in receipts),
     )
     epoch_manifest.write(folder, content)

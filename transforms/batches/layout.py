@@ -13,15 +13,10 @@ from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
-from seqmill.transforms.planning.plan import (
-    CHUNKS_DISAGREE,
-    EpochOptions,
-    EpochPlan,
-    Selection,
-    plan_epoch,
-    select,
-)
+from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochPlan, Selection, plan_epoch
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
+from seqmill.transforms.planning.schedule import EpochRange, Schedule
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
@@ -35,12 +30,14 @@ class EpochLayout:
 
     Attributes:
         plan: The plan.
+        selection: The sequences of which the epoch is a part.
         plan_file: Size and hash of the file that holds it.
         batch_bytes: Size of every batch's record, [batches].
         segments: One per shard.
     """
 
     plan: EpochPlan
+    selection: Selection
     plan_file: Checksum
     batch_bytes: np.ndarray
     segments: tuple[Segment, ...]
@@ -50,7 +47,9 @@ class EpochLayout:
         """The epoch as the corpus' manifest lists it."""
         return Epoch(
             epoch=self.plan.epoch,
-            fingerprint=epoch_fingerprint(self.segments),
+            fingerprint=epoch_fingerprint(self.segments, self.selection.left_out),
+            kept=len(self.selection.rows),
+            left_out=self.selection.left_out,
             num_batches=self.plan.num_batches,
             num_seqs=self.plan.num_seqs,
             num_chunks=len(self.plan.seq_index),
@@ -59,32 +58,36 @@ class EpochLayout:
         )
 
 
-def select_sequences(store: Store, options: EpochOptions) -> Selection:
-    """The sequences of a store that take part. Raises SeqmillError where none does."""
-    selection = select(store.lengths, options)
-    if not len(selection.rows):
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.dropped.items())
-        if len(selection.disagreeing):
-            reasons += f"{', ' if reasons else ''}{CHUNKS_DISAGREE}: {len(selection.disagreeing):,}"
-        raise SeqmillError(
-            f"corpus {store.manifest.corpus}: no sequence is left of {store.num_seqs:,} ({reasons})"
-        )
-    return selection
+def select_sequences(store: Store, schedule: Schedule) -> Selection:
+    """The sequences of a store that take part in any epoch.
+
+    Raises:
+        SeqmillError: In some epochs none does.
+    """
+    selections = Selections(store.lengths, schedule)
+    for stretch in schedule.stretches:
+        selection = selections.at(stretch.first)
+        if not len(selection.rows):
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
+            epochs = EpochRange(stretch.first, stretch.last)
+            where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
+            corpus = f"corpus {store.manifest.corpus}"
+            raise SeqmillError(f"{corpus}: no sequence is left{where} of {store.num_seqs:,} ({reasons})")
+    return selections.in_any()
 
 
-def lay_out(
-    store: Store, selection: Selection, options: EpochOptions, epochs: Iterable[int] | None = None
-) -> Iterator[EpochLayout]:
+def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = None) -> Iterator[EpochLayout]:
     """Plans epochs and lays them out, one after another.
 
     Args:
         store: The corpus' store.
-        selection: The sequences that take part.
-        options: How epochs are made of them.
-        epochs: Which, numbered from 1; by default all.
+        schedule: What the epochs are planned by.
+        epochs: Which; by default all that are to be stored.
     """
     content = _content(store)
-    for epoch in range(1, options.num_epochs + 1) if epochs is None else epochs:
+    selections = Selections(store.lengths, schedule)
+    for epoch in schedule.stored_epochs if epochs is None else epochs:
+        options, selection = schedule.at(epoch), selections.at(epoch)
         plan = plan_epoch(selection, options, epoch)
         if not plan.num_batches:
             raise SeqmillError(
@@ -95,21 +98,21 @@ def lay_out(
         _check_record_sizes(store, epoch, batch_bytes)
         plan_file = plan_checksum(plan)
         segments = tuple(cut_segments(plan, plan_file, batch_bytes, options, content))
-        yield EpochLayout(plan, plan_file, batch_bytes, segments)
+        yield EpochLayout(plan, selection, plan_file, batch_bytes, segments)
 
 
-def corpus_fingerprint(store: Store, options: EpochOptions) -> str:
+def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
     """Of everything that decides the files of a corpus' epochs; the manifest holds it."""
     others = store.manifest.others
     # Not in ``_content``: other labels under the same numbers change no shard.
     vocabs = {key: others.get(str(spec.vocab)) for key, spec in store.data_keys.items() if spec.vocab}
-    return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(options))
+    return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(schedule))
 
 
 def planned_manifest(
     store: Store,
     selection: Selection,
-    options: EpochOptions,
+    schedule: Schedule,
     epochs: Sequence[Epoch],
     others: Mapping[str, Checksum],
 ) -> Manifest:
@@ -118,7 +121,7 @@ def planned_manifest(
     Args:
         store: The corpus' store.
         selection: The sequences that take part.
-        options: How epochs are made of them.
+        schedule: What the epochs are planned by.
         epochs: What is planned.
         others: The files that all epochs have in common.
     """
@@ -128,9 +131,9 @@ def planned_manifest(
         rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
     return Manifest(
         format=FORMAT,
-        fingerprint=corpus_fingerprint(store, options),
+        fingerprint=corpus_fingerprint(store, schedule),
         corpus=store.manifest.corpus,
-        options=describe(options),
+        options=describe(schedule),
         data_keys=store.manifest.data_keys,
         counts=replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected),
         epochs=tuple(epochs),

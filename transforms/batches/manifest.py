@@ -6,12 +6,15 @@ It is written first. Whether an epoch is there is said by its own manifest (``ep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from seqmill.transforms.batches.described_options import undescribe
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
@@ -30,6 +33,8 @@ class Epoch:
     Attributes:
         epoch: Its number, from 1.
         fingerprint: Of everything that decides the bytes of its files.
+        kept: Sequences that its options keep, of which it is a part.
+        left_out: Those that its options leave out, by reason.
         num_batches: Batches, over all shards.
         num_seqs: Sequences; a chunked one counts once.
         num_chunks: Rows of all batches: chunks where sequences are chunked, else sequences.
@@ -39,6 +44,8 @@ class Epoch:
 
     epoch: int
     fingerprint: str
+    kept: int
+    left_out: Mapping[str, int]
     num_batches: int
     num_seqs: int
     num_chunks: int
@@ -64,6 +71,8 @@ class Manifest:
     >>> manifest = seqmill.read_manifest("work/epochs/train")
     >>> manifest.data_keys["data"].num_labels, manifest.counts.kept
     (17, 8)
+    >>> manifest.num_steps, manifest.steps_of(2)
+    (6, 3)
     """
 
     format: str
@@ -79,6 +88,22 @@ class Manifest:
     def packed(self) -> bool:
         """Whether the sequences of a batch lie behind one another, in place of being padded."""
         return self.options.get("packed") is True
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The options of every epoch."""
+        return undescribe(self.options)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of a training of all ``num_epochs`` epochs: batches of every epoch, added up."""
+        num_batches = {epoch.epoch: epoch.num_batches for epoch in self.epochs}
+        return sum(num_batches[stored] * times for stored, times in self.schedule.times_read)
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of an epoch of training, from 1. Raises ValueError where the schedule has no such epoch."""
+        stored = self.schedule.stored(epoch)
+        return next(one.num_batches for one in self.epochs if one.epoch == stored)
 
 
 _ADAPTER = TypeAdapter(Manifest)
@@ -103,6 +128,11 @@ def read(folder: str) -> Manifest:
     """
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
     manifest: Manifest = read_sealed(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
+    try:
+        manifest.schedule  # noqa: B018
+    except ValueError as error:
+        path = output_folder.manifest_path(folder)
+        raise UnusableManifestError(f"{path}: unusable options ({error})") from None
     for name in manifest.others:
         files.inside(folder, name)
     for spec in manifest.data_keys.values():

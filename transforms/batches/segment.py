@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -100,13 +100,14 @@ def cut_segments(
         )
 
 
-def epoch_fingerprint(segments: Iterable[Segment]) -> str:
+def epoch_fingerprint(segments: Iterable[Segment], left_out: Mapping[str, int]) -> str:
     """Of everything that decides the bytes of an epoch.
 
     Args:
         segments: All its segments, in order.
+        left_out: Sequences that its options leave out, by reason.
     """
-    return fingerprint(*(asdict(segment) for segment in segments))
+    return fingerprint(left_out, *(asdict(segment) for segment in segments))
 
 
 @dataclass(frozen=True)

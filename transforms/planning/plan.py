@@ -21,7 +21,7 @@ CHUNKS_DISAGREE = "numbers of chunks differ"
 
 @dataclass(frozen=True)
 class EpochOptions:
-    """Everything that decides the epochs of a corpus; see the options of the same names.
+    """Everything that decides an epoch; see the options of the same names. ``Schedule`` has those of each.
 
     ``order_shift``: an epoch has the order that epoch + ``order_shift`` would have, had all epochs the same
     options. ``Schedule`` sets it where a new pass begins.
@@ -35,7 +35,6 @@ class EpochOptions:
     ...     seed=1,
     ...     fixed_random_seed=None,
     ...     partition_epoch=1,
-    ...     num_epochs=10,
     ...     num_shards=None,
     ...     shard_size=128_000_000,
     ... )
@@ -53,7 +52,6 @@ class EpochOptions:
     seed: int
     fixed_random_seed: int | None
     partition_epoch: int
-    num_epochs: int
     num_shards: int | None
     shard_size: int
     order_shift: int = 0
@@ -79,6 +77,12 @@ class Selection:
     dropped: Mapping[str, int]
     disagreeing: np.ndarray
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Sequences that do not take part, by reason."""
+        number = len(self.disagreeing)
+        return {**self.dropped, **({CHUNKS_DISAGREE: number} if number else {})}
+
 
 def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selection:
     """Drops sequences that are too long or short, and rejects those that cannot be chunked.
@@ -88,7 +92,7 @@ def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selectio
         options: Decides what is dropped. ``EpochOptions`` has an example.
 
     >>> import seqmill
-    >>> options = seqmill.load_config("config.toml").epoch_options("train")
+    >>> options = seqmill.load_config("config.toml").schedule_of("train").at(1)
     >>> select({"data": np.array([9, 3])}, options).rows.tolist()
     [0, 1]
     """
@@ -195,7 +199,7 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
 
     >>> import seqmill
     >>> store = seqmill.Store("work/store/train")
-    >>> options = seqmill.load_config("config.toml").epoch_options("train")
+    >>> options = seqmill.load_config("config.toml").schedule_of("train").at(1)
     >>> plan = plan_epoch(select(store.lengths, options), options, epoch=1)
     >>> plan.num_seqs, plan.num_batches
     (8, 3)

@@ -61,7 +61,7 @@ class Schedule:
         num_epochs: Epochs of the training.
         distinct_epochs: The most epochs that are stored of each stretch, which goes round in them; None: as
             many as differ.
-        changes: Epochs with other options, ascending and apart.
+        changes: Epochs with other options, ascending and apart; what is behind ``num_epochs`` is left out.
 
     >>> import seqmill
     >>> schedule = seqmill.load_config("config.toml").schedule("train")
@@ -83,12 +83,27 @@ class Schedule:
         stretch = self._stretch(epoch)
         return stretch.first + (epoch - stretch.first) % self._num_stored(stretch)
 
+    def is_stored(self, epoch: int) -> bool:
+        """Whether there is a stored epoch of that number."""
+        return 1 <= epoch <= self.num_epochs and self.stored(epoch) == epoch
+
+    @property
+    def times_read(self) -> Iterator[tuple[int, int]]:
+        """Every stored epoch, ascending, and how many epochs of the training read it."""
+        for stretch in self.stretches:
+            distinct = self._num_stored(stretch)
+            for place in range(distinct):
+                yield stretch.first + place, -(-(len(stretch) - place) // distinct)
+
+    @property
+    def stored_runs(self) -> list[range]:
+        """The stored epochs of every stretch."""
+        return [range(one.first, one.first + self._num_stored(one)) for one in self.stretches]
+
     @property
     def stored_epochs(self) -> Iterator[int]:
         """Numbers of the epochs that are stored, ascending."""
-        return chain.from_iterable(
-            range(stretch.first, stretch.first + self._num_stored(stretch)) for stretch in self.stretches
-        )
+        return chain.from_iterable(self.stored_runs)
 
     @property
     def num_stored(self) -> int:
@@ -114,9 +129,11 @@ class Schedule:
         """The changes, and what lies before, between and behind them."""
         first = 1
         for change in self.changes:
+            if change.first > self.num_epochs:
+                break
             if first < change.first:
                 yield first, change.first - 1, self.options
-            yield change.first, change.last, change.options
+            yield change.first, min(change.last, self.num_epochs), change.options
             first = change.last + 1
         if first <= self.num_epochs:
             yield first, self.num_epochs, self.options

@@ -49,10 +49,10 @@ class Selections:
         return Selection(rows, self._of(rows), left_out.dropped, others[left_out.disagreeing])
 
     def _selection(self, options: EpochOptions) -> Selection:
-        rules = _rules(options)
-        if self._last is None or self._last[0] != rules:
-            self._last = rules, select(self._lengths, options)
-        return self._last[1]
+        rules, last = _rules(options), self._last
+        if last is None or last[0] != rules:
+            last = self._last = rules, select(self._lengths, options)
+        return last[1]  # threads may ask at the same time
 
     def _of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         return {key: column[rows] for key, column in self._lengths.items()}

@@ -23,7 +23,6 @@ BASE = EpochOptions(
     seed=1,
     fixed_random_seed=None,
     partition_epoch=1,
-    num_epochs=1,
     num_shards=None,
     shard_size=1000,
 )
