@@ -23,6 +23,20 @@ PAD, BOS, EOS = 0, 2, 3
 
 def build(manifest) -> keras.Model:
     """Letters [B, T] and the phonemes so far [B, S] to the next phoneme's scores [B, S, phonemes]."""
+    return compiled(manifest, WarmUpThenDecay(3e-3, 1500))
+
+
+def build_by_steps(manifest) -> keras.Model:
+    """The same with a learning rate that rises in a tenth of all steps and falls to 0 with the last."""
+    warm_up = manifest.num_steps // 10
+    decay = keras.optimizers.schedules.CosineDecay(
+        0.0, manifest.num_steps - warm_up, warmup_target=3e-3, warmup_steps=warm_up
+    )
+    return compiled(manifest, decay)
+
+
+def compiled(manifest, learning_rate) -> keras.Model:
+    """The model of ``build``, with a learning rate or a schedule of it."""
     num_letters = manifest.data_keys["data"].num_labels
     num_phonemes = manifest.data_keys["classes"].num_labels
     encoder, decoder = build_encoder(num_letters), build_decoder(num_phonemes)
@@ -32,7 +46,7 @@ def build(manifest) -> keras.Model:
     scores, _ = decoder([encoded, letters, previous, state])
     model = keras.Model({"letters": letters, "previous": previous}, scores)
     model.compile(
-        keras.optimizers.Adam(WarmUpThenDecay(3e-3, 1500), global_clipnorm=1.0),
+        keras.optimizers.Adam(learning_rate, global_clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight"),
         weighted_metrics=["accuracy"],
         jit_compile=False,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from seqmill.trainer.fill_rows import filled
 from seqmill.trainer.model_file import load_model_file
+from seqmill.trainer.packed_columns import packed_columns
 from seqmill.transforms.features.array_spec import ArraySpec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -127,3 +128,37 @@ def test_speech_learns_a_batch_by_heart(speech):
     x, y = module.batch_to_xy(batch)
     losses = learn(model, x, y)
     assert losses[-1] < losses[0] / 4
+
+
+@pytest.fixture
+def packed():
+    """A model of the next label, its module, and the same sequences packed and padded."""
+    loaded = load_model_file(f"{EXAMPLES}/packed/model.py:build")
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(1)
+    sequences = [rng.integers(1, 11, length).astype("i4") for length in (5, 2, 9, 1, 7, 3)]
+    lengths = np.array([len(one) for one in sequences], np.int32)
+    columns = {"data": np.concatenate(sequences), **packed_columns("data", lengths)}
+    mask = np.arange(9) < lengths[:, None]
+    padded = {"data": np.zeros(mask.shape, "i4"), "data_mask": mask}
+    padded["data"][mask] = columns["data"]
+    labels = {"data": ArraySpec("words", "<i4", (), 11)}
+    return loaded.build(SimpleNamespace(data_keys=labels, num_steps=100)), module_of(loaded), columns, padded
+
+
+def test_the_loss_of_packed_sequences_is_that_of_padded_ones(packed):
+    model, module, *both = packed
+    losses = []
+    for batch in both:
+        x, y, weights = module.batch_to_xy(batch)
+        assert keras.ops.sum(weights) == 27 - 6
+        losses.append(float(model.compute_loss(x, y, model(x), weights)))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_packed_sequences_do_not_see_one_another(packed):
+    model, module, columns, _ = packed
+    other = {**columns, "data": np.concatenate([[3, 4, 5, 6, 7], columns["data"][5:]]).astype("i4")}
+    scores, of_other = (np.asarray(model(module.batch_to_xy(batch)[0]))[0] for batch in (columns, other))
+    np.testing.assert_allclose(scores[5:], of_other[5:], atol=1e-5)
+    assert np.abs(scores[:5] - of_other[:5]).max() > 1e-3
