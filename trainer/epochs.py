@@ -13,11 +13,13 @@ from typing import Any
 import tensorflow as tf
 
 from seqmill.trainer.batch_graph import BatchGraph
-from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.packed_columns import PACKED_COLUMNS, check_share
 from seqmill.trainer.share import By, share_of
 from seqmill.trainer.source import BatchSource, open_source
 from seqmill.transforms.storage.errors import UsageError
+
+__all__ = ["column_shapes", "dataset", "open_corpus"]
 
 
 def dataset(

@@ -71,8 +71,9 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
             reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
             epochs = EpochRange(stretch.first, stretch.last)
             where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
-            corpus = f"corpus {store.manifest.corpus}"
-            raise SeqmillError(f"{corpus}: no sequence is left{where} of {store.num_seqs:,} ({reasons})")
+            raise SeqmillError(
+                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.num_seqs:,} ({reasons})"
+            )
     return selections.in_any()
 
 

@@ -38,6 +38,11 @@ class Stretch:
         first: The first of them, from 1.
         last: The last of them.
         options: What they are planned by.
+
+    >>> import seqmill
+    >>> schedule = seqmill.load_config("config.toml").schedule_of("train")
+    >>> [(stretch.first, stretch.last, len(stretch)) for stretch in schedule.stretches]
+    [(1, 2, 2)]
     """
 
     first: int
@@ -64,7 +69,7 @@ class Schedule:
         changes: Epochs with other options, ascending and apart; what is behind ``num_epochs`` is left out.
 
     >>> import seqmill
-    >>> schedule = seqmill.load_config("config.toml").schedule("train")
+    >>> schedule = seqmill.load_config("config.toml").schedule_of("train")
     >>> schedule.at(2) == schedule.options, list(schedule.stored_epochs)
     (True, [1, 2])
     """
