@@ -72,7 +72,8 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
             epochs = EpochRange(stretch.first, stretch.last)
             where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
             raise SeqmillError(
-                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.num_seqs:,} ({reasons})"
+                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.num_seqs:,} "
+                f"({reasons})"
             )
     return selections.in_any()
 
