@@ -55,22 +55,20 @@ def _filled(given: Any, multiple: int) -> tuple[Any, ...]:
     if weights is None:
         weights = tf.ones([num_rows])
 
-    def fill(array: tf.Tensor | None, value: float | None = None) -> tf.Tensor | None:
+    def fill(array: tf.Tensor | None, as_weights: bool = False) -> tf.Tensor | None:
         if array is None:
             return None
         expected = "batch_to_xy: expected arrays that all have the same number of rows"
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(array)[0], num_rows, expected)]):
-            rows = tf.fill(
-                [missing, *tf.unstack(tf.shape(array))[1:]],
-                tf.zeros([], array.dtype) if value is None else tf.constant(value, array.dtype),
-            )
-        return tf.concat([array, rows], 0)
+            rows = tf.zeros([missing, *tf.unstack(tf.shape(array))[1:]], array.dtype)
+        # Not a constant -0.0: TensorFlow may give the 0.0 that it made before, as the two are equal.
+        return tf.concat([array, tf.negative(rows) if as_weights else rows], 0)
 
     def fill_weights(array: tf.Tensor | None) -> tf.Tensor | None:
         if array is None:
             return None
         array = tf.cast(array, tf.float32)
-        return fill(tf.where(array == 0, tf.zeros_like(array), array), -0.0)
+        return fill(tf.where(array == 0, tf.zeros_like(array), array), as_weights=True)
 
     x, y = tf.nest.map_structure(fill, (x, y))
     return x, y, tf.nest.map_structure(fill_weights, weights)
