@@ -131,12 +131,12 @@ def hash_all(expected: Mapping[str, Checksum], fresh: bool = False) -> None:
 def known_here(paths: Iterable[str]) -> Known:
     """What this process knows of some files."""
     versions = [version for path in paths if (version := file_version(path)) in _known and version]
-    return Known(_machine(), {version: _known[version] for version in versions})
+    return Known(this_machine(), {version: _known[version] for version in versions})
 
 
 def learn(known: Known | None) -> None:
     """Takes over what a process of this machine knows; that of another machine means nothing here."""
-    if known is not None and known.machine == _machine():
+    if known is not None and known.machine == this_machine():
         _known.update(known.hashes)
 
 
@@ -186,6 +186,7 @@ def _other_size(num_bytes: int, expected: Checksum) -> str:
 
 
 @cache
-def _machine() -> str:
+def this_machine() -> str:
+    """Tells this machine, since it was started last, from every other."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}"

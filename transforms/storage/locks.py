@@ -74,6 +74,17 @@ def reader(folder: str, doing: str) -> Iterator[None]:
         yield
 
 
+def lives(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
 def open_lock(folder: str, held: ExitStack) -> int:
     """The lock file of a folder, closed by ``held``; never what a link in its place leads to, and no pipe.
 
@@ -122,15 +133,7 @@ def _living_holders(descriptor: int) -> list[str]:
 
 def _lives(holder: str) -> bool:
     process = _PROCESS.search(holder)
-    if process is None:
-        return False
-    try:
-        os.kill(int(process[1]), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
+    return process is not None and lives(int(process[1]))
 
 
 def _forget(descriptor: int, holder: str) -> None:

@@ -202,6 +202,16 @@ def is_segment_receipt_name(name: str) -> bool:
     return _RECEIPT_NAME.fullmatch(name) is not None
 
 
+def consumed_path(folder: str) -> str:
+    """What a training says that reads epochs while they are written beside it."""
+    return files.join(folder, "consumed.json")
+
+
+def writer_path(folder: str) -> str:
+    """What their writer says."""
+    return files.join(folder, "writer.json")
+
+
 def run_path(folder: str) -> str:
     """Which run the folder belongs to."""
     return files.join(receipts_folder(folder), "run.json")
