@@ -40,13 +40,26 @@ class Share:
 
 class _State:
     bars: Console | None = None  # what draws bars now, and must print lines above them
+    is_quiet = False
 
 
 _state = _State()
 
 
-def say(message: str) -> None:
-    """Prints one line of what is going on; where that cannot be written, the work goes on."""
+def be_quiet() -> None:
+    """Says nothing any more of what is going on: another process has the terminal."""
+    _state.is_quiet = True
+
+
+def say(message: str, always: bool = False) -> None:
+    """Prints one line of what is going on; where that cannot be written, the work goes on.
+
+    Args:
+        message: The line.
+        always: Also where ``be_quiet`` was called.
+    """
+    if _state.is_quiet and not always:
+        return
     line, bars = printable(message), _state.bars
     with suppress(OSError, ValueError):
         if bars is not None:
@@ -97,7 +110,7 @@ class _Reports:
 
 def _is_terminal() -> bool:
     with suppress(OSError, ValueError, AttributeError):
-        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return not _state.is_quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return False
 
 

@@ -10,6 +10,7 @@ from seqmill.transforms.batches.begin_epochs import whole_epochs
 from seqmill.transforms.batches.described_options import describe, show_option
 from seqmill.transforms.batches.layout import corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
+from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
@@ -26,17 +27,19 @@ class EpochsThere:
         manifest: Of the corpus; None where there is none that can be used.
         is_asked_for: Whether it plans what is to be written now.
         whole: The planned epochs of which every file is right; None where they were not looked at.
-        is_complete: Whether all epochs are whole, and the files that they have in common.
+        is_usable: Whether the manifest, and the files that the epochs have in common, are as asked for.
+        is_complete: Whether that is so, and the epochs to be written are whole.
     """
 
     manifest: Manifest | None
     is_asked_for: bool
     whole: frozenset[int] | None
+    is_usable: bool
     is_complete: bool
 
 
 def epochs_there(
-    folder: str, store: Store, schedule: Schedule, fresh: bool, shards: bool = True
+    folder: str, store: Store, schedule: Schedule, fresh: bool, needed: Needed | None = None
 ) -> EpochsThere:
     """Looks at a corpus' folder of epochs, and says what is damaged or has changed.
 
@@ -45,20 +48,21 @@ def epochs_there(
         store: The corpus' store.
         schedule: What is asked for.
         fresh: Hash again what earlier runs have written.
-        shards: Look for those; without, what all epochs have in common is complete.
+        needed: The epochs that must be there; by default all.
     """
     was = _manifest(folder)
     if was is None:
-        return EpochsThere(None, False, None, False)
+        return EpochsThere(None, False, None, False, False)
     if not _is_of(was, store, schedule):
         console.say(f"preprocess {store.manifest.corpus}: {_what_changed(was, schedule)}")
-        return EpochsThere(was, False, None, False)
-    whole, wrong = whole_epochs(folder, was, fresh) if shards else (None, [])
-    wrong += [f"{p}: missing, or not what was written" for p in damaged(folder, was.others, fresh)]
-    for what in wrong:
+        return EpochsThere(was, False, None, False, False)
+    wanted = {epoch.epoch for epoch in was.epochs} if needed is None else {*needed.to_write}
+    whole, wrong = whole_epochs(folder, was, fresh) if wanted else (None, [])
+    wrong_others = damaged(folder, was.others, fresh)
+    for what in [*wrong, *(f"{path}: missing, or not what was written" for path in wrong_others)]:
         console.say(f"{what}; it is made again")
-    is_complete = not wrong and (whole is None or len(whole) == len(was.epochs))
-    return EpochsThere(was, True, whole, is_complete)
+    is_complete = not wrong_others and wanted <= (whole or frozenset())
+    return EpochsThere(was, True, whole, not wrong_others, is_complete)
 
 
 def _manifest(folder: str) -> Manifest | None:

@@ -18,7 +18,12 @@ _HELP = (
     "--direct_num_workers=...) are passed on."
 )
 _WRITE_BATCHES = ("ingest", "preprocess", "run")
-_FLAGS_OF_COMMANDS = {"check": _WRITE_BATCHES, "json": ("plan",), "dry_run": ("cleanup",)}
+_FLAGS_OF_COMMANDS = {
+    "check": _WRITE_BATCHES,
+    "json": ("plan",),
+    "dry_run": ("cleanup",),
+    "follow": ("preprocess",),
+}
 
 
 def add_option_flags(command: argparse.ArgumentParser) -> None:

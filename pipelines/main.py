@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqmill.pipelines import interrupts
@@ -37,7 +38,8 @@ _CONFIG_COMMANDS = {
     "preprocess": (
         "write every epoch as batches, ingesting first if needed",
         "Ingests the corpora of CONFIG if needed, then writes every epoch of each as padded batches in "
-        "TFRecord files, into output/epochs. A rerun does only what is missing or has changed.",
+        "TFRecord files, into output/epochs. A rerun does only what is missing or has changed. With "
+        "epochs_ahead, those of train that a training needs next; --follow goes on while it trains.",
     ),
     "train": (
         "train the model on what preprocess wrote",
@@ -47,7 +49,7 @@ _CONFIG_COMMANDS = {
     "run": (
         "preprocess, then train",
         "Does what `seqmill preprocess` and then `seqmill train` do; with read_from = store, no epochs are "
-        "written.",
+        "written, with epochs_ahead, they are beside the training.",
     ),
     "cleanup": (
         "delete old checkpoints",
@@ -99,6 +101,7 @@ _SHOW_FLAGS = (
     ("--num_batches", 1, "how many batches"),
     ("--num_seqs", 5, "sequences to show of each batch"),
 )
+_FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
 _CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
@@ -110,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         options, rest = _parser(given).parse_known_args(given)
-        options.begun = begun
+        options.begun, options.arguments = begun, given
         if rest and options.command not in _CONFIG_COMMANDS:
             raise UsageError(f"{rest[0]}: unknown option{_near(rest[0], options.command)}")
         options.run(options, rest)
@@ -146,7 +149,7 @@ def _near(flag: str, command: str) -> str:
 def _say(line: str) -> None:
     from seqmill.pipelines.console import say
 
-    say(line)
+    say(line, always=True)
 
 
 class _Version(argparse.Action):
@@ -194,6 +197,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         )
         if name in ("ingest", "preprocess", "run"):
             command.add_argument("--check", action="store_true", help=_CHECK_HELP)
+        if name == "preprocess":
+            command.add_argument("--follow", action="store_true", help=_FOLLOW_HELP)
+            command.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if name == "cleanup":
@@ -262,11 +268,25 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
 
 
 @interrupts.ending_at_once()
-def _preprocess(options: argparse.Namespace, rest: list[str], shards: bool = True) -> None:
+def _preprocess(options: argparse.Namespace, rest: list[str], **how: Any) -> None:
     config, beam_flags = _load(options, rest)
+    if getattr(options, "follow", False):
+        _follow(options, config, beam_flags)
+        return
     from seqmill.pipelines.preprocess import preprocess
 
-    preprocess(config, beam_flags, options.check, shards)
+    preprocess(config, beam_flags, options.check, **how)
+
+
+def _follow(options: argparse.Namespace, config: Config, beam_flags: list[str]) -> None:
+    from seqmill.pipelines import console
+    from seqmill.pipelines.follow import follow
+    from seqmill.pipelines.write_beside import end_with_standard_input
+
+    if options.beside:
+        end_with_standard_input()
+        console.be_quiet()
+    follow(config, beam_flags, options.check)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
@@ -283,11 +303,19 @@ def _train(options: argparse.Namespace, rest: list[str]) -> None:
 
 def _run(options: argparse.Namespace, rest: list[str]) -> None:
     config, _ = _load(options, rest)
-    from seqmill.pipelines.train import check_trainable
+    from seqmill.pipelines.train import check_same_data, check_same_options, check_trainable
 
     check_trainable(config)
-    _preprocess(options, rest, shards=config.read_from == "shards")
-    _train(options, rest)
+    check = partial(check_same_data, config) if check_same_options(config) else None
+    if config.read_from == "store" or config.epochs_ahead is None:
+        _preprocess(options, rest, shards=config.read_from == "shards", check=check)
+        _train(options, rest)
+        return
+    _preprocess(options, rest, ahead=0, check=check)
+    from seqmill.pipelines.write_beside import writing_beside
+
+    with writing_beside(config, options.arguments):
+        _train(options, rest)
 
 
 def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:

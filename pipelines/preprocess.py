@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
+from seqmill.pipelines.epochs_step import Todo, check_space, free_bytes, write_epochs
 from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
 from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
 from seqmill.pipelines.ingest_work import scan
-from seqmill.pipelines.options import Config
+from seqmill.pipelines.needed_epochs import most_at_once, needed_epochs
+from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.per_epoch_options import behind_the_last
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.unchunkable import are_few_rejected, check_unchunkable, list_unchunkable
 from seqmill.transforms.batches import epoch_manifest
-from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, copy_vocabs, plan_epochs
-from seqmill.transforms.batches.finish_epochs import FinishEpochs
+from seqmill.transforms.batches.begin_epochs import (
+    EpochsToWrite,
+    begin,
+    copy_vocabs,
+    plan_again,
+    plan_epochs,
+    remove_epochs_but,
+)
 from seqmill.transforms.batches.layout import lay_out, select_sequences
 from seqmill.transforms.batches.manifest import Manifest
-from seqmill.transforms.batches.write_shards import WriteShards
-from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.small_elements import describe_errors
+from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import Known, hash_all, known_here
 from seqmill.transforms.storage.current_run import clear_leftovers
-from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
@@ -39,7 +42,13 @@ if TYPE_CHECKING:
 
 
 def preprocess(
-    config: Config, beam_flags: Sequence[str] = (), fresh: bool = False, shards: bool = True
+    config: Config,
+    beam_flags: Sequence[str] = (),
+    fresh: bool = False,
+    *,
+    shards: bool = True,
+    ahead: int | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Brings stores and epochs of every corpus up to date, as the only writer of the output.
 
@@ -48,6 +57,9 @@ def preprocess(
         beam_flags: Beam's own flags.
         fresh: Hash again everything that earlier runs have written, and redo what does not match.
         shards: Write them; without, epochs are only planned, which is enough to train from the store.
+        ahead: How many of the epochs to write that come behind the one that the training needs next, where
+            ``epochs_ahead`` is set; -1: not that one either. Default: as many as ``epochs_ahead`` says.
+        check: Called when the stores are there, before anything is done to epochs; raises SeqmillError.
 
     Raises:
         SeqmillError: Bad input, or a run that failed; what is done already is kept for the next.
@@ -66,7 +78,19 @@ def preprocess(
         if not all(files.exists(output_folder.manifest_path(folder)) for folder in _epochs_folders(config)):
             engine.expect_work()
         bring_stores(config, engine, fresh)
-        _write_epochs(config, engine, fresh, shards)
+        if check is not None:
+            check()
+        _write_epochs(config, engine, fresh, shards, ahead)
+
+
+def is_up_to_date(config: Config, ahead: int | None = None) -> bool:
+    """Whether the epochs of every corpus are as asked for, the stores being so.
+
+    Args:
+        config: The configuration.
+        ahead: As for ``preprocess``.
+    """
+    return all(_is_up_to_date(config, name, needed_epochs(config, name, ahead)) for name in config.corpus)
 
 
 def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
@@ -107,8 +131,14 @@ def _plan_corpus(config: Config, name: str) -> CorpusReport:
     selection = select_sequences(store, schedule)
     check_unchunkable(store, schedule, config.corpus[name].max_rejected)
     report = report_corpus(store, selection, schedule, lay_out(store, schedule))
-    free = _free_bytes(config.output)
-    needed = sum(epoch.bytes for epoch in report.epochs)
+    free = free_bytes(config.output)
+    sizes = {epoch.epoch: epoch.bytes for epoch in report.epochs}
+    needed = most_at_once(config, sizes) if name == TRAIN else sum(sizes.values())
+    if name == TRAIN and config.epochs_ahead is not None:
+        console.say(
+            f"plan {name}: epochs_ahead = {config.epochs_ahead}: {needed:,} of {sum(sizes.values()):,} bytes "
+            "lie on disk at once, at most"
+        )
     if config.read_from == "shards" and free is not None and needed > free:
         console.say(f"warning: {config.output}: {name} needs {needed:,} bytes, {free:,} bytes are free")
     return report
@@ -118,131 +148,103 @@ def _epochs_folders(config: Config) -> list[str]:
     return [output_folder.epochs_folder(config.output, name) for name in config.corpus]
 
 
-@dataclass(frozen=True)
-class _Todo:
-    """What is to be written of a corpus, and what from."""
-
-    store: Store
-    schedule: Schedule
-    work: EpochsToWrite
-
-
-def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool) -> None:
+def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool, ahead: int | None) -> None:
     """Brings the epochs of every corpus up to date, in one step for all."""
-    open_corpora = [todo for name in config.corpus if (todo := _what_is_to_do(config, name, fresh, shards))]
+    open_corpora = []
+    for name in config.corpus:
+        needed = needed_epochs(config, name, ahead) if shards else NONE_TO_WRITE
+        if todo := _what_is_to_do(config, name, fresh, needed):
+            open_corpora.append(todo)
     if not shards:
         for todo in open_corpora:
             begin(todo.work)
             console.say(f"plan {todo.store.manifest.corpus}: batches come from {todo.store.folder}")
     if not shards or not open_corpora:
         return
-    num_bytes = sum(todo.work.num_bytes for todo in open_corpora)
-    _check_space(output_folder.all_epochs_folder(config.output), num_bytes)
+    num_bytes = sum(_room(config, todo.work) for todo in open_corpora)
+    check_space(output_folder.all_epochs_folder(config.output), num_bytes)
     for todo in open_corpora:
         begin(todo.work)
         if todo.work.num_written:
             there, num_segments = todo.work.num_written, todo.work.num_written + len(todo.work.segments)
             name = todo.store.manifest.corpus
             console.say(f"preprocess {name}: {there} of {num_segments} shards are there")
-    step = Step("preprocess", tuple(_part(todo) for todo in open_corpora))
-    stores = [todo.store for todo in open_corpora]
-    engine.run(step, _shuffle(stores) if config.exchange == "shuffle" else None)
+    write_epochs(open_corpora, engine, config.exchange)
     for todo in open_corpora:
         _say_what_was_written(todo.work)
 
 
-def _what_is_to_do(config: Config, name: str, fresh: bool, shards: bool) -> _Todo | None:
+def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None) -> Todo | None:
     store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
-    there = epochs_there(folder, store, schedule, fresh, shards)
+    there = epochs_there(folder, store, schedule, fresh, needed)
     if there.is_complete and _few_rejected(config, name, there.manifest):
-        console.say(f"{'preprocess' if shards else 'plan'} {name}: up to date")
+        if needed is not None:
+            remove_epochs_but(folder, needed.to_keep)
+        console.say(f"{'preprocess' if needed is None or needed.to_write else 'plan'} {name}: up to date")
         return None
-    return _Todo(store, schedule, _plan_epochs(config, store, schedule, there, fresh, shards))
+    return Todo(store, schedule, _plan_epochs(config, store, schedule, there, fresh, needed))
+
+
+def _is_up_to_date(config: Config, name: str, needed: Needed | None) -> bool:
+    folder = output_folder.epochs_folder(config.output, name)
+    store = Store(output_folder.store_folder(config.store_output, name))
+    there = epochs_there(folder, store, config.schedule_of(name), False, needed)
+    return there.is_complete and _few_rejected(config, name, there.manifest)
 
 
 def _plan_epochs(
-    config: Config, store: Store, schedule: Schedule, there: EpochsThere, fresh: bool, shards: bool
+    config: Config,
+    store: Store,
+    schedule: Schedule,
+    there: EpochsThere,
+    fresh: bool,
+    needed: Needed | None,
 ) -> EpochsToWrite:
     name = store.manifest.corpus
     folder = output_folder.epochs_folder(config.output, name)
-    if not there.is_asked_for or not _few_rejected(config, name, there.manifest):
+    few_rejected = _few_rejected(config, name, there.manifest)
+    if not there.is_asked_for or not few_rejected:
         files.remove(output_folder.manifest_path(folder))  # nothing is planned until all is known to fit
+    if needed is not None and there.is_usable and few_rejected and there.manifest is not None:
+        remove_epochs_but(folder, needed.to_keep)
+        again = plan_again(folder, store, schedule, there.manifest, needed.to_write, there.whole or ())
+        return replace(again, kept=frozenset({*again.kept, *_kept(there.manifest, needed)}))
     selection = select_sequences(store, schedule)
     epochs = ranges(schedule.stored_epochs)
     console.say(f"plan {name}: epochs {epochs} of {len(selection.rows):,} sequences")
     max_rejected = config.corpus[name].max_rejected
     others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_vocabs(folder, store)}
-    work = plan_epochs(folder, store, selection, schedule, others, fresh, there.whole, shards)
+    work = plan_epochs(folder, store, selection, schedule, others, fresh, there.whole, needed)
     if work.oversized:
         console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
     return work
 
 
-def _part(todo: _Todo) -> Part:
-    store, work = todo.store, todo.work
-    write = WriteShards(
-        work.folder,
-        store.folder,
-        store.manifest.fingerprint,
-        todo.schedule,
-        work.run,
-        _compare_store(store) if work.segments else None,
-    )
-    finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
-    sizes = [segment.bytes for segment in work.segments]
-    return Part(store.manifest.corpus, work.folder, work.segments, sizes, write, finish)
+def _kept(corpus: Manifest, needed: Needed) -> set[int]:
+    return {epoch.epoch for epoch in corpus.epochs if epoch.epoch in needed.to_keep}
 
 
-def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
-    """What makes a shuffle through Beam of a step whose parts read from ``stores``."""
-
-    def transform(step: Step) -> Any:
-        from seqmill.transforms.beam.shuffle import ShuffleShards
-
-        return ShuffleShards(step, [store.num_blocks for store in stores])
-
-    return transform
-
-
-def _compare_store(store: Store) -> Known | None:
-    """Compares a local store's files with their hashes; workers of this machine need not do it again."""
-    if not files.is_local(store.folder):
-        return None
-    paths = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
-    hash_all(paths)
-    return known_here(paths)
+def _room(config: Config, work: EpochsToWrite) -> int:
+    """Bytes that a corpus' epochs need beyond those that are there, now and while they are trained on."""
+    if work.manifest.corpus != TRAIN or config.epochs_ahead is None:
+        return work.num_bytes
+    is_planned_anew = len(work.epoch_bytes) == len(work.manifest.epochs)
+    return most_at_once(config, work.epoch_bytes) if is_planned_anew else work.num_bytes
 
 
 def _few_rejected(config: Config, name: str, was: Manifest | None) -> bool:
     return was is not None and are_few_rejected(was, config.corpus[name].max_rejected)
 
 
-def _check_space(folder: str, needed: int) -> None:
-    free = _free_bytes(folder)
-    if free is not None and needed > free:
-        raise SeqmillError(
-            f"{folder}: no space: {needed:,} bytes are to be written, {free:,} bytes are free; fewer "
-            "distinct_epochs need less"
-        )
-
-
-def _free_bytes(folder: str) -> int | None:
-    if not files.is_local(folder):
-        return None
-    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
 def _say_what_was_written(work: EpochsToWrite) -> None:
     written = work.manifest
-    shards = [
-        shard for epoch in written.epochs for shard in epoch_manifest.read(work.folder, written, epoch).shards
-    ]
-    num_bytes, counts = sum(shard.bytes for shard in shards), written.counts
+    there = [found for one in written.epochs if (found := epoch_manifest.find(work.folder, written, one))]
+    num_bytes = sum(shard.bytes for epoch in there for shard in epoch.shards)
+    counts, of = written.counts, f" of {len(written.epochs)}" if len(there) < len(written.epochs) else ""
     console.say(
-        f"preprocess {written.corpus}: {len(written.epochs)} epochs, {num_bytes:,} bytes in {work.folder}; "
+        f"preprocess {written.corpus}: {len(there)}{of} epochs, {num_bytes:,} bytes in {work.folder}; "
         f"{counts.read:,} read = {counts.kept:,} kept + {sum(counts.dropped.values()):,} dropped + "
         f"{sum(counts.rejected.values()):,} rejected"
     )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from seqmill.pipelines.options import TRAIN, Config, nearly_train
+from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.command import cleanup_command, train_command
 from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import CleanupPolicy
+from seqmill.trainer.resume import check_same_data as check_same_data_of
+from seqmill.trainer.resume import check_same_options as check_same_options_of
+from seqmill.trainer.resume import data_facts, find_checkpoint
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
+from seqmill.transforms.batches.layout import planned_manifest, select_sequences
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.store.sequence_store import Store
 
 # What may differ between the written epochs and the configuration: it changes no batch.
 _MAY_DIFFER = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")
@@ -37,6 +43,39 @@ def check_trainable(config: Config) -> None:
         near = nearly_train(config.corpus)
         raise UsageError(f"training needs a corpus named train: [corpus.train]{near}")
     check_model_option(config.model)
+
+
+def check_same_options(config: Config) -> bool:
+    """Refuses options under which a training would not go on from its newest checkpoint.
+
+    ``seqmill run`` asks before anything is written: no epochs are lost for some that the training refuses.
+
+    Returns:
+        Whether there is a checkpoint to go on from.
+    """
+    options, is_explicit = describe(config.schedule_of(TRAIN)), config.start_epoch != "auto"
+
+    def check(found: Checkpoint) -> None:
+        check_same_options_of(found, options, config.seed, is_explicit, _nothing)
+
+    folder = output_folder.model_folder(config.output)
+    return find_checkpoint(folder, config.start_epoch, check).checkpoint is not None
+
+
+def check_same_data(config: Config) -> None:
+    """Refuses data, as they are ingested, on which a training would not go on; see ``check_same_options``."""
+    store = Store(output_folder.store_folder(config.store_output, TRAIN))
+    schedule, is_explicit = config.schedule_of(TRAIN), config.start_epoch != "auto"
+    planned = planned_manifest(store, select_sequences(store, schedule), schedule, (), store.manifest.others)
+
+    def check(found: Checkpoint) -> None:
+        check_same_data_of(found, data_facts(planned), config.seed, is_explicit, _nothing)
+
+    find_checkpoint(output_folder.model_folder(config.output), config.start_epoch, check)
+
+
+def _nothing(line: str) -> None:
+    """Says nothing: the training will."""
 
 
 def cleanup(config: Config, dry_run: bool) -> int:

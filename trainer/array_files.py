@@ -13,15 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from seqmill.trainer.checkpoints import BrokenCheckpointError
 from seqmill.trainer.state.values import array_entry
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import SeqmillError
 
 _H5_IN_MODEL = "model.weights.h5"
-
-
-class BrokenCheckpointError(SeqmillError):
-    """A checkpoint's files do not hold what was saved."""
 
 
 def write_npz(path: Path, arrays: Iterable[tuple[str, np.ndarray]]) -> None:

@@ -35,6 +35,10 @@ INSIDE, TRAINED, ENDED = "inside", "trained", "ended"
 _FOLDER_NAME = re.compile(r"epoch-(\d{4,})(?:-step-(\d{6,}))?")
 
 
+class BrokenCheckpointError(SeqmillError):
+    """A checkpoint's files do not hold what was saved."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A complete checkpoint.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import keras
+import tensorflow as tf
 
 from seqmill.trainer import scores
 from seqmill.trainer.callbacks.step_progress import StepProgress
@@ -47,6 +49,10 @@ class Evaluation:
         self._extra_scores = extra_scores
         self._steps, self._say = steps, say
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))
+
+    def open_any(self) -> AbstractContextManager[tf.data.Dataset]:
+        """Batches of the first of the corpora."""
+        return next(iter(self._feeds.values())).epoch(1)
 
     def run(
         self,

@@ -39,6 +39,7 @@ def train(
     num_epochs: int,
     folder: str,
     distinct_epochs: int | None = None,
+    epochs_ahead: int | None = None,
     save_interval: int = 1,
     save_minutes: float | None = None,
     stop_after: float | str | None = None,
@@ -63,6 +64,7 @@ def train(
         num_epochs: Epochs to train in all.
         folder: The model folder (path or URL), for checkpoints, ``scores.json`` and TensorBoard scalars.
         distinct_epochs: See ``TrainOptions``; so for the options that follow.
+        epochs_ahead: See ``TrainOptions``.
         save_interval: See ``TrainOptions``.
         save_minutes: See ``TrainOptions``.
         stop_after: See ``TrainOptions``; counted from this call on.
@@ -104,6 +106,7 @@ def train(
         {
             "num_epochs": num_epochs,
             "distinct_epochs": distinct_epochs,
+            "epochs_ahead": epochs_ahead,
             "save_interval": save_interval,
             "save_minutes": save_minutes,
             "stop_after": stop_after,

@@ -161,6 +161,8 @@ class TrainOptions(Options):
         num_epochs: Epochs to train.
         model: ``FILE.py:function``; relative paths are the caller's to resolve.
         distinct_epochs: Stored epochs that training goes round in; ``None``: as the corpus was planned.
+        epochs_ahead: Epochs are written beside the training, so many ahead of it, and deleted behind it: what
+            is not there yet is waited for. ``None``: all are there before.
         save_interval: A checkpoint every so many epochs (and after the last).
         save_minutes: A checkpoint inside an epoch, too, so many minutes after the last one.
         stop_after: Seconds (``"3h50m"``) after which a training has saved and ended by itself, to go on when
@@ -182,6 +184,9 @@ class TrainOptions(Options):
     seed: Seed = Field(1, description="of all that is random")
     num_epochs: Annotated[int, BeforeValidator(whole_number(1))] = Field(1, description="epochs to train")
     distinct_epochs: DistinctEpochs = None
+    epochs_ahead: Annotated[int | None, BeforeValidator(none_or(whole_number(1)))] = Field(
+        None, description="write so many epochs ahead of the training, beside it; default: all before it"
+    )
     model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
     save_interval: Annotated[int, BeforeValidator(whole_number(1))] = Field(
         1, description="epochs between checkpoints"

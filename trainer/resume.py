@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import xxhash
-
 from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.array_files import BrokenCheckpointError
 from seqmill.trainer.changed_options import changed_options, changes_between
-from seqmill.trainer.checkpoints import Checkpoint
+from seqmill.trainer.checkpoints import BrokenCheckpointError, Checkpoint
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.scores import History
+from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
@@ -117,6 +115,23 @@ def _start_at(
     return Start(first, history.branch_at(first), own[first - 1])
 
 
+def find_checkpoint(
+    folder: str, start_epoch: int | Literal["auto"], check: Callable[[Checkpoint], None] | None = None
+) -> Start:
+    """What ``find_start`` will find, as far as ``checkpoint.json`` of each checkpoint tells; loads nothing.
+
+    Args:
+        folder: The model folder.
+        start_epoch: As for ``find_start``.
+        check: Raises SeqmillError where training cannot go on from a checkpoint.
+    """
+    return find_start(folder, start_epoch, _nothing, check or _nothing, lambda inside: "")
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
 def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
     """What to tell whom a training leaves before its end."""
     history = scores.read(folder) or History()
@@ -134,20 +149,19 @@ def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
     return f'{kept} To go on from there, set start_epoch = "auto".'
 
 
-def data_facts(corpus: Corpus) -> dict[str, Any]:
+def data_facts(manifest: Manifest) -> dict[str, Any]:
     """What a checkpoint remembers of the training data, to notice when they change."""
-    specs = corpus.manifest.data_keys
     return {
-        "fingerprint": corpus.manifest.fingerprint,
-        "options": dict(corpus.manifest.options),
+        "fingerprint": manifest.fingerprint,
+        "options": dict(manifest.options),
         "data_keys": {
             key: {
                 "dtype": spec.dtype,
                 "feature_shape": list(spec.feature_shape),
                 "num_labels": spec.num_labels,
-                "labels": _labels_hash(corpus, spec.vocab),
+                "labels": None if spec.vocab is None else manifest.others[spec.vocab].xxh128,
             }
-            for key, spec in specs.items()
+            for key, spec in manifest.data_keys.items()
         },
     }
 
@@ -194,7 +208,28 @@ def check_same_data(
         raise SeqmillError(
             f"{checkpoint.folder}: was trained on other data: {change}; use another output folder"
         )
-    changes = _changes_of_trained(checkpoint, then["options"], now["options"], say)
+    changes = check_same_options(checkpoint, now["options"], seed, explicit, say)
+    if not changes and then["fingerprint"] != now["fingerprint"] and then["options"] == now["options"]:
+        say(f"changed since epoch {checkpoint.epoch}: the input files of the training data")
+
+
+def check_same_options(
+    checkpoint: Checkpoint, now: Mapping[str, Any], seed: int, explicit: bool, say: Callable[[str], None]
+) -> Mapping[str, str]:
+    """Compares the options of the data with those a checkpoint was trained with; see ``check_same_data``.
+
+    Args:
+        checkpoint: Where training goes on.
+        now: The options, as the manifest has them.
+        seed: Of the training.
+        explicit: ``start_epoch`` is a number.
+        say: Takes a message about each change that is not refused.
+
+    Returns:
+        What has changed of epochs that are trained, by the options' names.
+    """
+    then = checkpoint.content["data"]["options"] if "data" in checkpoint.content else now
+    changes = _changes_of_trained(checkpoint, then, now, say)
     trained_with = checkpoint.content.get("seed", seed)
     if trained_with != seed:
         changes.setdefault("seed", f"seed was {trained_with!r}, is {seed!r}")
@@ -206,8 +241,7 @@ def check_same_data(
                 f"start_epoch = {checkpoint.epoch + 1} to go on all the same"
             )
         say(f"changed since epoch {checkpoint.epoch}: {change}")
-    if not changes and then["fingerprint"] != now["fingerprint"] and then["options"] == now["options"]:
-        say(f"changed since epoch {checkpoint.epoch}: the input files of the training data")
+    return changes
 
 
 def _history(folder: str, found: Sequence[Checkpoint]) -> History:
@@ -246,12 +280,3 @@ def _changed_labels(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
         is_else = {name for name in now[key] if then[key].get(name) != now[key][name]}
         if is_else and is_else <= {*of_labels} and all(then[key].get(n) and now[key][n] for n in of_labels):
             yield key, then[key]["num_labels"], now[key]["num_labels"]
-
-
-def _labels_hash(corpus: Corpus, vocab: str | None) -> str | None:
-    if vocab is None:
-        return None
-    try:
-        return str(xxhash.xxh128_hexdigest(files.read_bytes(files.inside(corpus.folder, vocab))))
-    except FileNotFoundError:
-        return None

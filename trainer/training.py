@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from seqmill.trainer import checkpoints, scores
+from seqmill.trainer.ahead import Ahead
 from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels
 from seqmill.trainer.callbacks.interrupts import Interrupts
 from seqmill.trainer.callbacks.reseed_every_epoch import ReseedEveryEpoch
@@ -36,6 +39,7 @@ from seqmill.trainer.resume import (
     check_same_data,
     data_facts,
     epoch_facts,
+    find_checkpoint,
     find_start,
     how_to_go_on,
     why_not_inside,
@@ -91,9 +95,10 @@ class Training:
         self._timer = EpochTimer(options.num_epochs)
         self._steps = StepProgress(say)
         self._evaluation = Evaluation(model, others, folder, batch_to_xy, extra_scores, self._steps, say)
-        self._data_facts = data_facts(train)
+        self._data_facts = data_facts(train.manifest)
         self._limit = TimeLimit(options.stop_after, begun)
         self._interrupts = Interrupts()
+        self._ahead = Ahead(train, options.epochs_ahead is not None and train.store is None, say)
 
     def run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         """Trains; the scores of every epoch so far.
@@ -104,15 +109,26 @@ class Training:
         Raises:
             SystemExit: SIGTERM has arrived, and all is saved.
         """
+        try:
+            return self._run(users)
+        finally:
+            self._ahead.close()
+
+    def _run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         checkpoints.remove_leftovers(self._folder)
         users = keras.tree.flatten(list(users))  # Keras takes lists in lists
         check_callbacks(users)
-        open_feed = partial(self._feed.epoch, 1)
+        # Batches are needed even where nothing is left to train, for models that are built by them.
+        most = self._options.num_epochs - (not self._others)
+        behind = find_checkpoint(self._folder, self._options.start_epoch).epoch - 1
+        self._ahead.begin(min(behind, most))
+        open_feed = self._open_any
         prepare_model(self._model, self._options.seed, open_feed, self._num_devices)
         build_metrics(self._model, open_feed)
         state, metrics = ModelState(self._model), MetricStates(self._model)
         load_it, why_not = partial(self._load, state), self._why_not
         start = find_start(self._folder, self._options.start_epoch, self._say, load_it, why_not)
+        self._ahead.begin(start.epoch - 1)
         self._say_start(start)
         scores.write(self._folder, start.history)
         self._make_callbacks(users, start.history, state, metrics)
@@ -126,7 +142,16 @@ class Training:
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.end_training(logs)
         save_final(state, self._folder, self._save.history)
+        self._ahead.close(is_over=True)
         return self._save.history
+
+    def _open_any(self) -> AbstractContextManager[tf.data.Dataset]:
+        """Batches such as those that are trained on: those that are next, where not all epochs are there."""
+        next_epoch = self._ahead.behind + 1 if self._ahead.is_on else 1
+        if next_epoch > self._options.num_epochs:
+            return self._evaluation.open_any()
+        self._ahead.wait_for(stored := self._stored_epoch(next_epoch))
+        return self._feed.epoch(stored)
 
     def _say_start(self, start: Start) -> None:
         if start.checkpoint is not None:
@@ -215,6 +240,7 @@ class Training:
             num_epochs=options.num_epochs,
         )
         self._put_back = PutBack(state, metrics, self._save, self._callbacks, say)
+        self._ahead.watch(lambda: self._save.behind, lambda: self._inside.must_end)
 
     def _facts_inside(self, epoch: int) -> dict[str, Any]:
         """What a checkpoint inside an epoch remembers of it."""
@@ -295,6 +321,9 @@ class Training:
             inside: The checkpoint inside of it that training goes on from.
         """
         stored = self._train.epoch(self._stored_epoch(epoch))
+        self._ahead.need(epoch)
+        if not self._ahead.wait_for(stored.epoch):
+            raise EndedEarlyError
         self._timer.begin(0.0 if inside is None else float(inside.content["seconds"]))
         self._fit(epoch, stored.num_batches, inside)  # writes the train score and the checkpoint
         self._timer.trained()

@@ -53,6 +53,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
         inside: The checkpoint inside the epoch, where there is one.
         saved_at: When the last checkpoint was written, or this was made (``time.monotonic``).
         longest_save: Seconds that the longest save took.
+        behind: The last epoch behind whose end a checkpoint was written.
 
     Example:
         >>> import keras, numpy as np, os, tempfile
@@ -95,6 +96,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self.model_state: ModelState | None = None
         self.is_saved = self.must_save = False
         self.saved_at, self.longest_save = time.monotonic(), 0.0
+        self.behind = 0
         self._save_interval = save_interval
         self._states = CallbackStates(callbacks)
         self._has_begun = False
@@ -256,6 +258,7 @@ class SaveCheckpoint(keras.callbacks.Callback):
         folder = save(self.model, self._folder, epoch, content, arrays, batches)
         checkpoints.remove_inside(self._folder, epoch, but=files.name(folder))
         self.is_saved, self.must_save = batches is None, False
+        self.behind = epoch if batches is None else epoch - 1
         self.saved_at = time.monotonic()
         self.longest_save = max(self.longest_save, self.saved_at - begun)
         return folder

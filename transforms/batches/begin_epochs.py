@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
-from seqmill.transforms.batches.layout import corpus_fingerprint, lay_out, planned_manifest
+from seqmill.transforms.batches.layout import EpochLayout, corpus_fingerprint, lay_out, planned_manifest
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import Segment, is_written, receipt_path
+from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.planning.plan import Selection
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
@@ -29,19 +30,23 @@ class EpochsToWrite:
         folder: The corpus' folder of epochs.
         run: The run that the folder belongs to now.
         manifest: The corpus' manifest to be.
+        kept: The epochs that stay in the folder, or are to be written.
         epochs: The epochs that are not complete, with all their segments.
         segments: Those of the segments that are not written.
         num_written: How many of all epochs' segments are written.
         oversized: The most sequences of an epoch that alone exceed ``batch_size``.
+        epoch_bytes: Bytes of the shards of every epoch that was planned.
     """
 
     folder: str
     run: str
     manifest: Manifest
+    kept: frozenset[int]
     epochs: Mapping[int, tuple[Segment, ...]]
     segments: tuple[Segment, ...]
     num_written: int
     oversized: int
+    epoch_bytes: Mapping[int, int]
 
     @property
     def num_bytes(self) -> int:
@@ -57,7 +62,7 @@ def plan_epochs(
     others: Mapping[str, Checksum],
     fresh: bool = False,
     whole: Collection[int] | None = None,
-    write_plans: bool = True,
+    needed: Needed | None = None,
 ) -> EpochsToWrite:
     """Plans a corpus' epochs for a run, which its folder belongs to from now on.
 
@@ -71,29 +76,63 @@ def plan_epochs(
         others: The files that all epochs have in common.
         fresh: Hash again what earlier runs have written.
         whole: The epochs whose files have been compared, and are right; by default they are compared now.
-        write_plans: Write the plans' files, which shards are written by.
+        needed: The epochs to write, and those that may stay; by default all.
     """
-    run = corpus_fingerprint(store, schedule)
-    begin_run(folder, run)
+    begin_run(folder, corpus_fingerprint(store, schedule))
     entries: list[Epoch] = []
     segments: dict[int, tuple[Segment, ...]] = {}
+    sizes: dict[int, int] = {}
     oversized = 0
     for layout in lay_out(store, schedule):
         number = layout.plan.epoch
         entries.append(layout.entry)
-        segments[number] = layout.segments
+        sizes[number] = int(layout.batch_bytes.sum())
         oversized = max(oversized, layout.plan.oversized)
-        if write_plans and not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
-            files.remove(output_folder.epoch_manifest_path(folder, number))
-            write_plan(folder, layout.plan)
+        if needed is None or number in needed.to_write:
+            segments[number] = layout.segments
+            _bring_plan(folder, layout, fresh)
     corpus = planned_manifest(store, selection, schedule, entries, others)
     if whole is None:
         whole, _ = whole_epochs(folder, corpus, fresh)
-    done = {e.epoch for e in entries if e.epoch in whole and epoch_manifest.is_complete(folder, corpus, e)}
-    epochs = {number: segments[number] for number in segments if number not in done}
-    todo = [one for several in epochs.values() for one in several if not is_written(folder, one, fresh)]
-    num_segments = sum(map(len, segments.values()))
-    return EpochsToWrite(folder, run, corpus, epochs, tuple(todo), num_segments - len(todo), oversized)
+    work = _to_write(folder, corpus, segments, whole, fresh)
+    stay = {e.epoch for e in entries if needed is not None and e.epoch in needed.to_keep}
+    fitting = {e.epoch for e in entries if e.epoch in stay and epoch_manifest.is_complete(folder, corpus, e)}
+    return replace(work, kept=work.kept | fitting, oversized=oversized, epoch_bytes=sizes)
+
+
+def plan_again(
+    folder: str,
+    store: Store,
+    schedule: Schedule,
+    corpus: Manifest,
+    epochs: Collection[int],
+    whole: Collection[int] = (),
+) -> EpochsToWrite:
+    """Plans some epochs of a corpus whose manifest is there, for the run that its folder belongs to.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        store: Its store.
+        schedule: What the epochs are planned by.
+        corpus: The manifest.
+        epochs: Numbers of the epochs.
+        whole: Those whose files have been compared, and are right.
+
+    Raises:
+        SeqmillError: The manifest plans an epoch otherwise.
+    """
+    begin_run(folder, corpus.fingerprint)
+    expected = {epoch.epoch: epoch for epoch in corpus.epochs}
+    segments: dict[int, tuple[Segment, ...]] = {}
+    for layout in lay_out(store, schedule, epochs):
+        if layout.entry != expected[layout.plan.epoch]:
+            raise SeqmillError(
+                f"{output_folder.manifest_path(folder)}: epoch {layout.plan.epoch} is planned otherwise now; "
+                "run `seqmill preprocess`"
+            )
+        segments[layout.plan.epoch] = layout.segments
+        _bring_plan(folder, layout, fresh=False)
+    return _to_write(folder, corpus, segments, whole, fresh=False)
 
 
 def begin(work: EpochsToWrite) -> None:
@@ -101,13 +140,33 @@ def begin(work: EpochsToWrite) -> None:
     for number in work.epochs:
         files.remove(output_folder.epoch_manifest_path(work.folder, number))
     manifest.write(work.folder, work.manifest)
-    planned = {output_folder.epoch_name(epoch.epoch) for epoch in work.manifest.epochs}
-    for name in files.list_names(work.folder):
-        if output_folder.is_epoch_name(name) and name not in planned:
-            files.remove(files.join(work.folder, name))
+    remove_epochs_but(work.folder, work.kept)
+    clear_epochs(work)
+
+
+def clear_epochs(work: EpochsToWrite) -> None:
+    """Removes from the folders of epochs that are to be written what does not belong there."""
     todo = {receipt_path(work.folder, segment) for segment in work.segments}
     for number, segments in work.epochs.items():
         _remove_all_but(work.folder, number, segments, todo)
+
+
+def remove_epochs_but(folder: str, kept: Collection[int]) -> list[str]:
+    """Removes epochs from a corpus' folder, each with its manifest first, so that none is taken for whole.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        kept: Numbers of the epochs that stay.
+
+    Returns:
+        Names of what was removed.
+    """
+    numbers = {name: output_folder.epoch_number(name) for name in files.list_names(folder)}
+    gone = [name for name, number in numbers.items() if number is not None and number not in kept]
+    for name in gone:
+        files.remove(files.join(folder, name, output_folder.MANIFEST_NAME))
+        files.remove(files.join(folder, name))
+    return gone
 
 
 def copy_vocabs(folder: str, store: Store) -> dict[str, Checksum]:
@@ -152,6 +211,40 @@ def whole_epochs(folder: str, corpus: Manifest, fresh: bool = False) -> tuple[fr
     names = {files.name(files.parent(path)) for path in paths}
     whole = frozenset(number for number in there if output_folder.epoch_name(number) not in names)
     return whole, wrong
+
+
+def _bring_plan(folder: str, layout: EpochLayout, fresh: bool) -> None:
+    """Writes the plan of an epoch, where it is not there; the epoch is incomplete then."""
+    number = layout.plan.epoch
+    if not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
+        files.remove(output_folder.epoch_manifest_path(folder, number))
+        write_plan(folder, layout.plan)
+
+
+def _to_write(
+    folder: str,
+    corpus: Manifest,
+    segments: Mapping[int, tuple[Segment, ...]],
+    whole: Collection[int],
+    fresh: bool,
+) -> EpochsToWrite:
+    """What is to be written of epochs that consist of ``segments``."""
+    entries = (epoch for epoch in corpus.epochs if epoch.epoch in segments and epoch.epoch in whole)
+    done = {entry.epoch for entry in entries if epoch_manifest.is_complete(folder, corpus, entry)}
+    epochs = {number: segments[number] for number in segments if number not in done}
+    todo = [one for several in epochs.values() for one in several if not is_written(folder, one, fresh)]
+    num_segments = sum(map(len, segments.values()))
+    return EpochsToWrite(
+        folder=folder,
+        run=corpus.fingerprint,
+        manifest=corpus,
+        kept=frozenset(segments),
+        epochs=epochs,
+        segments=tuple(todo),
+        num_written=num_segments - len(todo),
+        oversized=0,
+        epoch_bytes={number: sum(one.bytes for one in several) for number, several in segments.items()},
+    )
 
 
 def _remove_all_but(folder: str, number: int, segments: tuple[Segment, ...], todo: set[str]) -> None:

@@ -25,7 +25,7 @@ MANIFEST_NAME = "manifest.json"
 LENGTHS_NAME = "lengths.arrow"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
-_EPOCH_NAME = re.compile(r"epoch-\d{4,}")
+_EPOCH_NAME = re.compile(r"epoch-(\d{4,})")
 _RECEIPT_NAME = re.compile(r"\d{5,}\.json")
 
 
@@ -166,9 +166,10 @@ def plan_path(folder: str, epoch: int) -> str:
     return files.join(folder, plan_name(epoch))
 
 
-def is_epoch_name(name: str) -> bool:
-    """Whether ``epoch_name`` made a name."""
-    return _EPOCH_NAME.fullmatch(name) is not None
+def epoch_number(name: str) -> int | None:
+    """The epoch of which ``epoch_name`` made a name; None where it did not."""
+    match = _EPOCH_NAME.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def shard_name(epoch: int, shard: int, num_shards: int) -> str:

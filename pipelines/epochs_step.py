@@ -1,0 +1,96 @@
+"""Writing the epochs of corpora: the step that does it, wherever it runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqmill.pipelines.engine import Engine
+from seqmill.transforms.batches.begin_epochs import EpochsToWrite
+from seqmill.transforms.batches.finish_epochs import FinishEpochs
+from seqmill.transforms.batches.write_shards import WriteShards
+from seqmill.transforms.beam.step import Part, Step
+from seqmill.transforms.planning.schedule import Schedule
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import Known, hash_all, known_here
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.store.sequence_store import Store
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What is to be written of a corpus, and what from."""
+
+    store: Store
+    schedule: Schedule
+    work: EpochsToWrite
+
+
+def write_epochs(todos: Sequence[Todo], engine: Engine, exchange: str, doing: str = "preprocess") -> None:
+    """Writes what is to be written, in one step for all corpora.
+
+    Args:
+        todos: What that is; their epochs have been begun.
+        engine: Runs it.
+        exchange: How sequences come to the workers: ``"gather"`` or ``"shuffle"``.
+        doing: What is being done, for people.
+    """
+    step = Step(doing, tuple(_part(todo) for todo in todos))
+    stores = [todo.store for todo in todos]
+    engine.run(step, _shuffle(stores) if exchange == "shuffle" else None)
+
+
+def check_space(folder: str, needed: int) -> None:
+    """Raises SeqmillError where so many bytes find no room."""
+    free = free_bytes(folder)
+    if free is not None and needed > free:
+        raise SeqmillError(
+            f"{folder}: no space: {needed:,} bytes are to be written, {free:,} bytes are free; fewer "
+            "distinct_epochs need less, or epochs_ahead"
+        )
+
+
+def free_bytes(folder: str) -> int | None:
+    """What is free where a folder is or will be; None where nobody knows."""
+    if not files.is_local(folder):
+        return None
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _part(todo: Todo) -> Part:
+    store, work = todo.store, todo.work
+    write = WriteShards(
+        work.folder,
+        store.folder,
+        store.manifest.fingerprint,
+        todo.schedule,
+        work.run,
+        _compare_store(store) if work.segments else None,
+    )
+    finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
+    sizes = [segment.bytes for segment in work.segments]
+    return Part(store.manifest.corpus, work.folder, work.segments, sizes, write, finish)
+
+
+def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
+    """What makes a shuffle through Beam of a step whose parts read from ``stores``."""
+
+    def transform(step: Step) -> Any:
+        from seqmill.transforms.beam.shuffle import ShuffleShards
+
+        return ShuffleShards(step, [store.num_blocks for store in stores])
+
+    return transform
+
+
+def _compare_store(store: Store) -> Known | None:
+    """Compares a local store's files with their hashes; workers of this machine need not do it again."""
+    if not files.is_local(store.folder):
+        return None
+    paths = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
+    hash_all(paths)
+    return known_here(paths)
