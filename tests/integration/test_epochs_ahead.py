@@ -133,6 +133,8 @@ def test_a_training_with_epochs_ahead_is_the_same_on_a_small_disk(tmp_path, conf
 
     seqmill.succeeds("preprocess", config, *flags)
     assert stored(output) == ["epoch-0009", "epoch-0010", "epoch-0011"]
+    for name in stored(output):
+        assert tree(output / "epochs/train" / name) == tree(config.parent / "out/epochs/train" / name)
     assert "to come" in seqmill.succeeds("verify", output).err
     assert seqmill.succeeds("run", config, *flags).code == 0
     assert weights(output) == expected
