@@ -129,11 +129,11 @@ def test_a_training_in_slices_of_time_ends_as_one_in_one_piece(small_corpora, tm
 
 
 def test_what_it_says_names_the_way_on(small_corpora, tmp_path):
-    _, _, lines = run(small_corpora, tmp_path / "m", 2, stateful.plain(), stop_after="1s")
+    _, _, lines = run(small_corpora, tmp_path / "m", 2, stateful.plain(), stop_after=0.01)
     assert lines[-1].startswith("ended, as stop_after asks, after 0:0")
     assert lines[-1].endswith(
         "the last checkpoint is inside epoch 1, after 1 of its batches. The same command goes on from there."
-    ) or "epoch-" in str(list((tmp_path / "m").iterdir()))
+    )
 
 
 class Terminate(keras.callbacks.Callback):
