@@ -464,7 +464,7 @@ def test_no_space_for_the_epochs_is_noticed_before_they_are_written(tmp_path, se
 
 def test_no_space_while_the_epochs_are_written(tmp_path, seqmill, new_disk, monkeypatch):
     small_disk = new_disk("1m")
-    monkeypatch.setattr("seqmill.pipelines.preprocess._check_space", lambda folder, needed: None)
+    monkeypatch.setattr("seqmill.pipelines.preprocess.check_space", lambda folder, needed: None)
     corpora = jsonl_corpus(tmp_path, [{"x": list(range(1000))}] * 50)
     config = write_config(tmp_path, INTS, corpora, output=str(small_disk / "out"), batch_size=5000)
     ended = seqmill("preprocess", config, "--num_epochs=20", "--seq_ordering=random")
