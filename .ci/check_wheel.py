@@ -172,8 +172,8 @@ def use(user: Path, python: Path) -> None:
     run(command, "verify", "work", cwd=user)
     with_workers = hashes(user / "work")
     run(command, "preprocess", "config.toml", "--output=alone", "--direct_running_mode=in_memory", cwd=user)
-    if hashes(user / "alone") != with_workers:
-        sys.exit("wheel: two workers and none wrote different epochs")
+    if not with_workers or hashes(user / "alone") != with_workers:
+        sys.exit("wheel: two workers and none wrote different epochs, or none at all")
     found = run(str(python), "-P", "-c", READ_BACK, cwd=user).strip()
     if found != str(len(words)):
         sys.exit(f"wheel: read {found} sequences back, expected {len(words)}")
@@ -181,8 +181,9 @@ def use(user: Path, python: Path) -> None:
 
 def hashes(output: Path) -> list[str]:
     """The hash of every shard, in order."""
-    content = json.loads((output / "epochs" / "train" / "manifest.json").read_text())
-    return [shard["xxh128"] for epoch in content["epochs"] for shard in epoch["shards"]]
+    manifests = sorted((output / "epochs" / "train").glob("epoch-*/manifest.json"))
+    epochs = [json.loads(manifest.read_text()) for manifest in manifests]
+    return [shard["xxh128"] for epoch in epochs for shard in epoch["shards"]]
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
