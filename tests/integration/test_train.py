@@ -170,7 +170,7 @@ def test_no_space_for_a_checkpoint(new_disk, new_config, seqmill):
 
 def test_a_time_limit_ends_with_0_and_the_same_command_goes_on(tmp_path, new_config, seqmill):
     config = new_config(num_epochs=2)
-    ended = seqmill.succeeds("run", config, "--stop_after=1s", "--save_minutes=10")
+    ended = seqmill.succeeds("run", config, "--stop_after=0.01s", "--save_minutes=10")
     assert "ended, as stop_after asks" in ended.out
     assert "inside epoch 1, after 1 of its batches. The same command goes on from there." in ended.out
     assert not (tmp_path / "out/model/final").exists()
