@@ -85,17 +85,15 @@ def read(folder: str, corpus: Manifest, epoch: Epoch) -> EpochManifest:
     >>> [shard.file for shard in read("work/epochs/train", manifest, manifest.epochs[1]).shards]
     ['epoch-0002/batches-00000-of-00001.tfrecord']
     """
+    if (found := find(folder, corpus, epoch)) is not None:
+        return found
     path = output_folder.epoch_manifest_path(folder, epoch.epoch)
     if not files.exists(path):
         raise SeqmillError(f"{folder}: epoch {epoch.epoch} is not there (run `seqmill preprocess`)")
-    found = _read(folder, epoch.epoch)
-    if found.planned.fingerprint != epoch.fingerprint:
-        raise SeqmillError(
-            f"{path}: not the epoch that {output_folder.manifest_path(folder)} plans; it was made with "
-            "other options or from other data (run `seqmill preprocess`)"
-        )
-    _check_agreement(path, found, corpus, epoch)
-    return found
+    raise SeqmillError(
+        f"{path}: not the epoch that {output_folder.manifest_path(folder)} plans; it was made with "
+        "other options or from other data (run `seqmill preprocess`)"
+    )
 
 
 def find(folder: str, corpus: Manifest, epoch: Epoch) -> EpochManifest | None:
