@@ -120,8 +120,7 @@ class _Follower:
                 files.remove(output_folder.epoch_manifest_path(self._folder, epoch.epoch))
 
     def _is_there(self, number: int) -> bool:
-        epoch = next(epoch for epoch in self._corpus.epochs if epoch.epoch == number)
-        return epoch_manifest.is_complete(self._folder, self._corpus, epoch)
+        return epoch_manifest.is_complete(self._folder, self._corpus, self._corpus.by_number[number])
 
     def _write(self, number: int) -> None:
         work = plan_again(self._folder, self._store, self._schedule, self._corpus, [number])

@@ -62,7 +62,7 @@ class Corpus:
 
     def epoch(self, epoch: int) -> Epoch:
         """What is planned of an epoch, numbered from 1. Raises UsageError."""
-        found = next((stored for stored in self.manifest.epochs if stored.epoch == epoch), None)
+        found = self.manifest.by_number.get(epoch)
         if found is None:
             raise UsageError(f"{self.folder}: no epoch {epoch}; {self.num_epochs} epochs are planned")
         return found

@@ -122,10 +122,9 @@ def plan_again(
         SeqmillError: The manifest plans an epoch otherwise.
     """
     begin_run(folder, corpus.fingerprint)
-    expected = {epoch.epoch: epoch for epoch in corpus.epochs}
     segments: dict[int, tuple[Segment, ...]] = {}
     for layout in lay_out(store, schedule, epochs):
-        if layout.entry != expected[layout.plan.epoch]:
+        if layout.entry != corpus.by_number[layout.plan.epoch]:
             raise SeqmillError(
                 f"{output_folder.manifest_path(folder)}: epoch {layout.plan.epoch} is planned otherwise now; "
                 "run `seqmill preprocess`"

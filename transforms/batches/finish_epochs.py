@@ -37,10 +37,10 @@ class FinishEpochs:
         """Called when all segments have been written. Raises SeqmillError where one is not as planned."""
         with publishing(self.folder, self.run):
             corpus = manifest.read(self.folder)
-            planned = {epoch.epoch: epoch for epoch in corpus.epochs}
             for number in self.epochs:
-                if not epoch_manifest.is_complete(self.folder, corpus, planned[number]):
-                    _finish(self.folder, corpus, planned[number])
+                epoch = corpus.by_number[number]
+                if not epoch_manifest.is_complete(self.folder, corpus, epoch):
+                    _finish(self.folder, corpus, epoch)
 
 
 def finish_if_last(folder: str, run: str, segment: Segment) -> None:
@@ -55,7 +55,7 @@ def finish_if_last(folder: str, run: str, segment: Segment) -> None:
         return
     with publishing(folder, run):
         corpus = _manifest(folder, run)
-        _finish(folder, corpus, next(epoch for epoch in corpus.epochs if epoch.epoch == segment.epoch))
+        _finish(folder, corpus, corpus.by_number[segment.epoch])
 
 
 def _finish(folder: str, corpus: Manifest, epoch: Epoch) -> None:

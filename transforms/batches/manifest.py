@@ -94,16 +94,19 @@ class Manifest:
         """The options of every epoch."""
         return undescribe(self.options)
 
+    @cached_property
+    def by_number(self) -> dict[int, Epoch]:
+        """The planned epochs by their numbers."""
+        return {epoch.epoch: epoch for epoch in self.epochs}
+
     @property
     def num_steps(self) -> int:
         """Steps of a training of all ``num_epochs`` epochs: batches of every epoch, added up."""
-        num_batches = {epoch.epoch: epoch.num_batches for epoch in self.epochs}
-        return sum(num_batches[stored] * times for stored, times in self.schedule.times_read)
+        return sum(self.by_number[stored].num_batches * times for stored, times in self.schedule.times_read)
 
     def steps_of(self, epoch: int) -> int:
         """Steps of an epoch of training, from 1. Raises ValueError where the schedule has no such epoch."""
-        stored = self.schedule.stored(epoch)
-        return next(one.num_batches for one in self.epochs if one.epoch == stored)
+        return self.by_number[self.schedule.stored(epoch)].num_batches
 
 
 _ADAPTER = TypeAdapter(Manifest)
