@@ -15,7 +15,7 @@ from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.checked_files import Known, hash_all, known_here
+from seqmill.transforms.storage.checked_files import known_here
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
@@ -69,7 +69,7 @@ def _part(todo: Todo) -> Part:
         store.manifest.fingerprint,
         todo.schedule,
         work.run,
-        _compare_store(store) if work.segments else None,
+        known_here(store.compare_files()) if work.segments else None,
     )
     finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
     sizes = [segment.bytes for segment in work.segments]
@@ -85,12 +85,3 @@ def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
         return ShuffleShards(step, [store.num_blocks for store in stores])
 
     return transform
-
-
-def _compare_store(store: Store) -> Known | None:
-    """Compares a local store's files with their hashes; workers of this machine need not do it again."""
-    if not files.is_local(store.folder):
-        return None
-    paths = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
-    hash_all(paths)
-    return known_here(paths)

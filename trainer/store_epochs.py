@@ -11,8 +11,8 @@ from seqmill.transforms.batches.layout import corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, plan_epoch
 from seqmill.transforms.planning.selections import Selections
-from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import file_version, hash_all
+from seqmill.transforms.storage import output_folder
+from seqmill.transforms.storage.checked_files import file_version
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
@@ -77,9 +77,8 @@ class StoreEpochs:
 
     def _compare(self) -> None:
         """Compares the store's files with their hashes, once a run; remote ones are when they are fetched."""
-        if files.is_local(self.store.folder) and not self._is_compared:
-            manifest = self.store.manifest
-            hash_all({files.join(self.store.folder, file.file): file.checksum for file in manifest.files})
+        if not self._is_compared:
+            self.store.compare_files()
         self._is_compared = True
 
     def _begin(self, epoch: int) -> Future[EpochPlan]:
@@ -96,7 +95,7 @@ class StoreEpochs:
 
     def _planned(self, epoch: int) -> EpochPlan:
         plan = plan_epoch(self._selections.at(epoch), self.options(epoch), epoch)
-        expected = next(entry for entry in self.manifest.epochs if entry.epoch == epoch)
+        expected = self.manifest.by_number[epoch]
         found = (plan.num_batches, plan.num_seqs, plan.num_frames, plan.padded_frames)
         if found != (
             expected.num_batches,

@@ -27,7 +27,7 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import Checksum, map_checked
+from seqmill.transforms.storage.checked_files import Checksum, hash_all, map_checked
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
 from seqmill.transforms.store.arrow_file import ArrowFile
@@ -290,6 +290,21 @@ class Store:
         block, spec = self.block(number).keys[key], self.data_keys[key]
         start, end = block.offsets[row - self.block_starts[number] :][:2].astype(np.int64) * spec.frame_size
         return widen(block.elements[start:end].reshape(-1, *spec.feature_shape), spec)
+
+    def compare_files(self) -> list[str]:
+        """Compares the files of a local store with their hashes; remote ones are when they are fetched.
+
+        Returns:
+            Paths of what was compared.
+
+        Raises:
+            SeqmillError: One is missing, or not what was written.
+        """
+        if not files.is_local(self.folder):
+            return []
+        checksums = {files.join(self.folder, file.file): file.checksum for file in self.manifest.files}
+        hash_all(checksums)
+        return [*checksums]
 
     def record_batch(self, number: int) -> pa.RecordBatch:
         """Record batch ``number`` as Arrow has it, mapped."""
