@@ -14,9 +14,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from seqmill.transforms.batches.described_options import describe_epoch, show_option
-from seqmill.transforms.batches.layout import EpochLayout
+from seqmill.transforms.batches.layout import EpochLayout, selected_counts
 from seqmill.transforms.features.small_elements import describe_errors
-from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, Selection
+from seqmill.transforms.planning.plan import Selection
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.store.sequence_store import Store
@@ -110,16 +110,14 @@ def report_corpus(
     """Sums up what would be written of a corpus."""
     length_key = schedule.options.length_key
     epochs = {layout.plan.epoch: _report_epoch(layout) for layout in layouts}
-    rejected = dict(store.manifest.counts.rejected)
-    if len(selection.disagreeing):
-        rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
+    counts = selected_counts(store, selection)
     return CorpusReport(
         corpus=store.manifest.corpus,
-        read=store.manifest.counts.read,
-        kept=len(selection.rows),
-        dropped=selection.dropped,
-        rejected=rejected,
-        largest_errors=tuple(describe_errors(store.manifest.counts.largest_error, store.data_keys)),
+        read=counts.read,
+        kept=counts.kept,
+        dropped=counts.dropped,
+        rejected=counts.rejected,
+        largest_errors=tuple(describe_errors(counts.largest_error, store.data_keys)),
         length_key=length_key,
         lengths=histogram(selection.lengths[length_key]),
         num_epochs=schedule.num_epochs,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
 
+from seqmill.transforms.batches.layout import selected_counts
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
@@ -35,7 +34,8 @@ def list_unchunkable(
     """
     path = output_folder.rejected_path(folder, output_folder.PLAN)
     files.remove(path)
-    epochs_of = _epochs_of(store, schedule)
+    selections = Selections(store.lengths, schedule)
+    epochs_of = _epochs_of(selections, schedule)
     if not epochs_of:
         return {}
     with files.write_atomically(path) as file:
@@ -52,23 +52,13 @@ def list_unchunkable(
             if len(epochs) < len(schedule.stretches):
                 reject["epochs"] = ",".join(map(str, epochs))
             file.write(orjson.dumps(reject) + b"\n")
-    check_unchunkable(store, schedule, max_rejected, path)
+    _check(selections, store, schedule, max_rejected, path)
     return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
 
 
-def check_unchunkable(store: Store, schedule: Schedule, max_rejected: float, path: str | None = None) -> None:
-    """Raises SeqmillError where too much is rejected for some epochs; ``path``: what lists them."""
-    selections, ingested = Selections(store.lengths, schedule), store.manifest.counts
-    for stretch in schedule.stretches:
-        selection = selections.at(stretch.first)
-        unchunkable = {CHUNKS_DISAGREE: len(selection.disagreeing)} if len(selection.disagreeing) else {}
-        counts = replace(
-            ingested,
-            kept=len(selection.rows),
-            dropped=selection.dropped,
-            rejected={**ingested.rejected, **unchunkable},
-        )
-        check_rejected(store.manifest.corpus, counts, max_rejected, path)
+def check_unchunkable(store: Store, schedule: Schedule, max_rejected: float) -> None:
+    """Raises SeqmillError where too much is rejected for some epochs; lists nothing."""
+    _check(Selections(store.lengths, schedule), store, schedule, max_rejected, None)
 
 
 def are_few_rejected(was: Manifest, max_rejected: float) -> bool:
@@ -78,10 +68,18 @@ def are_few_rejected(was: Manifest, max_rejected: float) -> bool:
     return ingested + most <= max_rejected * was.counts.read
 
 
-def _epochs_of(store: Store, schedule: Schedule) -> dict[int, list[EpochRange]]:
+def _check(
+    selections: Selections, store: Store, schedule: Schedule, max_rejected: float, path: str | None
+) -> None:
+    """Raises SeqmillError where too much is rejected for some epochs; ``path``: what lists them."""
+    for stretch in schedule.stretches:
+        counts = selected_counts(store, selections.at(stretch.first))
+        check_rejected(store.manifest.corpus, counts, max_rejected, path)
+
+
+def _epochs_of(selections: Selections, schedule: Schedule) -> dict[int, list[EpochRange]]:
     """Rows of the store that cannot be chunked, and in which epochs."""
     found: dict[int, list[EpochRange]] = {}
-    selections = Selections(store.lengths, schedule)
     for stretch in schedule.stretches:
         for row in selections.at(stretch.first).disagreeing.tolist():
             found.setdefault(row, []).append(EpochRange(stretch.first, stretch.last))

@@ -13,14 +13,15 @@ from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
-from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochPlan, Selection, plan_epoch
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
+from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -111,6 +112,13 @@ def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
     return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(schedule))
 
 
+def selected_counts(store: Store, selection: Selection) -> Counts:
+    """What becomes of the records of a corpus where a selection of its sequences takes part."""
+    ingested = store.manifest.counts
+    rejected = {**ingested.rejected, **selection.rejected}
+    return replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected)
+
+
 def planned_manifest(
     store: Store,
     selection: Selection,
@@ -127,17 +135,13 @@ def planned_manifest(
         epochs: What is planned.
         others: The files that all epochs have in common.
     """
-    ingested = store.manifest.counts
-    rejected = dict(ingested.rejected)
-    if len(selection.disagreeing):
-        rejected[CHUNKS_DISAGREE] = len(selection.disagreeing)
     return Manifest(
         format=FORMAT,
         fingerprint=corpus_fingerprint(store, schedule),
         corpus=store.manifest.corpus,
         options=describe(schedule),
         data_keys=store.manifest.data_keys,
-        counts=replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected),
+        counts=selected_counts(store, selection),
         epochs=tuple(epochs),
         others=others,
     )

@@ -78,10 +78,15 @@ class Selection:
     disagreeing: np.ndarray
 
     @property
+    def rejected(self) -> dict[str, int]:
+        """Sequences that cannot be chunked, by reason."""
+        number = len(self.disagreeing)
+        return {CHUNKS_DISAGREE: number} if number else {}
+
+    @property
     def left_out(self) -> dict[str, int]:
         """Sequences that do not take part, by reason."""
-        number = len(self.disagreeing)
-        return {**self.dropped, **({CHUNKS_DISAGREE: number} if number else {})}
+        return {**self.dropped, **self.rejected}
 
 
 def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selection:
