@@ -15,6 +15,7 @@ from seqmill.trainer.packed_columns import POSITIONS, ROW_SPLITS, SEGMENT_IDS
 from seqmill.trainer.share import Share
 from seqmill.trainer.source import BatchSource
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage.errors import SeqmillError
 
 Transform = Callable[[dict[str, tf.Tensor]], Any]
 
@@ -127,7 +128,12 @@ _readers: weakref.WeakValueDictionary[int, _Reader] = weakref.WeakValueDictionar
 
 def _load(number: int, index: int) -> list[np.ndarray]:
     reader = _readers[int(number)]
-    return reader.source.arrays(int(index), rows=reader.rows)
+    source = reader.source
+    try:
+        return source.arrays(int(index), rows=reader.rows)
+    except SeqmillError as error:
+        source.error = source.error or error
+        raise
 
 
 @functools.cache

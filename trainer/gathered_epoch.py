@@ -61,16 +61,12 @@ class GatheredEpoch:
             index: The batch's position in the epoch.
             rows: Which of its rows.
         """
-        try:
-            batch, is_shared = self._batch(int(index), rows, keep=False)
-            columns = []
-            for key, array in batch.arrays.items():
-                must_copy = is_shared or array.ctypes.data % _ALIGNMENT
-                columns += [_POOL.copy(array) if must_copy else array, batch.lengths[key].astype(np.int32)]
-            return columns
-        except SeqmillError as error:
-            self.error = self.error or error
-            raise
+        batch, is_shared = self._batch(index, rows, keep=False)
+        columns = []
+        for key, array in batch.arrays.items():
+            must_copy = is_shared or array.ctypes.data % _ALIGNMENT
+            columns += [_POOL.copy(array) if must_copy else array, batch.lengths[key].astype(np.int32)]
+        return columns
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Per data key the array, read-only, and the lengths, int32 [B].

@@ -73,13 +73,9 @@ class StoredEpoch:
             index: The batch's position in the epoch.
             rows: Which of its rows.
         """
-        try:
-            found = self._arrays(int(index), rows).items()
-            copies = ((_POOL.read(array, self._data_keys[key]), lengths) for key, (array, lengths) in found)
-            return [part for pair in copies for part in pair]
-        except SeqmillError as error:
-            self.error = self.error or error
-            raise
+        found = self._arrays(index, rows).items()
+        copies = ((_POOL.read(array, self._data_keys[key]), lengths) for key, (array, lengths) in found)
+        return [part for pair in copies for part in pair]
 
     def views(self, index: int, rows: slice = ALL_ROWS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Per data key the array, read-only, and the lengths, int32 [B].
