@@ -25,6 +25,7 @@ from seqmill.pipelines.per_epoch_options import (
     ScheduleTable,
     named_twice,
 )
+from seqmill.trainer.packed_columns import PACKED_COLUMNS
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.storage import files
@@ -44,13 +45,7 @@ TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _PATHS = ("output", "store", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
-_COLUMNS = (
-    "lengths",
-    "mask",
-    "row_splits",
-    "segment_ids",
-    "positions",
-)  # what the trainer has of each data key besides
+_COLUMNS = ("lengths", "mask", *PACKED_COLUMNS)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
 

@@ -111,13 +111,18 @@ def _cleanup(value: Any) -> CleanupPolicy | None:
         raise ValueError(str(error)) from None
 
 
-def _start_epoch(value: Any) -> Any:
-    if value == "auto":
-        return value
-    try:
-        return whole_number(1)(value)
-    except ValueError as error:
-        raise ValueError(f'{error} or "auto"') from None
+def _number_or(word: str) -> Callable[[Any], Any]:
+    """A validator of a whole number from 1, or the word."""
+
+    def check(value: Any) -> Any:
+        if value == word:
+            return value
+        try:
+            return whole_number(1)(value)
+        except ValueError as error:
+            raise ValueError(f'{error} or "{word}"') from None
+
+    return check
 
 
 def _minutes(value: Any) -> Any:
@@ -133,15 +138,6 @@ def _folder(of: str) -> Callable[[Any], Any]:
         return value
 
     return check
-
-
-def _devices(value: Any) -> Any:
-    if value == "all":
-        return value
-    try:
-        return whole_number(1)(value)
-    except ValueError as error:
-        raise ValueError(f'{error} or "all"') from None
 
 
 # What NumPy's and Keras' generators take.
@@ -197,10 +193,10 @@ class TrainOptions(Options):
     stop_after: Annotated[float | None, BeforeValidator(none_or(seconds_of))] = Field(
         None, description='save and end before a job\'s time is over, such as "3h50m"; the next run goes on'
     )
-    start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_start_epoch)] = Field(
+    start_epoch: Annotated[int | Literal["auto"], BeforeValidator(_number_or("auto"))] = Field(
         "auto", description="auto, or the epoch to go on with"
     )
-    devices: Annotated[int | Literal["all"], BeforeValidator(_devices)] = Field(
+    devices: Annotated[int | Literal["all"], BeforeValidator(_number_or("all"))] = Field(
         1, description="between how many devices batches are split, or all"
     )
     resume: Annotated[Literal["all", "weights"], BeforeValidator(one_of("all", "weights"))] = Field(

@@ -161,8 +161,7 @@ class Hearing(Generic[Said]):
 
     def _read(self) -> Said | None:
         with suppress(SeqmillError, OSError):
-            expected = next(f.default for f in self._kind.__dataclass_fields__.values() if f.name == "format")
-            said: Said = read_sealed(self._path, _ADAPTERS[self._kind], str(expected), "nothing was said")
+            said: Said = read_sealed(self._path, _ADAPTERS[self._kind], self._kind.format, "nothing was said")
             return said
         return None
 
