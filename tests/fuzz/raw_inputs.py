@@ -227,7 +227,7 @@ def _tfrecord(records: list[Record]) -> bytes:
             _field(1, _field(1, name.encode()) + _field(2, _field(kind, values)))
             for name, (kind, values) in features.items()
         )
-        tfrecord.write_record(file, [_field(1, entries)])
+        file.writelines(tfrecord.framed([_field(1, entries)]))
     return file.getvalue()
 
 

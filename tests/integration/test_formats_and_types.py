@@ -28,7 +28,7 @@ def tfrecord_file(records):
             "text": tf.train.Feature(bytes_list=tf.train.BytesList(value=[record["text"].encode()])),
         }
         example = tf.train.Example(features=tf.train.Features(feature=features))
-        tfrecord.write_record(file, [example.SerializeToString()])
+        file.writelines(tfrecord.framed([example.SerializeToString()]))
     return file.getvalue()
 
 

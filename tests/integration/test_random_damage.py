@@ -191,7 +191,7 @@ def test_a_changed_value_under_right_hashes_is_found_by_the_store(output, seqmil
     batches[1].arrays["z"] = changed
     with (folder / "other").open("wb") as file:
         for batch in batches:
-            tfrecord.write_record(file, record.encode(batch))
+            file.writelines(tfrecord.framed(record.encode(batch)))
     (folder / "other").replace(folder / name)  # what was read is still mapped
     reseal(folder, name)
     ended = seqmill("verify", output)

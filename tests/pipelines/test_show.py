@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import xxhash
+from plain_options import plain_options
 
 from seqmill.pipelines.show import show
 from seqmill.transforms.batches import epoch_manifest, manifest, record
@@ -15,9 +16,6 @@ from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import Vocab, write_vocab
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.order import parse_ordering
-from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage.checked_files import Checksum, checksum
@@ -31,18 +29,7 @@ SPECS = {
 }
 
 
-OPTIONS = EpochOptions(
-    ordering=parse_ordering("random"),
-    length_key="data",
-    length_limits=LengthLimits({}, {}),
-    chunking={},
-    batch_limits=BatchLimits({}, 2),
-    seed=1,
-    fixed_random_seed=None,
-    partition_epoch=1,
-    num_shards=None,
-    shard_size=1000,
-)
+OPTIONS = plain_options("data", BatchLimits({}, 2))
 
 
 def batch(index):
@@ -78,7 +65,7 @@ def output(tmp_path):
 def _write_epoch(folder, epoch):
     file = io.BytesIO()
     for index in range(3):
-        tfrecord.write_record(file, record.encode(batch(index)))
+        file.writelines(tfrecord.framed(record.encode(batch(index))))
     content = file.getvalue()
     name = f"epoch-{epoch:04d}/batches-00000-of-00001.tfrecord"
     (folder / name).parent.mkdir(parents=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import xxhash
+from plain_options import plain_options
 
 from seqmill.transforms.batches import epoch_manifest, manifest, record
 from seqmill.transforms.batches.described_options import describe
@@ -14,9 +15,6 @@ from seqmill.transforms.batches.epoch_manifest import EpochManifest, Shard
 from seqmill.transforms.batches.padded_batch import PaddedBatch
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.order import parse_ordering
-from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage import output_folder
@@ -58,18 +56,7 @@ def write_corpus(
 
 
 def _schedule(keys: list[str], num_epochs: int) -> Schedule:
-    options = EpochOptions(
-        ordering=parse_ordering("random"),
-        length_key=keys[0],
-        length_limits=LengthLimits({}, {}),
-        chunking={},
-        batch_limits=BatchLimits({}, 8),
-        seed=1,
-        fixed_random_seed=None,
-        partition_epoch=1,
-        num_shards=None,
-        shard_size=128_000_000,
-    )
+    options = plain_options(keys[0], BatchLimits({}, 8), shard_size=128_000_000)
     return Schedule(options, num_epochs)
 
 
@@ -168,7 +155,7 @@ def _write_plan(folder: Path, number: int) -> Checksum:
 def _write_shard(folder: Path, name: str, batches: Batches) -> Shard:
     file = io.BytesIO()
     for batch in batches:
-        tfrecord.write_record(file, record.encode(batch))
+        file.writelines(tfrecord.framed(record.encode(batch)))
     content = file.getvalue()
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -174,7 +174,7 @@ def main(kinds: list[str], num_kills: int, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parent)]
+    sys.path[:0] = map(str, Path(__file__).parents[:2])
     chosen = [sys.argv[1]]
     if sys.argv[1] == "all":
         from kill_kinds import KINDS

@@ -3,28 +3,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_options import plain_options
 
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.order import parse_ordering
-from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import Schedule, Stretch
 from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.errors import UsageError
 
-OPTIONS = EpochOptions(
-    ordering=parse_ordering("random"),
-    length_key="data",
-    length_limits=LengthLimits({}, {}),
-    chunking={},
-    batch_limits=BatchLimits({}, 8),
-    seed=1,
-    fixed_random_seed=None,
-    partition_epoch=1,
-    num_shards=None,
-    shard_size=1000,
-)
+OPTIONS = plain_options("data", BatchLimits({}, 8))
 
 
 @given(st.integers(1, 30), st.integers(1, 30))

@@ -71,22 +71,21 @@ def test_every_epoch_trains_exactly_its_batches_and_callbacks_live_once(corpora,
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=needs_torch)])
 def test_other_backends_train_exactly_the_batches_too(tmp_path, backend):
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import test_training_loop as t\n"
+        "import sys, test_training_loop as t\n"
         "recorder = t.Recorder()\n"
-        "t.run([sys.argv[3]], sys.argv[2], 2, callbacks=[recorder])\n"
+        "t.run([sys.argv[2]], sys.argv[1], 2, callbacks=[recorder])\n"
         "for _ in range(3):\n"
-        "    t.run([sys.argv[3]], sys.argv[2], 4, callbacks=[recorder], stop_after=0.001)\n"
-        "resumed, _, _ = t.run([sys.argv[3]], sys.argv[2], 4, callbacks=[recorder])\n"
-        "straight, _, _ = t.run([sys.argv[3]], sys.argv[2] + '/straight', 4)\n"
+        "    t.run([sys.argv[2]], sys.argv[1], 4, callbacks=[recorder], stop_after=0.001)\n"
+        "resumed, _, _ = t.run([sys.argv[2]], sys.argv[1], 4, callbacks=[recorder])\n"
+        "straight, _, _ = t.run([sys.argv[2]], sys.argv[1] + '/straight', 4)\n"
         "t.assert_equal_bits(straight, resumed)\n"
         f"assert t.keras.backend.backend() == '{backend}'\n"
         "assert list(recorder.steps.values()) == [3, 5, 2, 7], recorder.steps\n"
     )
     folder = write_corpus(tmp_path / "train", regression_epochs([3, 5, 2, 7], same_shape=True), SPECS)
     result = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "model"), folder],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        [sys.executable, "-c", code, str(tmp_path / "model"), folder],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
     )

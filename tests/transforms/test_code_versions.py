@@ -194,7 +194,7 @@ def _tfrecord():
     for feature in (b"\x1a\x04\x0a\x02\x01\x02", b"\x0a\x03\x0a\x01x", b"\x0a\x03\x0a\x01y"):
         entry = b"\x0a\x01a\x12" + bytes([len(feature)]) + feature
         features = b"\x0a" + bytes([len(entry)]) + entry
-        tfrecord.write_record(file, [b"\x0a" + bytes([len(features)]) + features])
+        file.writelines(tfrecord.framed([b"\x0a" + bytes([len(features)]) + features]))
     content = bytearray(file.getvalue())
     content[-1] ^= 1
     return bytes(content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -20,12 +19,6 @@ _CRC = struct.Struct("<I")
 
 class BrokenRecordError(ValueError):
     """The bytes are not an intact TFRecord; the message says at which byte and why."""
-
-
-def write_record(file: Any, pieces: Sequence[bytes | np.ndarray]) -> None:
-    """Writes a record whose payload is the concatenation of ``pieces``, as ``framed`` gives it."""
-    for piece in framed(pieces):
-        file.write(piece)
 
 
 def framed(pieces: Sequence[bytes | np.ndarray]) -> Iterator[bytes | np.ndarray]:

@@ -62,7 +62,7 @@ def test_batches_survive_their_records(some):
     for batch, pieces in zip(some, record.encode_all(some), strict=True):
         alone = b"".join(bytes(piece) for piece in record.encode(batch))
         assert b"".join(bytes(piece) for piece in pieces) == alone
-        tfrecord.write_record(file, pieces)
+        file.writelines(tfrecord.framed(pieces))
     written = tfrecord.records(np.frombuffer(file.getvalue(), np.uint8))
     for batch, (_, payload) in zip(some, written, strict=True):
         same(record.decode(payload, SPECS, batch.packed), batch)
@@ -87,7 +87,7 @@ def test_records_of_any_size_are_intact_for_tensorflow(tmp_path, size):
     payload = np.random.default_rng(1).integers(0, 256, size, np.uint8)
     path = tmp_path / "file.tfrecord"
     with path.open("wb") as file:
-        tfrecord.write_record(file, [payload[: size // 2], payload[size // 2 :].tobytes()])
+        file.writelines(tfrecord.framed([payload[: size // 2], payload[size // 2 :].tobytes()]))
     (read,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     assert read == payload.tobytes()
 

@@ -7,25 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_options import plain_options
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.order import parse_ordering
-from seqmill.transforms.planning.plan import EpochOptions, plan_epoch, select
+from seqmill.transforms.planning.plan import plan_epoch, select
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch, parse_epochs
 
-BASE = EpochOptions(
-    ordering=parse_ordering("random"),
-    length_key="x",
-    length_limits=LengthLimits({}, {}),
-    chunking={},
-    batch_limits=BatchLimits({"x": 40}),
-    seed=1,
-    fixed_random_seed=None,
-    partition_epoch=1,
-    num_shards=None,
-    shard_size=1000,
-)
+BASE = plain_options("x", BatchLimits({"x": 40}))
 LENGTHS = {"x": np.arange(30) * 7 % 13 + 1}
 
 

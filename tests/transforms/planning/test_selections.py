@@ -5,27 +5,16 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_options import plain_options
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.chunk import KeyChunking
 from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.order import parse_ordering
-from seqmill.transforms.planning.plan import EpochOptions, select
+from seqmill.transforms.planning.plan import select
 from seqmill.transforms.planning.schedule import Schedule, Stretch
 from seqmill.transforms.planning.selections import Selections
 
-BASE = EpochOptions(
-    ordering=parse_ordering("random"),
-    length_key="x",
-    length_limits=LengthLimits({}, {}),
-    chunking={},
-    batch_limits=BatchLimits({"x": 40}),
-    seed=1,
-    fixed_random_seed=None,
-    partition_epoch=1,
-    num_shards=None,
-    shard_size=1000,
-)
+BASE = plain_options("x", BatchLimits({"x": 40}))
 LENGTHS = {"x": np.array([3, 9, 5, 20, 2, 12]), "y": np.array([3, 9, 2, 20, 2, 5])}
 CHUNKED = {"x": KeyChunking(4, 4), "y": KeyChunking(4, 4)}
 

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from seqmill.transforms.readers import split_corpus
-from seqmill.transforms.records.tfrecord import write_record
+from seqmill.transforms.records.tfrecord import framed
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -39,7 +39,7 @@ def parquet():
 
 def tfrecord(payload):
     file = io.BytesIO()
-    write_record(file, [payload])
+    file.writelines(framed([payload]))
     return file.getvalue()
 
 

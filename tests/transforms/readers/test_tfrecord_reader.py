@@ -28,7 +28,7 @@ def record(features):
 
 def framed(payload):
     file = io.BytesIO()
-    tfrecord.write_record(file, [payload])
+    file.writelines(tfrecord.framed([payload]))
     return file.getvalue()
 
 
