@@ -17,6 +17,7 @@ from seqmill.pipelines.cores import num_cores
 from seqmill.pipelines.failures import runner_failure
 from seqmill.transforms.beam.step import Step
 from seqmill.transforms.beam.tasks import RunTasks, clear_failures, read_failures
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -51,6 +52,9 @@ def run_on_beam(
     except Exception as error:
         interrupts.raise_if_pressed()
         raise runner_failure(step.title, error) from None
+    finally:
+        for part in step.parts:  # a worker that was lost may have left half a file
+            files.remove_temporaries(part.folder)
     failed = read_failures(step)
     clear_failures(step)
     return failed
