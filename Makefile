@@ -1,11 +1,14 @@
 # make demo: the main job on real data.  make test: the whole test suite.
-# make test-long: the tests that take too long for that.
+# make test-long: the tests that take too long for that.  make engines: the servers that tests start.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINES := $(or $(SEQMILL_ENGINES),.engines)
+PRISM := v2.77.0
+MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
 
-.PHONY: demo test test-long fuzz lint types unit wheel api lock clean
+.PHONY: demo test test-long engines servers fuzz lint types unit wheel api lock clean
 
 # One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
@@ -26,7 +29,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-unit: $(STAMP)
+unit: $(STAMP) servers
 	$(BIN)/pytest
 
 # Damages raw inputs and files of ours: make fuzz CASES=100000 FIRST=20000
@@ -36,8 +39,31 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/fuzz.py --cases=$(CASES) --first=$(FIRST)
 
 # A marker without tests is no failure (pytest's exit code 5).
-test-long: $(STAMP)
+test-long: $(STAMP) servers
 	$(BIN)/pytest -m long || [ $$? = 5 ]
+
+# Beam's portable runner Prism and the S3 server MinIO, which tests start; built once for each version.
+engines: $(ENGINES)/prism-$(PRISM) $(ENGINES)/minio-$(MINIO)
+
+$(ENGINES)/prism-$(PRISM):
+	$(call build,prism,github.com/apache/beam/sdks/v2/go/cmd/prism@$(PRISM),$@)
+
+$(ENGINES)/minio-$(MINIO):
+	$(call build,minio,github.com/minio/minio@$(MINIO),$@)
+
+# In a folder of its own first: two of these may run at once, and tests beside them.
+define build
+	@command -v go > /dev/null || { echo "Go is needed to build $(1): install it, or run the tests without it"; exit 1; }
+	@echo "Building $(1) with Go (once; later runs reuse it)"
+	@mkdir -p $(ENGINES)/bin
+	@folder=$$(mktemp -d $(abspath $(ENGINES))/building.XXXXXX) && trap 'rm -rf $$folder' EXIT && \
+		GOBIN=$$folder CGO_ENABLED=0 go install $(2) && \
+		mv -f $$folder/$(1) $(ENGINES)/bin/$(1) && touch $(3)
+endef
+
+# Tests say themselves what they lack: here they are skipped, where CI=true is set they fail.
+servers:
+	@if command -v go > /dev/null; then $(MAKE) --no-print-directory engines || true; fi
 
 # The virtual environment, made anew where the lock or the package's definition has changed.
 $(STAMP): requirements.lock pyproject.toml
@@ -64,4 +90,4 @@ lock:
 		pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf $(VENV) examples/*/work
+	rm -rf $(VENV) .engines examples/*/work

@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import pytest
+from seqmill_runs import Seqmill
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -7,3 +10,15 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQMILL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def seqmill(capsys):
+    """Runs the command in this process: ``seqmill("plan", config)`` → how it ended."""
+    return Seqmill(capsys)
+
+
+@pytest.fixture(scope="session")
+def silent_seqmill():
+    """``seqmill`` for fixtures of wider scopes, which cannot see what is printed."""
+    return Seqmill(SimpleNamespace(readouterr=lambda: SimpleNamespace(out="", err="")))

@@ -1,21 +1,7 @@
 import shutil
 import subprocess
-from types import SimpleNamespace
 
 import pytest
-from seqmill_runs import Seqmill
-
-
-@pytest.fixture
-def seqmill(capsys):
-    """Runs the command in this process: ``seqmill("plan", config)`` → how it ended."""
-    return Seqmill(capsys)
-
-
-@pytest.fixture(scope="session")
-def silent_seqmill():
-    """``seqmill`` for fixtures of wider scopes, which cannot see what is printed."""
-    return Seqmill(SimpleNamespace(readouterr=lambda: SimpleNamespace(out="", err="")))
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Real servers for tests: found or built beforehand, on loopback, and never left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+SECONDS_TO_START = 60
+# Ends the whole process group when the tests are gone, however they ended.
+_GUARD = '"$@" < /dev/null & cat > /dev/null; kill -KILL 0'
+
+
+def built_engine(name: str) -> str:
+    """The path of a server that ``make engines`` builds; a test without it is skipped, or fails if CI=true.
+
+    Args:
+        name: ``prism`` or ``minio``. ``SEQMILL_ENGINES`` names their folder where it is not the checkout's.
+    """
+    here = Path(__file__).resolve().parent.parent / ".engines"
+    path = Path(os.environ.get("SEQMILL_ENGINES") or here) / "bin" / name
+    if not os.access(path, os.X_OK):
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            f"{path} is not there; `make engines` builds it where Go is installed"
+        )
+    return str(path)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def server(
+    command: Sequence[str | Path],
+    is_ready: Callable[[], bool],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[psutil.Process]:
+    """Runs a server for the length of a block, in a process group of its own; gives its process.
+
+    Args:
+        command: Starts it.
+        is_ready: Whether it can be used.
+        log: Where what it prints is kept.
+        environment: Variables beside those of this process.
+    """
+    with log.open("ab") as output:
+        guard = psutil.Popen(
+            ["sh", "-c", _GUARD, "guard", *map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+    try:
+        yield _wait_for(guard, str(command[0]), is_ready, log)
+    finally:
+        os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
+        guard.stdin.close()
+
+
+def _wait_for(guard: psutil.Popen, program: str, is_ready: Callable[[], bool], log: Path) -> psutil.Process:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not is_ready():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{program} did not start:\n{log.read_text()}")
+        time.sleep(0.02)
+    return next(child for child in guard.children() if child.name() != "cat")
