@@ -23,7 +23,7 @@ from seqmill.transforms.beam.step import Step
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
-_START_SECONDS = 0.5  # until workers are there
+START_SECONDS = 0.5  # until workers are there
 
 
 class Engine:
@@ -96,7 +96,7 @@ class Engine:
         is_started = False
         while True:
             seconds_left = _seconds_of_rest(queue, time.monotonic() - start)
-            number = num_processes(seconds_left, len(queue), cores, 0 if is_started else _START_SECONDS)
+            number = num_processes(seconds_left, len(queue), cores, 0 if is_started else START_SECONDS)
             if number > 1:
                 self._processes.begin()
                 is_started = True

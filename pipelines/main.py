@@ -259,12 +259,14 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
 @interrupts.ending_at_once()
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
-    from seqmill.pipelines.plan_report import print_reports
-    from seqmill.pipelines.preprocess import plan
+    from seqmill.pipelines.plan import plan, totals
+    from seqmill.pipelines.plan_tables import print_reports
+    from seqmill.pipelines.write_rate import WriteRate
 
+    rate = WriteRate()
     with interrupts.ending_at_once():  # what it writes, it writes alone
-        reports = plan(config, beam_flags)
-    print_reports(reports, as_json=options.json)
+        reports = plan(config, beam_flags, None if options.json else rate)
+    print_reports(reports, options.json, totals=totals(config, reports, rate))
 
 
 @interrupts.ending_at_once()

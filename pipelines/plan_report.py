@@ -1,19 +1,14 @@
-"""What a plan comes to, in figures: for people as tables, for programs as JSON."""
+"""What a plan comes to, in figures."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from rich.cells import cell_len
-from rich.console import Console
 
-from seqmill.transforms.batches.described_options import describe_epoch, show_option
+from seqmill.transforms.batches.described_options import describe_epoch
 from seqmill.transforms.batches.layout import EpochLayout, selected_counts
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.plan import Selection
@@ -22,7 +17,6 @@ from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.store.sequence_store import Store
 
 _BINS = 10
-_BAR = 30
 
 
 @dataclass(frozen=True)
@@ -83,6 +77,7 @@ class CorpusReport:
         num_steps: Batches of all of them.
         schedule: Their options, where these are not the same for all.
         epochs: Those that are stored.
+        alike: First and last of the stored epochs that differ from one another by chance alone.
         largest_errors: Of small elements, in words.
     """
 
@@ -97,6 +92,7 @@ class CorpusReport:
     num_steps: int
     schedule: tuple[StretchReport, ...]
     epochs: tuple[EpochReport, ...]
+    alike: tuple[tuple[int, int], ...] = ()
     largest_errors: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -124,6 +120,7 @@ def report_corpus(
         num_steps=sum(epochs[stored].num_batches * times for stored, times in schedule.times_read),
         schedule=tuple(_report_schedule(store, schedule)),
         epochs=tuple(epochs.values()),
+        alike=tuple(_alike(schedule)),
     )
 
 
@@ -147,6 +144,12 @@ def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport
         )
 
 
+def _alike(schedule: Schedule) -> Iterator[tuple[int, int]]:
+    for stretch, stored in zip(schedule.stretches, schedule.stored_runs, strict=True):
+        if stretch.options.ordering.is_random:
+            yield stored[0], stored[-1]
+
+
 def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
     """Counts lengths [N] in at most ten bins of equal width."""
     low, high = int(lengths.min()), int(lengths.max())
@@ -156,33 +159,6 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
         HistogramBin(low + i * width, min(low + (i + 1) * width - 1, high), int(count))
         for i, count in enumerate(counts)
     )
-
-
-def print_reports(reports: Iterable[CorpusReport], as_json: bool = False, width: int | None = None) -> None:
-    """Prints the figures on standard output, as tables or as JSON.
-
-    Args:
-        reports: The figures.
-        as_json: Whether as JSON.
-        width: Characters that the tables may be wide; by default the terminal's, or 200 where there is none.
-    """
-    if as_json:
-        print(json.dumps([report.to_json() for report in reports], indent=2))  # ASCII, for any terminal
-        return
-    width = width or (None if sys.stdout.isatty() else 200)
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
-    for report in reports:
-        console.print(_summary(report))
-        for stretch in report.schedule:
-            console.print(_stretch(stretch))
-        for line in _epoch_tables(report, console.width):
-            console.print(line)
-        most = max(bin.num_seqs for bin in report.lengths)
-        console.print(f"lengths of {report.length_key}")
-        for bin in report.lengths:
-            bar = "█" * round(_BAR * bin.num_seqs / most)
-            console.print(f"  {bin.shortest:>7,} to {bin.longest:>7,} {bin.num_seqs:>12,} {bar}")
-        console.print()
 
 
 def _report_epoch(layout: EpochLayout) -> EpochReport:
@@ -203,79 +179,3 @@ def _report_epoch(layout: EpochLayout) -> EpochReport:
         bytes=sum(segment.bytes for segment in layout.segments),
         oversized=plan.oversized,
     )
-
-
-def _summary(report: CorpusReport) -> str:
-    text = f"corpus {report.corpus}: {report.read:,} read, {report.kept:,} kept"
-    for kind, counts in (("dropped", report.dropped), ("rejected", report.rejected)):
-        for reason, count in counts.items():
-            text += f", {count:,} {kind} ({reason})"
-    if report.num_epochs > 1:
-        text += f"; {report.num_steps:,} steps in {report.num_epochs:,} epochs"
-    return "; ".join([text, *report.largest_errors])
-
-
-def _stretch(report: StretchReport) -> str:
-    parts = [f"{name} = {show_option(value)}" for name, value in report.options.items()]
-    parts.append(f"{report.kept:,} kept")
-    if report.cut_short is not None:
-        parts.append(f"the last pass ends after {report.cut_short} parts")
-    return f"  epochs {report.epochs}: {'; '.join(parts)}"
-
-
-def _epoch_tables(report: CorpusReport, width: int) -> Iterator[str]:
-    """Tables of the epochs' figures, each with the epochs' numbers first and at most ``width`` wide.
-
-    Neighbours of equal figures share a row.
-    """
-    folded = [list(same) for _, same in groupby(report.epochs, key=lambda epoch: replace(epoch, epoch=0))]
-    numbers = _column("epoch", [_range(same[0].epoch, same[-1].epoch) for same in folded])
-    rest = _figures(report, [same[0] for same in folded])
-    while rest:
-        table = [numbers, *rest.pop(0)]
-        while rest and _width([*table, *rest[0]]) <= width:
-            table += rest.pop(0)
-        for row in zip(*table, strict=True):
-            yield "  ".join(row)
-
-
-def _figures(report: CorpusReport, epochs: list[EpochReport]) -> list[list[list[str]]]:
-    """Columns of figures, in groups that stay side by side."""
-    columns = {
-        "batches": [f"{epoch.num_batches:,}" for epoch in epochs],
-        "sequences": [f"{epoch.num_seqs:,}" for epoch in epochs],
-    }
-    if any(epoch.num_chunks != epoch.num_seqs for epoch in epochs):
-        columns["chunks"] = [f"{epoch.num_chunks:,}" for epoch in epochs]
-    first = [[_column(name, cells)] for name, cells in columns.items()]
-    keys = [
-        [
-            _column(f"{key} frames", [f"{epoch.num_frames[key]:,}" for epoch in epochs]),
-            _column("padding", [f"{epoch.padding[key]:.1%}" for epoch in epochs]),
-        ]
-        for key in report.epochs[0].num_frames
-    ]
-    columns = {
-        "batch min/mean/max": [
-            f"{epoch.smallest_batch}/{epoch.mean_batch:.1f}/{epoch.largest_batch}" for epoch in epochs
-        ],
-        "shapes": [f"{epoch.num_shapes:,}" for epoch in epochs],
-        "shards": [f"{epoch.num_shards:,}" for epoch in epochs],
-        "bytes": [f"{epoch.bytes:,}" for epoch in epochs],
-        "oversized": [f"{epoch.oversized:,}" for epoch in epochs],
-    }
-    return [*first, *keys, *([_column(name, cells)] for name, cells in columns.items())]
-
-
-def _column(name: str, cells: list[str]) -> list[str]:
-    """A heading and its cells, right-aligned."""
-    width = max(map(cell_len, [name, *cells]))
-    return [" " * (width - cell_len(cell)) + cell for cell in (name, *cells)]
-
-
-def _width(columns: list[list[str]]) -> int:
-    return cell_len("  ".join(column[0] for column in columns))
-
-
-def _range(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first} to {last}"

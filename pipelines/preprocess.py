@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
-from seqmill.pipelines.epochs_step import Todo, check_space, free_bytes, write_epochs
+from seqmill.pipelines.epochs_step import Todo, check_space, write_epochs
 from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
-from seqmill.pipelines.ingest import bring_stores, ingest_scanned, is_ingested
-from seqmill.pipelines.ingest_work import scan
+from seqmill.pipelines.ingest import bring_stores
 from seqmill.pipelines.needed_epochs import most_at_once, needed_epochs
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.per_epoch_options import behind_the_last
-from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
-from seqmill.pipelines.unchunkable import are_few_rejected, check_unchunkable, list_unchunkable
+from seqmill.pipelines.shared_stores import reading_stores
+from seqmill.pipelines.unchunkable import are_few_rejected, list_unchunkable
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import (
     EpochsToWrite,
@@ -26,19 +24,16 @@ from seqmill.transforms.batches.begin_epochs import (
     plan_epochs,
     remove_epochs_but,
 )
-from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.layout import select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
-from seqmill.transforms.storage.locks import only_writer, reader
+from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
-
-if TYPE_CHECKING:
-    from seqmill.pipelines.plan_report import CorpusReport
 
 
 def preprocess(
@@ -69,7 +64,7 @@ def preprocess(
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    _warn_of_schedule(config)
+    warn_of_schedule(config)
     with (
         only_writer(config.output, "run"),
         reading_stores(config, "run"),
@@ -93,55 +88,10 @@ def is_up_to_date(config: Config, ahead: int | None = None) -> bool:
     return all(_is_up_to_date(config, name, needed_epochs(config, name, ahead)) for name in config.corpus)
 
 
-def plan(config: Config, beam_flags: Sequence[str] = ()) -> list[CorpusReport]:
-    """What ``preprocess`` would write, per corpus; ingests first if needed.
-
-    Args:
-        config: The configuration.
-        beam_flags: Beam's own flags.
-
-    Raises:
-        SeqmillError: Bad input, nothing to write, or what ``preprocess`` would refuse but for lack of space,
-            which is a warning.
-
-    >>> import seqmill
-    >>> (report,) = seqmill.plan(seqmill.load_config("config.toml"))
-    >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
-    ('train', 3, 8)
-    """
-    _warn_of_schedule(config)
-    if config.store is not None:
-        check_shared_stores(config)
-    elif not is_ingested(scanned := scan(config)):
-        with only_writer(config.output, "run"), Engine(beam_flags) as engine:
-            ingest_scanned(scanned, engine)
-    with reader(config.output, "plan"), reading_stores(config, "plan"):
-        return [_plan_corpus(config, name) for name in config.corpus]
-
-
-def _warn_of_schedule(config: Config) -> None:
+def warn_of_schedule(config: Config) -> None:
+    """Says which epochs a schedule names that are not trained."""
     for epochs in behind_the_last(config.schedule, config.num_epochs):
         console.say(f"warning: schedule: epochs {epochs} are behind num_epochs = {config.num_epochs}")
-
-
-def _plan_corpus(config: Config, name: str) -> CorpusReport:
-    from seqmill.pipelines.plan_report import report_corpus  # figures, which preprocess need not load
-
-    store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
-    selection = select_sequences(store, schedule)
-    check_unchunkable(store, schedule, config.corpus[name].max_rejected)
-    report = report_corpus(store, selection, schedule, lay_out(store, schedule))
-    free = free_bytes(config.output)
-    sizes = {epoch.epoch: epoch.bytes for epoch in report.epochs}
-    needed = most_at_once(config, sizes) if name == TRAIN else sum(sizes.values())
-    if name == TRAIN and config.epochs_ahead is not None:
-        console.say(
-            f"plan {name}: epochs_ahead = {config.epochs_ahead}: {needed:,} of {sum(sizes.values()):,} bytes "
-            "lie on disk at once, at most"
-        )
-    if config.read_from == "shards" and free is not None and needed > free:
-        console.say(f"warning: {config.output}: {name} needs {needed:,} bytes, {free:,} bytes are free")
-    return report
 
 
 def _epochs_folders(config: Config) -> list[str]:

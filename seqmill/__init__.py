@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seqmill.pipelines.config import load_config as load_config
     from seqmill.pipelines.ingest import ingest as ingest
-    from seqmill.pipelines.preprocess import plan as plan
+    from seqmill.pipelines.plan import plan as plan
     from seqmill.pipelines.preprocess import preprocess as preprocess
     from seqmill.pipelines.verify import verify as verify
     from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels as CleanupOldModels
@@ -89,7 +89,7 @@ _HOMES = {
     "parse_chunking": "transforms.planning.chunk",
     "parse_ordering": "transforms.planning.order",
     "parse_epochs": "transforms.planning.schedule",
-    "plan": "pipelines.preprocess",
+    "plan": "pipelines.plan",
     "plan_epoch": "transforms.planning.plan",
     "preprocess": "pipelines.preprocess",
     "read_epoch": "transforms.batches.read_batches",

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqmill.pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram, print_reports
+from seqmill.pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram
+from seqmill.pipelines.plan_tables import print_reports
 
 EPOCH = EpochReport(
     epoch=1,
@@ -53,11 +54,13 @@ def test_histogram_counts_every_length_once_in_at_most_ten_bins(lengths):
 
 
 def test_tables_hold_every_figure(capsys):
-    print_reports([REPORT])
+    print_reports([REPORT], totals=["in all 7 bytes"])
     text = capsys.readouterr().out
+    assert text.endswith("\n\nin all 7 bytes\n")
+    text = " ".join(text.split())
     for part in (
         "corpus train: 5,007 read, 5,000 kept, 5 dropped (max_seq_length:x), 2 rejected (not valid JSON)",
-        "1,234", "75,000", "25.0%", "1/4.0/9", "17", "1,000,000", "oversized", "4,000 ██████████",
+        "1,234", "75,000", "25.0%", "1/4.1/9", "17", "1,000,000", "oversized", "4,000 ██████████",
     ):  # fmt: skip
         assert part in text
     assert "chunks" not in text
@@ -77,8 +80,8 @@ def test_no_figure_is_cut_off_at_80_columns(capsys):
         padding={"data": 0.25, "classes": 0.125},
         bytes=123_456_789_012,
     )
-    print_reports([replace(REPORT, epochs=(wide,))], width=80)
-    _, *lines = capsys.readouterr().out.splitlines()
+    print_reports([replace(REPORT, epochs=(wide,))])
+    lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     headings = [line for line in lines if line.lstrip().startswith("epoch ")]
     assert len(headings) == 3
@@ -94,5 +97,21 @@ def test_neighbouring_epochs_of_equal_figures_share_a_row(capsys):
     epochs = [replace(EPOCH, epoch=number) for number in (1, 2, 3, 4, 5)]
     epochs[3] = replace(epochs[3], num_shapes=18)
     print_reports([replace(REPORT, epochs=tuple(epochs))])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  1,234")[0].strip() for line in lines[2:5]] == ["1 to 3", "4", "5"]
+    assert first_column(capsys.readouterr().out)[:3] == ["1 to 3", "4", "5"]
+
+
+def test_epochs_that_differ_by_chance_share_a_row_of_spreads(capsys):
+    epochs = [
+        replace(EPOCH, epoch=number, num_batches=1233 + number % 2, padding={"data": 0.2 + number / 100})
+        for number in (1, 2, 3, 4)
+    ]
+    print_reports([replace(REPORT, epochs=tuple(epochs), alike=((1, 3),))])
+    text = capsys.readouterr().out
+    assert first_column(text)[:2] == ["1 to 3", "4"]
+    assert "1,233-1,234" in text and "21.0-23.0%" in text and " 24.0%" in text
+
+
+def first_column(text):
+    lines = text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.lstrip().startswith("epoch ")) + 1
+    return [line.split("  1,23")[0].strip() for line in lines[start:]]
