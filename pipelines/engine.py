@@ -51,6 +51,11 @@ class Engine:
         if self._local and self._local.in_processes:
             self._processes.begin()
 
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether steps run in processes of this machine, without a runner of Beam's."""
+        return self._local is not None
+
     def run(self, step: Step, beam_transform: Callable[[Step], Any] | None = None) -> None:
         """Runs a step to its end.
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
 from seqmill.transforms.batches.begin_epochs import EpochsToWrite
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
+from seqmill.transforms.batches.routes import remove_routes
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.planning.schedule import Schedule
@@ -18,6 +20,8 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import known_here
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
+
+_LARGEST_SHUFFLED_SHARD = 1_000_000_000  # messages of 2 GB break on every runner, some at half of that
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,18 @@ def write_epochs(todos: Sequence[Todo], engine: Engine, exchange: str, doing: st
         doing: What is being done, for people.
     """
     step = Step(doing, tuple(_part(todo) for todo in todos))
-    stores = [todo.store for todo in todos]
-    engine.run(step, _shuffle(stores) if exchange == "shuffle" else None)
+    if exchange == "gather":
+        engine.run(step)
+    elif engine.is_this_machine:
+        console.say(f"{step.title}: one machine has no need of a shuffle: it reads the store, as gather does")
+        engine.run(step)
+    else:
+        _check_shards_fit(todos)
+        try:
+            engine.run(step, _shuffle([todo.store for todo in todos]))
+        finally:
+            for todo in todos:
+                remove_routes(todo.work.folder)
 
 
 def check_space(folder: str, needed: int) -> None:
@@ -59,6 +73,22 @@ def free_bytes(folder: str) -> int | None:
         return None
     there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     return shutil.disk_usage(there).free
+
+
+def _check_shards_fit(todos: Sequence[Todo]) -> None:
+    """Says how much a worker holds at once in a shuffle. Raises SeqmillError where no runner carries it."""
+    shards = [segment.bytes for todo in todos for segment in todo.work.segments]
+    largest = max(shards, default=0)
+    if largest > _LARGEST_SHUFFLED_SHARD:
+        raise SeqmillError(
+            f'a shard of {largest:,} bytes: with exchange = "shuffle" a worker holds a shard\'s sequences in '
+            f"memory, expected {_LARGEST_SHUFFLED_SHARD:,} bytes at most; set a smaller shard_size, or more "
+            "num_shards"
+        )
+    console.say(
+        f"shuffle: {sum(shards):,} bytes at most go through the runner; who writes holds up to {largest:,} "
+        "at a time (shard_size)"
+    )
 
 
 def _part(todo: Todo) -> Part:
@@ -82,6 +112,6 @@ def _shuffle(stores: Sequence[Store]) -> Callable[[Step], Any]:
     def transform(step: Step) -> Any:
         from seqmill.transforms.beam.shuffle import ShuffleShards
 
-        return ShuffleShards(step, [store.num_blocks for store in stores])
+        return ShuffleShards(step, stores)
 
     return transform

@@ -65,15 +65,24 @@ def read_plan(folder: str, segment: Segment) -> PlannedBatches:
     Raises:
         SeqmillError: The plan is not the one that the segment was cut from, or is no plan.
     """
-    path = output_folder.plan_path(folder, segment.epoch)
-    file = ArrowFile(path, map_checked(path, segment.plan))
+    return read_batches(folder, segment.epoch, segment.plan, segment.first_batch, segment.last_batch)
+
+
+def read_batches(folder: str, epoch: int, expected: Checksum, first: int, last: int) -> PlannedBatches:
+    """Batches ``first`` … ``last`` - 1 of an epoch from its plan, of which ``expected`` is recorded.
+
+    Raises:
+        SeqmillError: As ``read_plan``.
+    """
+    path = output_folder.plan_path(folder, epoch)
+    file = ArrowFile(path, map_checked(path, expected))
     batch = file.batch(0)
     if batch.schema not in (_SCHEMA, _SCHEMA.append(_CHUNK)):
         raise SeqmillError(f"{path}: not the plan of an epoch")
     seq_index = batch["seq_index"].values.to_numpy()
-    offsets = file.offsets(batch["seq_index"], len(seq_index))[segment.first_batch : segment.last_batch + 1]
-    if len(offsets) != segment.num_batches + 1 or (np.diff(offsets) < 1).any():
-        raise SeqmillError(f"{path}: no batches {segment.first_batch} to {segment.last_batch}")
+    offsets = file.offsets(batch["seq_index"], len(seq_index))[first : last + 1]
+    if len(offsets) != last - first + 1 or (np.diff(offsets) < 1).any():
+        raise SeqmillError(f"{path}: no batches {first} to {last}")
     entries = slice(int(offsets[0]), int(offsets[-1]))
     chunk = np.zeros(entries.stop - entries.start, np.int64)
     if "chunk" in batch.schema.names:
@@ -81,7 +90,7 @@ def read_plan(folder: str, segment: Segment) -> PlannedBatches:
         if not batch["chunk"].offsets.equals(batch["seq_index"].offsets):
             raise SeqmillError(f"{path}: chunks and sequences differ in number")
         chunk = chunks[entries].astype(np.int64)
-    return PlannedBatches(segment.first_batch, seq_index[entries], chunk, offsets - offsets[0])
+    return PlannedBatches(first, seq_index[entries], chunk, offsets - offsets[0])
 
 
 def _write(plan: EpochPlan, sink: Any) -> None:

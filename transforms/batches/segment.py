@@ -49,7 +49,12 @@ class Segment:
     @property
     def index(self) -> int:
         """A number that no other segment of the corpus has."""
-        return (self.epoch << 32) + self.shard
+        return self.index_of(self.epoch, self.shard)
+
+    @staticmethod
+    def index_of(epoch: int, shard: int) -> int:
+        """``index`` of the segment of a shard."""
+        return (epoch << 32) + shard
 
     @property
     def file(self) -> str:

@@ -15,8 +15,9 @@ _SECONDS = 60.0
 
 
 def clear_leftovers(folder: str) -> None:
-    """Removes what killed runs have left in a folder: reports of progress, files that were being written."""
+    """Removes what killed runs have left in a folder: progress, routes, files that were being written."""
     files.remove(output_folder.progress_folder(folder))
+    files.remove(output_folder.routes_folder(folder))
     files.remove_temporaries(folder)
 
 

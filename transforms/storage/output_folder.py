@@ -3,6 +3,7 @@
     OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/
                              receipts/
            epochs/<corpus>/  manifest.json  vocab/  rejected/  receipts/
+                             routes/  (only while a shuffle runs)
                              epoch-0001/  manifest.json  plan.arrow  batches-00000-of-00004.tfrecord …
                                           receipts/
            vocab/            <key>.txt  vocab.json  receipts/
@@ -221,6 +222,16 @@ def run_path(folder: str) -> str:
 def progress_folder(folder: str) -> str:
     """Where workers report how far they are."""
     return files.join(folder, "progress")
+
+
+def routes_folder(folder: str) -> str:
+    """Where the sequences of the store go, while a shuffle brings them."""
+    return files.join(folder, "routes")
+
+
+def routes_path(folder: str, epoch: int) -> str:
+    """The routes of an epoch."""
+    return files.join(routes_folder(folder), f"{epoch_name(epoch)}.i32")
 
 
 def failure_path(folder: str) -> str:

@@ -12,6 +12,7 @@ the source that the file was made from, so that a file's bytes never depend on w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -234,6 +235,11 @@ class Store:
     def num_blocks(self) -> int:
         """Record batches in the store, over all files."""
         return len(self._places)
+
+    def blocks_of(self, file: int) -> range:
+        """Numbers of the record batches of a file of the manifest."""
+        first = bisect_left(self._places, (file, 0))
+        return range(first, first + len(self.manifest.files[file].batch_rows))
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
