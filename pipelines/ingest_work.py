@@ -26,7 +26,8 @@ from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
-from seqmill.transforms.store.ingest import IngestTask, split_encoders
+from seqmill.transforms.store.encode_blocks import split_encoders
+from seqmill.transforms.store.ingest import IngestTask
 from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
