@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,25 +41,29 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def is_open(port: int) -> bool:
-    """Whether somebody listens on a port of 127.0.0.1."""
+def wait_until_open(*ports: int) -> None:
+    """Waits for servers to listen on ports of 127.0.0.1; a test whose servers do not start fails."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    for port in ports:
+        while not _is_open(port):
+            assert time.monotonic() < deadline, f"nobody listens on port {port}"
+            time.sleep(0.02)
+
+
+def _is_open(port: int) -> bool:
     with socket.socket() as knock:
         return knock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
 def server(
-    command: Sequence[str | Path],
-    is_ready: Callable[[], bool],
-    log: Path,
-    environment: Mapping[str, str] | None = None,
+    command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[psutil.Process]:
     """Runs a server for the length of a block, in a process group of its own; gives its process.
 
     Args:
         command: Starts it.
-        is_ready: Whether it can be used.
-        log: Where what it prints is kept.
+        log: What it prints is written behind what this file holds.
         environment: Variables beside those of this process.
     """
     with log.open("ab") as output:
@@ -72,17 +76,14 @@ def server(
             env={**os.environ, **(environment or {})},
         )
     try:
-        yield _wait_for(guard, str(command[0]), is_ready, log)
+        yield _child(guard)
     finally:
         os.killpg(guard.pid, signal.SIGKILL)
         guard.wait()
         guard.stdin.close()
 
 
-def _wait_for(guard: psutil.Popen, program: str, is_ready: Callable[[], bool], log: Path) -> psutil.Process:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not is_ready():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{program} did not start:\n{log.read_text()}")
-        time.sleep(0.02)
-    return next(child for child in guard.children() if child.name() != "cat")
+def _child(guard: psutil.Popen) -> psutil.Process:
+    while not (found := [child for child in guard.children() if child.name() not in ("cat", "sh")]):
+        time.sleep(0.01)
+    return found[0]

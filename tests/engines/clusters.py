@@ -1,0 +1,105 @@
+"""Engines that tests start on this machine, as somebody would start them on a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psutil
+from pools_in_turn import pools_in_turn
+from servers import built_engine, free_port, server, wait_until_open
+
+# Workers find seqmill where these tests do, and pools the python that they start.
+_ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An engine that runs.
+
+    Attributes:
+        flags: How a command is told to use it.
+        workers: The processes that do its work, or start those that do.
+        head: The process that hands out the work.
+    """
+
+    flags: tuple[str, ...]
+    workers: tuple[psutil.Process, ...] = ()
+    head: psutil.Process | None = None
+
+
+@contextmanager
+def prism(folder: Path) -> Iterator[Cluster]:
+    """Prism as a server; the command itself does the work."""
+    port, web = free_port(), free_port()
+    command = [built_engine("prism"), f"--job_port={port}", f"--web_port={web}", "--log_level=error"]
+    with server(command, folder / "prism.log") as head:
+        wait_until_open(port)
+        yield Cluster(("--runner=PrismRunner", f"--job_endpoint=127.0.0.1:{port}"), head=head)
+
+
+@contextmanager
+def job_service(folder: Path, num_pools: int = 2) -> Iterator[Cluster]:
+    """Beam's portable job service and worker pools outside of it; each of its jobs takes the next pool."""
+    port, pools = free_port(), [free_port() for _ in range(num_pools)]
+    with ExitStack() as started:
+        start = partial(_start, started, folder)
+        service = start("apache_beam.runners.portability.local_job_service_main", "-p", str(port))
+        workers = [
+            start("apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}") for pool in pools
+        ]
+        wait_until_open(port, *pools)
+        flags = (
+            "--runner=PortableRunner",
+            f"--job_endpoint=127.0.0.1:{port}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config={started.enter_context(pools_in_turn(pools))}",
+        )
+        yield Cluster(flags, tuple(workers), service)
+
+
+@contextmanager
+def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
+    """A Dask scheduler and workers of one thread each."""
+    from distributed import Client
+
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with ExitStack() as started:
+        start = partial(_start, started, folder)
+        here = ("--host=127.0.0.1", "--no-dashboard")
+        scheduler = start("distributed.cli.dask_scheduler", *here, f"--port={port}")
+        workers = [
+            start(
+                "distributed.cli.dask_worker",
+                address,
+                *here,
+                "--nthreads=1",
+                "--no-nanny",
+                f"--local-directory={folder / str(number)}",
+            )
+            for number in range(num_workers)
+        ]
+        wait_until_open(port)
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(num_workers, timeout=60)
+        flags = (
+            "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
+            f"--dask_client_address={address}",
+            "--dask_partition_size=1",
+        )
+        yield Cluster(flags, tuple(workers), scheduler)
+
+
+def _start(started: ExitStack, folder: Path, module: str, *arguments: str) -> psutil.Process:
+    """Runs a module until the end of a block; its log is in a folder."""
+    log = folder / f"{module.rpartition('.')[2]}.log"
+    return started.enter_context(server([sys.executable, "-m", module, *arguments], log, _ENVIRONMENT))

@@ -1,0 +1,47 @@
+"""Every engine writes what one process writes, byte for byte, and says the same of it."""
+
+import re
+
+import pytest
+from seqmill_runs import tree
+
+LOCAL = {
+    "1-process": ("--direct_running_mode=multi_processing", "--direct_num_workers=1"),
+    "2-processes": ("--direct_num_workers=2",),
+    "4-processes": ("--direct_num_workers=4",),
+    "beam-in-memory": ("--runner=FnApiRunner",),
+    "beam-threads": ("--direct_running_mode=multi_threading", "--direct_num_workers=2"),
+}
+CLUSTERS = ("prism", "prism_server", "job_service", "dask")
+STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d)")  # where a step runs, and how long it took
+COUNTS = [
+    "ingest train: 180 sequences read, 2 rejected",
+    "  rejected: 2 data: expected floats, found str",
+    "ingest dev: 60 sequences read, 1 rejected",
+    "  rejected: 1 data: expected floats, found str",
+    "plan train: epochs 1 to 2 of 157 sequences",
+    "plan dev: epochs 1 of 52 sequences",
+    "preprocess train: 2 epochs, 70,958 bytes in …; 180 read = 157 kept + 21 dropped + 2 rejected",
+    "preprocess dev: 1 epochs, 9,376 bytes in …; 60 read = 52 kept + 7 dropped + 1 rejected",
+]
+
+
+@pytest.fixture(scope="module")
+def in_memory(config, silent_seqmill):
+    """What one process writes."""
+    output = config.parent / "in-memory"
+    silent_seqmill.succeeds("preprocess", config, f"--output={output}", "--direct_num_workers=1")
+    silent_seqmill.succeeds("verify", output)
+    return tree(output)
+
+
+@pytest.mark.parametrize("exchange", ["gather", "shuffle"])
+@pytest.mark.parametrize("engine", [*LOCAL, *CLUSTERS])
+def test_bytes_and_counts_are_those_of_one_process(
+    request, tmp_path, config, in_memory, seqmill, engine, exchange
+):
+    flags = LOCAL.get(engine) or request.getfixturevalue(engine).flags
+    run = seqmill.succeeds("preprocess", config, f"--output={tmp_path}", *flags, f"--exchange={exchange}")
+    assert tree(tmp_path) == in_memory
+    lines = [line for line in run.err.splitlines() if not STEP.search(line)]
+    assert [re.sub(r" /\S*;", " …;", line) for line in lines] == COUNTS
