@@ -13,7 +13,7 @@ LOCAL = {
     "beam-threads": ("--direct_running_mode=multi_threading", "--direct_num_workers=2"),
 }
 CLUSTERS = ("prism", "prism_server", "job_service", "dask")
-STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d)")  # where a step runs, and how long it took
+STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d)|shuffle")  # where and how a step runs, and how long
 COUNTS = [
     "ingest train: 180 sequences read, 2 rejected",
     "  rejected: 2 data: expected floats, found str",
