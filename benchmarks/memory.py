@@ -69,8 +69,8 @@ def _peaks(gigabytes: float, folder: str, workers: int) -> tuple[int, int, int]:
         driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         peaks = (0, 0, 0)
         while driver.poll() is None:
-            own_size = _anonymous(driver.pid)
-            others = [_anonymous(child.pid) for child in driver.children(recursive=True)]
+            own_size = anonymous(driver.pid)
+            others = [anonymous(child.pid) for child in driver.children(recursive=True)]
             now = (own_size, max(others, default=0), own_size + sum(others))
             peaks = tuple(map(max, peaks, now))  # type: ignore[assignment]
             time.sleep(_POLL_SECONDS)
@@ -79,7 +79,8 @@ def _peaks(gigabytes: float, folder: str, workers: int) -> tuple[int, int, int]:
     return peaks
 
 
-def _anonymous(pid: int) -> int:
+def anonymous(pid: int) -> int:
+    """RssAnon of a process in bytes; 0 where it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -11,6 +11,7 @@ import numpy as np
 from seqmill.transforms.batches.described_options import describe_epoch
 from seqmill.transforms.batches.layout import EpochLayout, selected_counts
 from seqmill.transforms.features.small_elements import describe_errors
+from seqmill.transforms.planning.blocks import blocks
 from seqmill.transforms.planning.plan import Selection
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch
 from seqmill.transforms.planning.selections import Selections
@@ -154,7 +155,10 @@ def histogram(lengths: np.ndarray) -> tuple[HistogramBin, ...]:
     """Counts lengths [N] in at most ten bins of equal width."""
     low, high = int(lengths.min()), int(lengths.max())
     width = -(-(high - low + 1) // _BINS)
-    counts = np.bincount((lengths - low) // width)
+    counts = np.zeros(_BINS + 1, np.int64)
+    for block in blocks(len(lengths)):
+        counts += np.bincount((lengths[block] - low) // width, minlength=len(counts))
+    counts = np.trim_zeros(counts, "b")
     return tuple(
         HistogramBin(low + i * width, min(low + (i + 1) * width - 1, high), int(count))
         for i, count in enumerate(counts)

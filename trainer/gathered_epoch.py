@@ -147,7 +147,7 @@ class _Gathering:
         chosen = np.concatenate(entries)
         if not len(chosen):
             return [self._empty(index) for index in batches]
-        seq_index = plan.seq_index[chosen]
+        seq_index = plan.seq_index[chosen].astype(np.int64)
         lengths = {key: column[chosen].astype(np.int64) for key, column in plan.lengths.items()}
         starts = {key: self._starts(key, seq_index, chosen) for key in lengths}
         longest = None if plan.packed else {k: column[list(batches)] for k, column in plan.longest.items()}

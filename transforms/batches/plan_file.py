@@ -40,8 +40,8 @@ def planned_batches(plan: EpochPlan, segment: Segment) -> PlannedBatches:
     """The batches of a segment, from the plan itself."""
     batch_starts = plan.batch_starts[segment.first_batch : segment.last_batch + 1]
     entries = slice(int(batch_starts[0]), int(batch_starts[-1]))
-    seq_index = plan.seq_index[entries]
-    chunk = np.zeros(len(seq_index), np.int64) if plan.chunk is None else plan.chunk[entries]
+    seq_index = plan.seq_index[entries].astype(np.int64)
+    chunk = np.zeros(len(seq_index), np.int64) if plan.chunk is None else plan.chunk[entries].astype(np.int64)
     return PlannedBatches(segment.first_batch, seq_index, chunk, batch_starts - batch_starts[0])
 
 
@@ -77,7 +77,7 @@ def read_batches(folder: str, epoch: int, expected: Checksum, first: int, last: 
     path = output_folder.plan_path(folder, epoch)
     file = ArrowFile(path, map_checked(path, expected))
     batch = file.batch(0)
-    if batch.schema not in (_SCHEMA, _SCHEMA.append(_CHUNK)):
+    if batch.schema not in _SCHEMAS:
         raise SeqmillError(f"{path}: not the plan of an epoch")
     seq_index = batch["seq_index"].values.to_numpy()
     offsets = file.offsets(batch["seq_index"], len(seq_index))[first : last + 1]
@@ -90,20 +90,25 @@ def read_batches(folder: str, epoch: int, expected: Checksum, first: int, last: 
         if not batch["chunk"].offsets.equals(batch["seq_index"].offsets):
             raise SeqmillError(f"{path}: chunks and sequences differ in number")
         chunk = chunks[entries].astype(np.int64)
-    return PlannedBatches(first, seq_index[entries], chunk, offsets - offsets[0])
+    return PlannedBatches(first, seq_index[entries].astype(np.int64), chunk, offsets - offsets[0])
 
 
 def _write(plan: EpochPlan, sink: Any) -> None:
     offsets = pa.array(plan.batch_starts.astype(np.int64))
-    schema, values = _SCHEMA, [pa.array(plan.seq_index.astype(np.int64, copy=False))]
+    values = {"seq_index": pa.array(plan.seq_index)}
     if plan.chunk is not None:
-        schema = _SCHEMA.append(_CHUNK)
-        values.append(pa.array(plan.chunk.astype(np.int32)))
-    columns = [pa.LargeListArray.from_arrays(offsets, column) for column in values]
-    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        values["chunk"] = pa.array(plan.chunk)
+    columns = {name: pa.LargeListArray.from_arrays(offsets, column) for name, column in values.items()}
+    schema = pa.schema([pa.field(name, column.type) for name, column in columns.items()])
+    batch = pa.RecordBatch.from_arrays([*columns.values()], schema=schema)
     with pa.ipc.new_file(sink, schema) as writer:
         writer.write_batch(batch)
 
 
-_SCHEMA = pa.schema([pa.field("seq_index", pa.large_list(pa.int64()))])
+# Rows of a store of more than 2**31 sequences have 64 bits.
 _CHUNK = pa.field("chunk", pa.large_list(pa.int32()))
+_SCHEMAS = [
+    pa.schema([pa.field("seq_index", pa.large_list(kind)), *chunk])
+    for kind in (pa.int32(), pa.int64())
+    for chunk in ((), (_CHUNK,))
+]

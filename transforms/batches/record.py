@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from seqmill.transforms.records.wire import BrokenMessageError, varint_sizes
 
 CODE_VERSION = 1  # raised when the same batch would give other bytes
 LARGEST_RECORD = (1 << 31) - 1  # nobody's protobuf parses more
+
+_ENTRIES_AT_ONCE = 1 << 20  # of a plan, when sizes are computed
 
 
 class Kind(Enum):
@@ -126,19 +129,15 @@ def record_sizes(plan: EpochPlan, data_keys: Mapping[str, ArraySpec], tag_sizes:
     """
     if not plan.num_batches:
         return np.empty(0, np.int64)
-    columns = _planned_columns(plan, data_keys, tag_sizes)
     total = np.zeros(plan.num_batches, np.int64)
-    for feature in features(data_keys):
-        if feature.kind is Kind.ARRAY:
-            frame_bytes = data_keys[feature.name].frame_bytes
-            content = example.bytes_field_sizes(plan.batch_frames[feature.name] * frame_bytes)
-        else:
-            sizes, edges = columns[feature]
-            assert isinstance(sizes, np.ndarray)
-            content = np.add.reduceat(sizes, edges[:-1])
-            if feature.kind is Kind.INTEGERS:
-                content = example.bytes_field_sizes(content)  # packed
-        total += example.feature_sizes(feature.name, content)
+    ends = np.arange(0, len(plan.seq_index), _ENTRIES_AT_ONCE)[1:]
+    edges = [0, *np.unique(plan.batch_starts.searchsorted(ends)).tolist(), plan.num_batches]
+    for first, last in pairwise(edges):
+        if first < last:
+            part = plan.part(first, last)
+            columns = _planned_columns(part, first, data_keys, tag_sizes)
+            for feature in features(data_keys):
+                total[first:last] += _feature_sizes(feature, columns, part, data_keys)
     return example.bytes_field_sizes(total) + FRAME_BYTES
 
 
@@ -222,16 +221,38 @@ def _shape_and_pieces(batch: PaddedBatch, key: str) -> tuple[tuple[int, ...], li
     return array.shape, [array.reshape(-1).view(np.uint8)]
 
 
+def _feature_sizes(
+    feature: Feature,
+    columns: Mapping[Feature, _Column],
+    plan: EpochPlan,
+    data_keys: Mapping[str, ArraySpec],
+) -> np.ndarray:
+    """Bytes of a feature in the record of every batch of a plan, int64 [batches]."""
+    if feature.kind is Kind.ARRAY:
+        frame_bytes = data_keys[feature.name].frame_bytes
+        content = example.bytes_field_sizes(plan.batch_frames[feature.name] * frame_bytes)
+    else:
+        sizes, edges = columns[feature]
+        assert isinstance(sizes, np.ndarray)
+        content = np.add.reduceat(sizes, edges[:-1])
+        if feature.kind is Kind.INTEGERS:
+            content = example.bytes_field_sizes(content)  # packed
+    return example.feature_sizes(feature.name, content)
+
+
 def _planned_columns(
-    plan: EpochPlan, data_keys: Mapping[str, ArraySpec], tag_sizes: np.ndarray
+    plan: EpochPlan, first_batch: int, data_keys: Mapping[str, ArraySpec], tag_sizes: np.ndarray
 ) -> dict[Feature, _Column]:
-    """The sizes of what ``_columns`` will give for the batches of a plan, each value's own."""
+    """The sizes of what ``_columns`` will give for the batches of a plan, each value's own.
+
+    ``first_batch``: number in the epoch of the plan's first.
+    """
     by_batch, by_entry = np.arange(plan.num_batches + 1), plan.batch_starts
     columns: dict[Feature, _Column] = {
-        SEQ_TAG: (example.bytes_field_sizes(tag_sizes)[plan.seq_index], by_entry),
+        SEQ_TAG: (example.bytes_field_sizes(tag_sizes[plan.seq_index]), by_entry),
         SEQ_INDEX: (varint_sizes(plan.seq_index), by_entry),
         CHUNK_START: (varint_sizes(plan.chunk_start), by_entry),
-        BATCH_INDEX: (varint_sizes(by_batch[:-1]), by_batch),
+        BATCH_INDEX: (varint_sizes(by_batch[:-1] + first_batch), by_batch),
     }
     for key, spec in data_keys.items():
         frame = int(varint_sizes(np.array(spec.feature_shape, np.int64)).sum())

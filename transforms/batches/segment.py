@@ -87,10 +87,10 @@ def cut_segments(
     rules = {key: asdict(rule) for key, rule in options.chunking.items()}
     for shard, (first, last) in enumerate(pairwise(edges)):
         entries = slice(int(plan.batch_starts[first]), int(plan.batch_starts[last]))
-        digest = xxhash.xxh3_128(plan.seq_index[entries].data)
+        digest = xxhash.xxh3_128(plan.seq_index[entries].astype(np.int64).data)
         digest.update((plan.batch_starts[first : last + 1] - plan.batch_starts[first]).data)
         if plan.chunk is not None:
-            digest.update(plan.chunk[entries].data)
+            digest.update(plan.chunk[entries].astype(np.int64).data)
         yield Segment(
             epoch=plan.epoch,
             shard=shard,

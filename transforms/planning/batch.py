@@ -7,10 +7,13 @@ frames, a packed one only those of its sequences.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from seqmill.transforms.planning.blocks import blocks
 
 _BLOCK = 1 << 15
 _NARROW = 128  # batches of fewer sequences are found for all starts of a block at once
@@ -54,7 +57,7 @@ def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchL
     sizes = list(limits.batch_size.values())
     if limits.packed:
         return _cut_packed(columns, sizes, most, num_seqs)
-    starts: list[int] = []
+    starts = array("q")
     position, mean = 0, 1.0
     while position < num_seqs:
         before = len(starts)
@@ -78,16 +81,17 @@ def oversized(lengths: Mapping[str, np.ndarray], limits: BatchLimits) -> int:
 
 def _cut_packed(columns: list[np.ndarray], sizes: list[int], most: int, num_seqs: int) -> np.ndarray:
     """``cut_batches`` where a batch is as large as its sequences together."""
-    alone = np.arange(1, num_seqs + 1)
-    behind = np.minimum(alone + (min(most, num_seqs) - 1), num_seqs)
-    for column, size in zip(columns, sizes, strict=True):
-        ends = np.cumsum(column, dtype=np.int64)
-        most_frames = min(size, int(column.sum(dtype=np.int64)))
-        np.minimum(behind, ends.searchsorted(ends - column + most_frames, "right"), out=behind)
-    np.maximum(behind, alone, out=behind)
-    edges = [0]
-    while edges[-1] < num_seqs:
-        edges.append(int(behind[edges[-1]]))
+    ends_of = [np.cumsum(column, dtype=np.int64) for column in columns]
+    edges = array("q", [0])
+    for block in blocks(num_seqs):
+        alone = np.arange(block.start + 1, block.stop + 1)
+        behind = np.minimum(alone + (min(most, num_seqs) - 1), num_seqs)
+        for column, ends, size in zip(columns, ends_of, sizes, strict=True):
+            most_ends = ends[block] - column[block] + min(size, int(ends[-1]))
+            np.minimum(behind, ends.searchsorted(most_ends, "right"), out=behind)
+        np.maximum(behind, alone, out=behind)
+        while edges[-1] < block.stop:
+            edges.append(int(behind[edges[-1] - block.start]))
     return np.array(edges, np.int64)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqmill.transforms.planning.blocks import blocks, position_type, taken
 from seqmill.transforms.planning.permutation import Permutation
 
 _BLOCK = 1 << 18  # bins are sorted in groups of about so many sequences, which stay in the cache
@@ -77,7 +78,7 @@ def epoch_order(
     partition_epoch: int = 1,
     fixed_random_seed: int | None = None,
 ) -> np.ndarray:
-    """The sequences of one epoch in order, int64 [n].
+    """The sequences of one epoch in order, int32 [n]; int64 where there are more than that can count.
 
     Args:
         ordering: What to order by.
@@ -97,12 +98,13 @@ def epoch_order(
     else:
         number = (epoch - 1) // partition_epoch
         permutation = Permutation(num_seqs, seed if ordering.seed is None else ordering.seed, number)
+    kind = position_type(num_seqs)
     if ordering.kind == "default":
-        return np.arange(start, end)
+        return np.arange(start, end, dtype=kind)
     if ordering.kind == "reverse":
-        return np.arange(num_seqs - 1 - start, num_seqs - 1 - end, -1)
+        return np.arange(num_seqs - 1 - start, num_seqs - 1 - end, -1, dtype=kind)
     if ordering.kind == "random":
-        return permutation(np.arange(start, end))
+        return permuted(permutation, start, end, kind)
     if ordering.kind == "laplace":
         return laplace(permutation, lengths, num_bins(ordering, num_seqs))[start:end]
     return sort_by_length(lengths, ordering.kind == "sorted_reverse")[start:end]
@@ -123,9 +125,21 @@ def num_bins(ordering: Ordering, num_seqs: int) -> int:
 
 
 def sort_by_length(lengths: np.ndarray, longest_first: bool) -> np.ndarray:
-    """Positions by length, int64 [N]; ties stay in order either way."""
+    """Positions by length, [N]; ties stay in order either way."""
     keys = lengths.astype(np.uint64)
-    return _stable_argsort(keys ^ _length_mask(lengths) if longest_first else keys)
+    if longest_first:
+        keys ^= _length_mask(lengths)
+    return _stable_argsort(keys)
+
+
+def permuted(
+    permutation: Callable[[np.ndarray], np.ndarray], start: int, end: int, kind: np.dtype
+) -> np.ndarray:
+    """The sequences at ``start`` … ``end`` - 1 of a random order."""
+    out = np.empty(end - start, kind)
+    for block in blocks(end, start):
+        out[block.start - start : block.stop - start] = permutation(np.arange(block.start, block.stop))
+    return out
 
 
 def laplace(permutation: Callable[[np.ndarray], np.ndarray], lengths: np.ndarray, bins: int) -> np.ndarray:
@@ -137,12 +151,13 @@ def laplace(permutation: Callable[[np.ndarray], np.ndarray], lengths: np.ndarray
         bins: Number of bins; bin b begins at b·N//bins of the random order.
 
     Returns:
-        The new order, int64 [N]; ties keep the random order.
+        The new order, [N]; ties keep the random order.
     """
     num_seqs = len(lengths)
+    kind = position_type(num_seqs)
     if bins >= num_seqs:
-        return permutation(np.arange(num_seqs))
-    order = np.empty(num_seqs, np.int64)
+        return permuted(permutation, 0, num_seqs, kind)
+    order = np.empty(num_seqs, kind)
     edges = np.arange(bins + 1) * num_seqs // bins
     mask = _length_mask(lengths)
     length_bits = int(mask).bit_length()
@@ -151,12 +166,15 @@ def laplace(permutation: Callable[[np.ndarray], np.ndarray], lengths: np.ndarray
     bins_at_once = max(1, min(_BLOCK * bins // max(num_seqs, 1), most_bins))
     for first in range(0, bins, bins_at_once):
         block = edges[first : first + bins_at_once + 1]
-        seqs = permutation(np.arange(block[0], block[-1]))
-        bin_of = np.repeat(np.arange(first, first + len(block) - 1, dtype=np.uint64), np.diff(block))
-        keys = lengths[seqs].astype(np.uint64)
-        keys ^= (bin_of & np.uint64(1)) * mask
-        keys |= (bin_of - np.uint64(first)) << np.uint64(length_bits)
-        order[block[0] : block[-1]] = seqs[_stable_argsort(keys)]
+        seqs = permuted(permutation, int(block[0]), int(block[-1]), kind)
+        keys = taken(lengths, seqs).astype(np.uint64)
+        if len(block) > 2:
+            bin_of = np.repeat(np.arange(len(block) - 1, dtype=np.uint64), np.diff(block))
+            keys ^= ((bin_of + np.uint64(first)) & np.uint64(1)) * mask
+            keys |= bin_of << np.uint64(length_bits)
+        elif first % 2:
+            keys ^= mask
+        order[block[0] : block[-1]] = taken(seqs, _stable_argsort(keys))
     return order
 
 
@@ -166,11 +184,17 @@ def _length_mask(lengths: np.ndarray) -> np.uint64:
 
 
 def _stable_argsort(keys: np.ndarray) -> np.ndarray:
-    """Positions by key, ties in order, int64 [n]; the bits of key and position must fit 64.
+    """Positions by key, ties in order, [n]; the bits of key and position must fit 64. ``keys`` is used up.
 
     One sort of both packed into a number is several times as fast as a stable argsort.
     """
     place_bits = np.uint64(len(keys).bit_length())
-    packed = (keys << place_bits) | np.arange(len(keys), dtype=np.uint64)
-    packed.sort()
-    return (packed & ((np.uint64(1) << place_bits) - np.uint64(1))).view(np.int64)
+    mask = (np.uint64(1) << place_bits) - np.uint64(1)
+    keys <<= place_bits
+    for block in blocks(len(keys)):
+        keys[block] |= np.arange(block.start, block.stop, dtype=np.uint64)
+    keys.sort()
+    out = np.empty(len(keys), position_type(len(keys)))
+    for block in blocks(len(keys)):
+        out[block] = keys[block] & mask
+    return out

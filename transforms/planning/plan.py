@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,11 +11,13 @@ import numpy as np
 from seqmill.transforms.planning import batch as batching
 from seqmill.transforms.planning import chunk as chunking
 from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.blocks import blocks, positions, positions_where, taken
 from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.planning.entries import make_entries
 from seqmill.transforms.planning.order import Ordering, epoch_order
 
-CODE_VERSION = 1  # raised when the same lengths would be planned otherwise
+CODE_VERSION = 2  # raised when the same lengths would be planned otherwise, or give another plan file
 CHUNKS_DISAGREE = "numbers of chunks differ"
 
 
@@ -66,7 +68,7 @@ class Selection:
     """The sequences that take part.
 
     Attributes:
-        rows: Their rows in the store, int64 [N].
+        rows: Their rows in the store, ascending, int32 or int64 [N].
         lengths: Per data key their lengths, int32 [N].
         dropped: Sequences dropped, by reason.
         disagreeing: Rows whose data keys have different numbers of chunks.
@@ -102,15 +104,17 @@ def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selectio
     [0, 1]
     """
     kept, dropped = drop(lengths, options.length_limits)
-    disagreeing = np.empty(0, np.int64)
-    if options.chunking:
-        impossible = kept & (chunking.num_chunks(lengths, options.chunking) == chunking.DISAGREE)
-        disagreeing = np.flatnonzero(impossible)
-        kept &= ~impossible
+    disagreeing = [np.empty(0, np.int64)]
+    for block in blocks(len(kept)) if options.chunking else ():
+        nums = chunking.num_chunks({key: column[block] for key, column in lengths.items()}, options.chunking)
+        impossible = kept[block] & (nums == chunking.DISAGREE)
+        disagreeing.append(np.flatnonzero(impossible) + block.start)
+        kept[block] &= ~impossible
+    rejected = np.concatenate(disagreeing)
     if kept.all():
-        return Selection(np.arange(len(kept)), lengths, dropped, disagreeing)
-    rows = np.flatnonzero(kept)
-    return Selection(rows, {key: column[rows] for key, column in lengths.items()}, dropped, disagreeing)
+        return Selection(positions(len(kept)), lengths, dropped, rejected)
+    rows = positions_where(kept)
+    return Selection(rows, {key: taken(column, rows) for key, column in lengths.items()}, dropped, rejected)
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,10 @@ class EpochPlan:
 
     Attributes:
         epoch: Its number, from 1.
-        seq_index: Row in the store of every entry, int64 [n].
-        chunk: Number of the chunk in its sequence, from 0, int64 [n]; None where nothing is chunked.
+        seq_index: Row in the store of every entry, int32 or int64 [n].
+        chunk: Number of the chunk in its sequence, from 0, int32 [n]; None where nothing is chunked.
         lengths: Per data key the frames of every entry, [n].
-        chunk_start: First frame in the length key, int64 [n].
+        chunk_start: First frame in the length key, int32 [n].
         batch_starts: First entry of every batch, and n, int64 [batches + 1].
         oversized: Entries that alone are over ``batch_size``.
         packed: Whether the entries of a batch lie behind one another, without padding.
@@ -152,6 +156,19 @@ class EpochPlan:
     def num_seqs(self) -> int:
         """Sequences of the epoch; a chunked one counts once."""
         return len(self.seq_index) if self.chunk is None else int(np.count_nonzero(self.chunk == 0))
+
+    def part(self, first: int, last: int) -> EpochPlan:
+        """Batches ``first`` … ``last`` - 1 by themselves; views."""
+        starts = self.batch_starts[first : last + 1]
+        entries = slice(int(starts[0]), int(starts[-1]))
+        return replace(
+            self,
+            seq_index=self.seq_index[entries],
+            chunk=None if self.chunk is None else self.chunk[entries],
+            lengths={key: column[entries] for key, column in self.lengths.items()},
+            chunk_start=self.chunk_start[entries],
+            batch_starts=starts - starts[0],
+        )
 
     @cached_property
     def batch_seqs(self) -> np.ndarray:
@@ -217,28 +234,15 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         options.partition_epoch,
         options.fixed_random_seed,
     )
-    lengths = {key: column[order] for key, column in selection.lengths.items()}
-    chunk = None
-    chunk_start = np.zeros(len(order), np.int64)
-    if options.chunking:
-        counts = chunking.num_chunks(lengths, options.chunking)
-        order = np.repeat(order, counts)
-        chunk = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        whole = {key: np.repeat(column, counts) for key, column in lengths.items()}
-        lengths = {
-            key: chunking.chunk_lengths(key, column, chunk, options.chunking) for key, column in whole.items()
-        }
-        chunk_start = chunking.chunk_starts(
-            options.length_key, whole[options.length_key], chunk, options.chunking
-        )
+    made = make_entries(order, selection.rows, selection.lengths, options.chunking, options.length_key)
     return EpochPlan(
         epoch=epoch,
-        seq_index=selection.rows[order],
-        chunk=chunk,
-        lengths=lengths,
-        chunk_start=chunk_start,
-        batch_starts=batching.cut_batches(lengths, len(order), options.batch_limits),
-        oversized=batching.oversized(lengths, options.batch_limits),
+        seq_index=made.seq_index,
+        chunk=made.chunk,
+        lengths=made.lengths,
+        chunk_start=made.chunk_start,
+        batch_starts=batching.cut_batches(made.lengths, len(made.seq_index), options.batch_limits),
+        oversized=batching.oversized(made.lengths, options.batch_limits),
         packed=options.batch_limits.packed,
     )
 

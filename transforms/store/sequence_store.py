@@ -257,19 +257,21 @@ class Store:
 
     @cached_property
     def tag_sizes(self) -> np.ndarray:
-        """Bytes of every sequence's tag, int64 [N]."""
+        """Bytes of every sequence's tag, int32 [N]."""
         if self.manifest.has_tags:
-            return self._index["tag_size"].astype(np.int64)
-        positions = self._index["position"].astype(np.int64)
-        rows = [file.num_seqs for file in self.manifest.files]
-        positions += np.repeat(
-            np.array([file.first_position for file in self.manifest.files], np.int64), rows
-        )
-        prefixes = [len(self._tag_prefix(file)) for file in self.manifest.files]
-        digits = np.ones(len(positions), np.int64)
-        for power in range(1, len(str(positions.max(initial=1)))):
-            digits += positions >= 10**power
-        return digits + np.repeat(np.array(prefixes, np.int64), rows)
+            return self._index["tag_size"]
+        sizes = np.empty(self.num_seqs, np.int32)
+        first = 0
+        for file in self.manifest.files:
+            own = sizes[first : first + file.num_seqs]
+            positions = self._index["position"][first : first + file.num_seqs]  # ascending
+            own[:] = len(self._tag_prefix(file)) + 1
+            last = int(positions[-1]) + file.first_position if len(positions) else 0
+            for power in range(1, len(str(last))):
+                least = np.int32(max(10**power - file.first_position, 0))
+                own[positions.searchsorted(least) :] += 1
+            first += file.num_seqs
+        return sizes
 
     def block(self, number: int) -> Block:
         """Record batch ``number`` of the store, counted over all files."""

@@ -96,7 +96,7 @@ def test_a_pass_has_every_sequence_once(text, lengths, parts, first_pass, seed):
     ordering = parse_ordering(text)
     epochs = range(first_pass * parts + 1, (first_pass + 1) * parts + 1)
     orders = [epoch_order(ordering, lengths, epoch, seed, parts) for epoch in epochs]
-    assert all(order.dtype == np.int64 for order in orders)
+    assert all(order.dtype == np.int32 for order in orders)
     assert sorted(np.concatenate(orders).tolist()) == list(range(len(lengths)))
     sizes = [len(order) for order in orders]
     assert sizes == sorted(sizes, reverse=True)
