@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
 
+from seqmill.pipelines.runners import has_job_server, import_runner, is_local
 from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
 
-LOCAL_RUNNERS = ("FnApiRunner", "DirectRunner")  # of Beam; --runner names them without or with their module
 _LOCAL_NAMES = {"direct_num_workers", "direct_running_mode"}
+_NEAR = 0.8  # of 1: how like one that is known the name of a flag for a job server may be
+_NEEDS_RUNNER = {
+    "job_endpoint": "PortableRunner",
+    "dask_client_address": "DaskRunner",
+    "dask_scheduler_file": "DaskRunner",
+    "prism_location": "PrismRunner",
+    "flink_master": "FlinkRunner",
+    "spark_master_url": "SparkRunner",
+}
 
 
 @dataclass(frozen=True)
@@ -50,24 +60,48 @@ def local_flags(flags: Sequence[str]) -> LocalFlags | None:
 def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
     """Refuses flags that neither seqmill nor Beam knows, and wrong values of those that say where to run.
 
+    What only a job server may know is let through, unless it is nearly the name of another flag.
+
     Raises:
         UsageError: Names the first unknown flag and what is near it, or the wrong value.
     """
     runner = _parse(flags).runner
+    names = flag_names(flags)
     known = _LOCAL_NAMES
-    if not {flag[2:].partition("=")[0] for flag in flags if flag.startswith("--")} <= known:
+    if not set(names) <= known:
         if runner is not None:
-            _import_runner(runner)
+            import_runner(runner)
+        elif any(name.startswith("dask_") for name in names):
+            import_module("apache_beam.runners.dask.dask_runner")
         known = beam_flag_names()
+    passes_on = runner is not None and has_job_server(runner)
     for before, flag in pairwise(["", *flags]):
         # A word behind --flag may be its value.
         if not flag.startswith("--") and (not before.startswith("--") or "=" in before):
             raise UsageError(f"{flag}: unexpected argument; expected one CONFIG, and options as --name=value")
-        if flag.startswith("--"):
-            name = flag[2:].partition("=")[0]
-            if name not in known:
-                near = did_you_mean(f"--{name}", [f"--{option}" for option in (*suggest_from, *known)])
-                raise UsageError(f"--{name}: unknown option{near}")
+    for name in names:
+        if name in known:
+            continue
+        candidates = [*suggest_from, *known]
+        if not passes_on or difflib.get_close_matches(name, candidates, cutoff=_NEAR):
+            near = did_you_mean(f"--{name}", [f"--{option}" for option in candidates])
+            raise UsageError(f"--{name}: unknown option{near}")
+    for name in names:
+        if runner is None and name in _NEEDS_RUNNER:
+            raise UsageError(
+                f"--{name}: only a runner heeds it; expected --runner={_NEEDS_RUNNER[name]}, too"
+            )
+
+
+def runner_flag(flags: Sequence[str]) -> str | None:
+    """The runner that flags name."""
+    runner: str | None = _parse(flags).runner
+    return runner
+
+
+def flag_names(flags: Sequence[str]) -> list[str]:
+    """The names of flags, without their values."""
+    return [flag[2:].partition("=")[0] for flag in flags if flag.startswith("--")]
 
 
 def beam_flag_names() -> set[str]:
@@ -91,32 +125,12 @@ def _parse(flags: Sequence[str]) -> argparse.Namespace:
     if (given.direct_num_workers or 0) < 0:
         expected = "a number from 1, or 0 for as many as there are cores"
         raise UsageError(f"--direct_num_workers: found {given.direct_num_workers}; expected {expected}")
-    if given.direct_running_mode == "multi_processing" and given.runner in LOCAL_RUNNERS:
+    if given.direct_running_mode == "multi_processing" and given.runner and is_local(given.runner):
         raise UsageError(
             f"--runner={given.runner}: Beam's local runner works in this process; leave --runner out for "
             "worker processes"
         )
     return given
-
-
-def _import_runner(name: str) -> None:
-    """Imports a runner's module, which defines flags of its own. Raises UsageError."""
-    from apache_beam.options.pipeline_options import StandardOptions
-
-    known = StandardOptions.ALL_KNOWN_RUNNERS
-    paths = {path.rpartition(".")[2].lower(): path for path in known}
-    path = paths.get(name.lower()) or paths.get(f"{name.lower()}runner") or name
-    module, _, runner = path.rpartition(".")
-    if not module:
-        names = [path.rpartition(".")[2] for path in known]
-        expected = f"one of {', '.join(names)}, or a class with its module{did_you_mean(name, names)}"
-        raise UsageError(f"--runner={name}: no such runner; expected {expected}")
-    try:
-        found = getattr(import_module(module), runner, None)
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"--runner={name}: cannot be imported ({error})") from None
-    if not isinstance(found, type):
-        raise UsageError(f"--runner={name}: {module} has no class {runner}")
 
 
 class _Values(argparse.ArgumentParser):

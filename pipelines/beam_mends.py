@@ -1,16 +1,22 @@
-"""What Beam's local runner must be kept from doing (Beam 2.77); applied once, before a run."""
+"""What Beam must be kept from doing on this machine (Beam 2.77); applied before a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.runners.worker import worker_pool_main
 
 
 def mend_local_runner() -> None:
-    """Applies all of it. Runs of other runners are not concerned."""
+    """Keeps Beam's local runner from losing data, and its ports from others."""
     _keep_streams_whole()
-    _listen_on_loopback()
+    _listen_on_loopback(worker_handlers)
+
+
+def mend_loopback_workers() -> None:
+    """Keeps the port of workers in the command's own process (``LOOPBACK``) from others."""
+    _listen_on_loopback(worker_pool_main)
 
 
 def _keep_streams_whole() -> None:
@@ -23,13 +29,13 @@ def _keep_streams_whole() -> None:
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = -1
 
 
-def _listen_on_loopback() -> None:
-    """Keeps the runner's servers from listening on every interface: what they are told, they execute.
+def _listen_on_loopback(module: Any) -> None:
+    """Keeps servers from listening on every interface: what they are told, they execute.
 
-    Beam gives no option; the name ``grpc`` in the one module that makes these servers is ours from now on.
+    Beam gives no option; the name ``grpc`` in a module that makes these servers is ours from now on.
     """
-    if not isinstance(worker_handlers.grpc, _LoopbackGrpc):
-        worker_handlers.grpc = _LoopbackGrpc(worker_handlers.grpc)
+    if not isinstance(module.grpc, _LoopbackGrpc):
+        module.grpc = _LoopbackGrpc(module.grpc)
 
 
 class _LoopbackGrpc:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+import grpc
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    PortableOptions,
+    SparkRunnerOptions,
+)
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from seqmill.pipelines import console, interrupts
-from seqmill.pipelines.beam_flags import LOCAL_RUNNERS
-from seqmill.pipelines.beam_mends import mend_local_runner
-from seqmill.pipelines.cores import num_cores
-from seqmill.pipelines.failures import runner_failure
+from seqmill.pipelines.beam_job import NotGivenToRunner, run_job, watch_address
+from seqmill.pipelines.beam_mends import mend_local_runner, mend_loopback_workers
+from seqmill.pipelines.beam_options import BeamOptions, beam_options
+from seqmill.pipelines.endpoints import check_listens, is_this_machine
+from seqmill.pipelines.failures import deepest_cause, runner_failure
 from seqmill.transforms.beam.step import Step
 from seqmill.transforms.beam.tasks import RunTasks, clear_failures, read_failures
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
+
+# What they have to say of a failure is in the exception.
+_LOGGERS = ("apache_beam", "distributed", "PrismRunner", "SdkWorker")
 
 
 def run_on_beam(
@@ -37,18 +47,22 @@ def run_on_beam(
     Raises:
         SeqmillError: The runner failed.
     """
+    options = beam_options(beam_flags, step.num_tasks)
+    _check_endpoints(options)
     clear_failures(step)
-    options = PipelineOptions(list(beam_flags))
-    runner, where = _runner(options, step.num_tasks)
-    console.say(f"{step.title}: {step.num_tasks} task{'' if step.num_tasks == 1 else 's'} on {where}")
-    # What Beam has to say of a failure is in the exception.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    console.say(
+        f"{step.title}: {step.num_tasks} task{'' if step.num_tasks == 1 else 's'} on {_where(options)}"
+    )
+    for name in options.passed_on:
+        console.say(f"--{name}: neither seqmill nor Beam knows it; passed on to the job server", once=True)
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        pipeline = beam.Pipeline(runner=runner, options=options)
-        pipeline | (transform or RunTasks)(step)
-        _execute(pipeline)
-    except SeqmillError:
-        raise
+        _execute(options, (transform or RunTasks)(step))
+    except SeqmillError as error:
+        raise SeqmillError(f"{step.title}: {error}; what is done is kept") from None
+    except NotGivenToRunner as error:
+        raise _not_given(step.title, options, error.__cause__) from None
     except Exception as error:
         interrupts.raise_if_pressed()
         raise runner_failure(step.title, error) from None
@@ -60,27 +74,109 @@ def run_on_beam(
     return failed
 
 
-def _runner(options: PipelineOptions, num_tasks: int) -> tuple[beam.runners.PipelineRunner | None, str]:
-    """The local runner, or None for that of the options; and where the work is done, in words."""
-    named = options.view_as(StandardOptions).runner
-    if named is not None and named.rpartition(".")[2] not in LOCAL_RUNNERS:
-        return None, named
-    mend_local_runner()
-    direct = options.view_as(DirectOptions)
-    if direct.direct_running_mode == "multi_threading":
-        direct.direct_num_workers = min(direct.direct_num_workers or num_cores(), num_tasks)
-        return FnApiRunner(), f"Beam's local runner, {direct.direct_num_workers} threads"
-    direct.direct_running_mode = "in_memory"
-    direct.direct_num_workers = 1
-    return FnApiRunner(), "Beam's local runner"
+def _execute(options: BeamOptions, transform: beam.PTransform) -> None:
+    """Runs a transform to its end."""
+    if options.is_local:
+        mend_local_runner()
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=options.options)
+        pipeline | transform
+        pipeline.run().wait_until_finish()
+        return
+    mend_loopback_workers()
+    with _runner(options) as (runner, watch):
+        pipeline = beam.Pipeline(runner=runner, options=options.options)
+        pipeline | transform
+        run_job(pipeline, watch)
 
 
-def _execute(pipeline: beam.Pipeline) -> None:
-    """Runs a pipeline to its end; on a cluster, an interrupt cancels it."""
-    result = pipeline.run()
-    try:
-        result.wait_until_finish()
-    except KeyboardInterrupt:
-        with contextlib.suppress(Exception):
-            result.cancel()
-        raise
+@contextlib.contextmanager
+def _runner(options: BeamOptions) -> Iterator[tuple[beam.runners.PipelineRunner, Callable[[], None]]]:
+    """A runner, with the job server that it needs, and what tells that one of its servers has vanished."""
+    runner, portable = options.runner(), options.view(PortableOptions)
+    if portable.job_endpoint or not hasattr(runner, "default_job_server"):
+        yield runner, _watch_pool(options)
+    elif options.name == "PrismRunner":
+        from seqmill.pipelines.prism_server import PrismServer
+
+        server = PrismServer(options)
+        try:
+            server.start()
+            runner.default_job_server = lambda _: server
+            yield runner, server.watch
+            server.forget_log()
+        finally:
+            server.stop()
+    else:
+        # Here, as it sets handlers of signals, which only the main thread can.
+        server = runner.default_job_server(options.options)
+        try:
+            server.start()
+        except Exception as error:
+            raise SeqmillError(
+                f"the job server of {options.name} cannot be started ({error}); start one, and name it by "
+                "--job_endpoint=HOST:PORT"
+            ) from None
+        runner.default_job_server = lambda _: server
+        yield runner, _watch_pool(options)
+
+
+def _check_endpoints(options: BeamOptions) -> None:
+    """Raises SeqmillError, within seconds, where nobody listens at an address of the options."""
+    portable = options.view(PortableOptions)
+    if options.name == "DaskRunner":
+        from apache_beam.runners.dask.dask_runner import DaskOptions
+
+        if address := options.view(DaskOptions).address:
+            check_listens("dask_client_address", address, "Dask scheduler")
+    elif portable.job_endpoint and portable.job_endpoint != "embed":
+        check_listens("job_endpoint", portable.job_endpoint, "job server")
+    elif options.name == "FlinkRunner" and ":" in (master := options.view(FlinkRunnerOptions).flink_master):
+        check_listens("flink_master", master, "Flink")
+    elif options.name == "SparkRunner" and ":" in (
+        master := options.view(SparkRunnerOptions).spark_master_url
+    ):
+        check_listens("spark_master_url", master, "Spark")
+    if pool := _pool(options):
+        check_listens("environment_config", pool, "worker pool")
+
+
+def _not_given(title: str, options: BeamOptions, error: BaseException | None) -> SeqmillError:
+    """What to say of an error that came before there was a job."""
+    if isinstance(error, OSError | grpc.FutureTimeoutError):
+        server = "no Dask scheduler" if options.name == "DaskRunner" else "no job server"
+        return SeqmillError(
+            f"{title}: {server} answers where one was named ({deepest_cause(error)}); what is done is kept"
+        )
+    return runner_failure(title, error or RuntimeError("the runner has no job"))
+
+
+def _watch_pool(options: BeamOptions) -> Callable[[], None]:
+    pool = _pool(options)
+    return watch_address(f"the worker pool at {pool}", pool) if pool else lambda: None
+
+
+def _pool(options: BeamOptions) -> str | None:
+    """The address of the worker pool, where it is on this machine: elsewhere it is what workers see."""
+    portable = options.view(PortableOptions)
+    address, server = portable.environment_config, portable.job_endpoint
+    if (portable.environment_type or "").upper() != "EXTERNAL" or not address or "{" in address:
+        return None
+    is_here = is_this_machine(address) and (server in (None, "embed") or is_this_machine(server))
+    return str(address) if is_here else None
+
+
+def _where(options: BeamOptions) -> str:
+    """Where work is done, in words."""
+    if options.is_local:
+        direct = options.view(DirectOptions)
+        threads = direct.direct_num_workers
+        return "Beam's local runner" + (f", {threads} threads" if threads > 1 else "")
+    portable = options.view(PortableOptions)
+    at = f" at {portable.job_endpoint}" if portable.job_endpoint else ""
+    workers = (portable.environment_type or "").upper()
+    config = portable.environment_config
+    if workers == "EXTERNAL":
+        return f"{options.name}{at}, workers of the pool at {config}"
+    if workers == "LOOPBACK":
+        return f"{options.name}{at}, workers in this process"
+    return f"{options.name}{at}"

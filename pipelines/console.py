@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from seqmill.transforms.storage.progress import totals
 from seqmill.transforms.storage.terminal import printable
@@ -41,6 +41,7 @@ class Share:
 class _State:
     bars: Console | None = None  # what draws bars now, and must print lines above them
     is_quiet = False
+    said: ClassVar[set[str]] = set()  # what is not said again
 
 
 _state = _State()
@@ -51,15 +52,18 @@ def be_quiet() -> None:
     _state.is_quiet = True
 
 
-def say(message: str, always: bool = False) -> None:
+def say(message: str, always: bool = False, once: bool = False) -> None:
     """Prints one line of what is going on; where that cannot be written, the work goes on.
 
     Args:
         message: The line.
         always: Also where ``be_quiet`` was called.
+        once: Not where this process has said it before.
     """
-    if _state.is_quiet and not always:
+    if (_state.is_quiet and not always) or (once and message in _state.said):
         return
+    if once:
+        _state.said.add(message)
     line, bars = printable(message), _state.bars
     with suppress(OSError, ValueError):
         if bars is not None:

@@ -130,7 +130,9 @@ class Engine:
                 raise SeqmillError(f"{step.title}: {error}{trace}") from None
             if isinstance(error, WorkerFailed):
                 title = step.title_of(error.part)
-                raise SeqmillError(f"{title}: {error.cause}; {keep_trace(error.trace)}") from None
+                raise SeqmillError(
+                    f"{title}: {error.cause}; what is done is kept; {keep_trace(error.trace)}"
+                ) from None
             raise
 
 

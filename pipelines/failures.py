@@ -27,7 +27,7 @@ def runner_failure(label: str, error: BaseException) -> SeqmillError:
     text = "".join(traceback.format_exception(error))
     if ours := _OUR_CAUSE.findall(_STEP.sub("", text)):
         return SeqmillError(ours[-1])
-    return SeqmillError(f"{label}: {deepest_cause(error)}; {keep_trace(text)}")
+    return SeqmillError(f"{label}: {deepest_cause(error)}; what is done is kept; {keep_trace(text)}")
 
 
 def deepest_cause(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from seqmill.pipelines.beam_flags import check_beam_flags
+from seqmill.pipelines.beam_flags import check_beam_flags, runner_flag
 from seqmill.pipelines.config import OLDER_NAMES, TABLES, global_options, load_config
 from seqmill.pipelines.options import Config
 from seqmill.transforms.storage.checked_options import did_you_mean
@@ -73,6 +73,11 @@ def load_with_flags(options: argparse.Namespace, rest: list[str]) -> tuple[Confi
             raise UsageError(f"{flag}: expected --{section}.NAME.OPTION=VALUE")
         overrides[name] = value
     check_beam_flags(beam_flags, list(global_options()))
+    if runner_flag(beam_flags):
+        # Where no runner is named, Beam is not imported.
+        from seqmill.pipelines.beam_options import beam_options
+
+        beam_options(beam_flags)
     return load_config(options.config, overrides), beam_flags
 
 

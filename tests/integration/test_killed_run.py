@@ -149,7 +149,7 @@ def test_a_change_that_was_interrupted_and_taken_back_leaves_nothing_of_it(
     write_jsonl(path, [{"x": [i + 1, i]} for i in range(50)])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("seqmill.transforms.storage.files.write_json", fail_before_receipts)
-    seqmill("preprocess", config).names("RuntimeError: killed; the trace is in ")
+    seqmill("preprocess", config).names("RuntimeError: killed; what is done is kept; the trace is in ")
     monkeypatch.undo()
     write_jsonl(path, [{"x": [i, i + 1]} for i in range(50)])
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

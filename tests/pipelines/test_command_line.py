@@ -51,6 +51,19 @@ def test_help_of_a_command_explains_every_option(capsys, command):
         (["run", "none.toml", "--runner", "json.Foo"], "--runner=json.Foo: json has no class Foo"),
         (["run", "none.toml", "--runner"], "--runner: expected one argument"),
         (
+            ["run", "none.toml", "--dask_client_address=tcp://h:1"],
+            "--dask_client_address: only a runner heeds it; expected --runner=DaskRunner, too",
+        ),
+        (
+            ["run", "none.toml", "--dask_partition_size=x", "--runner=dask"],
+            "--dask_partition_size: invalid int",
+        ),
+        (["run", "none.toml", "--parallelism", "x", "--runner", "flink"], "--parallelism: invalid int value"),
+        (["run", "none.toml", "--runner=portable"], "needs --job_endpoint=HOST:PORT"),
+        (["run", "none.toml", "--runner=prism", "--job_endpoint=1.2.3.4:5"], "needs --environment_type"),
+        (["run", "none.toml", "--runner=prism", "--job_endpint=h:1"], "did you mean --job_endpoint?"),
+        (["run", "none.toml", "--runner=dask", "--number_of_execution_retries=1"], "unknown option"),
+        (
             ["ingest", "none.toml", "--direct_num_workers=two"],
             "--direct_num_workers: invalid int value: 'two'",
         ),

@@ -167,7 +167,7 @@ def test_a_bug_is_one_line_and_a_file_with_the_trace(tmp_path, flags, traces):
 def test_failures_that_a_user_can_mend_name_the_file(tmp_path):
     with pytest.raises(SeqmillError, match=r"^test: part-0: cannot write: No space left on device"):
         run(tmp_path, fill_the_disk, HERE)
-    with pytest.raises(SeqmillError, match=r"^test: MemoryError; the trace is in "):
+    with pytest.raises(SeqmillError, match=r"^test: MemoryError; what is done is kept; the trace is in "):
         run(tmp_path, run_out_of_memory, HERE)
 
 

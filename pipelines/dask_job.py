@@ -1,0 +1,81 @@
+"""A job on a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from seqmill.pipelines import console
+from seqmill.pipelines.beam_job import Absence
+from seqmill.pipelines.endpoints import unreachable
+from seqmill.transforms.storage.errors import SeqmillError
+
+_LOOK_SECONDS = 1.0  # between two looks at the cluster
+_SECONDS_WITHOUT_WORKERS = 30.0
+_SECONDS_FOR_FIRST_WORKER = 300.0  # clusters that grow on demand need a while
+
+
+class DaskJob:
+    """See ``beam_job.Job``.
+
+    A client whose scheduler has vanished tries to reach it for as long as it is let, and takes its work for
+    cancelled.
+    """
+
+    def __init__(self, result: Any):
+        self._client, self._futures = result.client, result.futures
+        self._address = str(self._client.scheduler.address)
+        self._absence = Absence(f"the Dask scheduler at {self._address}")
+        self._next_look = 0.0
+        self._worker_seen: float | None = None
+        self._begun = time.monotonic()
+        self._is_noted = False
+
+    def name(self) -> str:  # noqa: D102
+        return f"the work on the Dask scheduler at {self._address}"
+
+    def is_over(self) -> bool:  # noqa: D102
+        statuses = {future.status for future in self._futures}
+        if statuses == {"finished"}:
+            self._close()
+            return True
+        for future in self._futures:
+            if future.status == "error":
+                raise future.exception(timeout=10)
+        if time.monotonic() >= self._next_look:
+            self._look(statuses)
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+        return False
+
+    def cancel(self) -> None:  # noqa: D102
+        if (why := unreachable(self._address, seconds=1)) is not None:
+            raise ConnectionError(why)
+        self._client.cancel(self._futures, force=True)
+        self._close()
+
+    def _look(self, statuses: set[str]) -> None:
+        """Raises SeqmillError where the work is lost, or nobody is there to do it."""
+        if why := unreachable(self._address, seconds=5):
+            self._absence.goes_on(why)
+            return
+        self._absence.ends()
+        if statuses & {"cancelled", "lost"}:
+            raise SeqmillError(
+                f"the Dask scheduler at {self._address} has lost the work; was it started anew?"
+            )
+        now = time.monotonic()
+        if self._client.scheduler_info().get("n_workers", 1):
+            self._worker_seen = now
+        elif self._worker_seen is None:
+            if not self._is_noted:
+                console.say(f"no Dask worker is at {self._address} yet (dask worker {self._address})")
+                self._is_noted = True
+            if now - self._begun > _SECONDS_FOR_FIRST_WORKER:
+                raise SeqmillError(f"no Dask worker came to {self._address} (dask worker {self._address})")
+        elif now - self._worker_seen > _SECONDS_WITHOUT_WORKERS:
+            raise SeqmillError(f"no Dask worker is left at {self._address}")
+
+    def _close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._client.close(timeout=1)
