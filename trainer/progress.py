@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.trainer.options import ENDLESS
 from seqmill.transforms.batches.manifest import Epoch
 from seqmill.transforms.storage import files
 
@@ -48,9 +47,7 @@ class EpochTimer:
         """The epoch is over; its progress line."""
         self._finished += 1
         self._total += self.spent()
-        to_go = None
-        if self.num_epochs != ENDLESS:
-            to_go = (self.num_epochs - epoch) * self._total / self._finished
+        to_go = (self.num_epochs - epoch) * self._total / self._finished
         return progress_line(epoch, self.num_epochs, stored, scores, self._trained, to_go)
 
 
@@ -60,7 +57,7 @@ def progress_line(
     stored: Epoch,
     scores: Mapping[str, Mapping[str, float]],
     seconds: float,
-    to_go: float | None,
+    to_go: float,
 ) -> str:
     """What one epoch came to.
 
@@ -70,7 +67,7 @@ def progress_line(
         stored: The stored epoch it read.
         scores: Per corpus and metric the score.
         seconds: Time the training of the epoch took, without evaluation.
-        to_go: Seconds to the end of the training; ``None`` where it has none.
+        to_go: Seconds to the end of the training.
     """
     frames, padded = sum(stored.num_frames.values()), sum(stored.padded_frames.values())
     shown = "  ".join(
@@ -78,13 +75,10 @@ def progress_line(
         for corpus, values in scores.items()
     )
     rate = max(seconds, 1e-9)
-    number, end = (
-        (f"{epoch}", "") if to_go is None else (f"{epoch}/{num_epochs}", f", {duration(to_go)} to go")
-    )
     return (
-        f"epoch {number}  {shown}  | {stored.num_seqs / rate:,.0f} seqs/s "
+        f"epoch {epoch}/{num_epochs}  {shown}  | {stored.num_seqs / rate:,.0f} seqs/s "
         f"{frames / rate:,.0f} frames/s  padding {1 - frames / max(padded, 1):.1%}  "
-        f"{duration(seconds)}{end}"
+        f"{duration(seconds)}, {duration(to_go)} to go"
     )
 
 

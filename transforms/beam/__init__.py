@@ -1,0 +1,39 @@
+"""Transforms for anybody's pipeline: from records or files to stores and epochs.
+
+The names below are the public ones; ``docs/beam.md`` tells how they fit together. Each is imported when it is
+first asked for: a step of the command that runs without Beam does not load it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqmill.transforms.beam.encode_sequences import EncodeSequences as EncodeSequences
+    from seqmill.transforms.beam.staged_sequences import StoreWritten as StoreWritten
+    from seqmill.transforms.beam.write_store import WriteStore as WriteStore
+    from seqmill.transforms.features.ragged import Ragged as Ragged
+    from seqmill.transforms.store.sequence_block import SequenceBlock as SequenceBlock
+
+_HOMES = {
+    "EncodeSequences": "beam.encode_sequences",
+    "Ragged": "features.ragged",
+    "SequenceBlock": "store.sequence_block",
+    "StoreWritten": "beam.staged_sequences",
+    "WriteStore": "beam.write_store",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"seqmill.transforms.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -39,26 +39,31 @@ class Part:
     tasks: Sequence[Any]
     sizes: Sequence[int]
     work: Callable[[Any], None]
-    finish: Callable[[int], None]
+    finish: Callable[[int], Any]
     rate: float = 2e9
 
-    def attempt(self, task: Any, run_id: str) -> str | None:
+    def attempt(self, task: Any, run_id: str | None = None) -> str | None:
         """Does a task. Returns why it failed, where a user can mend that."""
         return attempt(lambda: self.work(task), self.folder, run_id)
 
     def complete(self, num_tasks: int, errors: Sequence[str]) -> str | None:
         """Writes the result, unless tasks have failed. Returns why there is none."""
+        try:
+            self.result(num_tasks, errors)
+        except SeqmillError as error:
+            return str(error)
+        return None
+
+    def result(self, num_tasks: int, errors: Sequence[str]) -> Any:
+        """Writes the result and returns it, unless tasks have failed. Raises SeqmillError."""
         if errors:
             different = list(dict.fromkeys(errors))
             more = f" (and {len(different) - 1} more errors)" if len(different) > 1 else ""
-            return different[0] + more
+            raise SeqmillError(different[0] + more)
         try:
-            self.finish(num_tasks)
-        except SeqmillError as error:
-            return str(error)
+            return self.finish(num_tasks)
         except OSError as error:
-            return _describe(error, self.folder)
-        return None
+            raise SeqmillError(_describe(error, self.folder)) from None
 
     def without_tasks(self) -> Part:
         """Small enough to travel with every task."""
@@ -112,15 +117,16 @@ class Step:
 _MOST_NAMED = 6
 
 
-def attempt(work: Callable[[], None], folder: str, run_id: str) -> str | None:
+def attempt(work: Callable[[], None], folder: str, run_id: str | None) -> str | None:
     """Does the work of a task. Returns why it failed, where a user can mend that.
 
     Args:
         work: Does it.
         folder: Where the run writes.
-        run_id: Of the run, for its progress.
+        run_id: Of the run, for its progress; None where nobody watches it.
     """
-    progress.begin(output_folder.progress_folder(folder), run_id)
+    if run_id is not None:
+        progress.begin(output_folder.progress_folder(folder), run_id)
     try:
         work()
     except SeqmillError as error:

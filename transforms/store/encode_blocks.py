@@ -21,7 +21,7 @@ from seqmill.transforms.features.ragged import check_length
 from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import read_vocab
-from seqmill.transforms.readers import FORMATS, Reader, Split, get_field, open_split
+from seqmill.transforms.readers import Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 
@@ -46,7 +46,7 @@ def split_encoders(
         data_keys: What arrays must be like; None to find out.
         audio_root: Folder that relative audio paths start from; None for that of the split's file.
     """
-    from_text = FORMATS[split.format].is_text
+    from_text = split.format in ("text", "csv", "tsv")
     return {
         key.name: make_encoder(
             key,
@@ -136,7 +136,7 @@ def _blocks(
                 collector.reject(position, error)
                 continue
         if is_described and not isinstance(record, RejectedSequence):
-            rows[-1] = _describe(rows[-1], record, described)
+            rows[-1] = describe_row(rows[-1], record, described)
         positions.append(position)
         if len(rows) >= collector.block_seqs or reader.num_bytes - start > _BLOCK_RAW_BYTES:
             yield rows, positions
@@ -151,7 +151,7 @@ def _values(record: Mapping[str, Any] | RejectedSequence, fields: list[str]) -> 
     return [get_field(record, name) for name in fields]
 
 
-def _describe(
+def describe_row(
     row: Sequence[Any], record: Mapping[str, Any], described: list[tuple[str, ...]]
 ) -> Sequence[Any]:
     """The row with values put together with the other fields of the record that say what they mean."""
@@ -164,6 +164,23 @@ def _describe(
         if names:
             row[index] = Described(row[index], others)
     return row
+
+
+@dataclass(frozen=True)
+class Report:
+    """What encoding has changed.
+
+    Attributes:
+        converted: Sequences that were changed on the way, by what was done.
+        unknown: Per data key the labels that its vocabulary lacks, where there are any.
+        largest_error: Per data key of small elements by how much one differs most from what it was made from.
+        named_files: Hashes of the files that records name.
+    """
+
+    converted: Mapping[str, int]
+    unknown: Mapping[str, int]
+    largest_error: Mapping[str, float]
+    named_files: Mapping[str, str | None]
 
 
 @dataclass
@@ -245,25 +262,23 @@ class Collector:
                 raise RejectedSequence(f"{key}: empty sequence")
         return arrays
 
-    @property
-    def unknown(self) -> dict[str, int]:
-        """Per data key the labels that its vocabulary lacks, where there are any."""
-        found = {key: encoder.converted[UNKNOWN] for key, encoder in self.encoders.items()}
-        return {key: number for key, number in found.items() if number}
-
-    @property
-    def converted(self) -> Counter[str]:
-        """Sequences that were changed on the way, by what was done."""
-        total = sum((encoder.converted for encoder in self.encoders.values()), Counter())
-        del total[UNKNOWN]
-        return total
-
-    @property
-    def largest_error(self) -> dict[str, float]:
-        """Per data key of small elements by how much one differs most from what it was made from."""
-        return {
-            key: one.largest_error for key, one in self.encoders.items() if isinstance(one, SmallElements)
-        }
+    def take_report(self) -> Report:
+        """What has been changed since this was asked last."""
+        encoders = self.encoders
+        converted: Counter[str] = sum((one.converted for one in encoders.values()), Counter())
+        del converted[UNKNOWN]
+        small = {key: one for key, one in encoders.items() if isinstance(one, SmallElements)}
+        report = Report(
+            converted=converted,
+            unknown={key: one.converted[UNKNOWN] for key, one in encoders.items() if one.converted[UNKNOWN]},
+            largest_error={key: one.largest_error for key, one in small.items()},
+            named_files={name: hash for one in encoders.values() for name, hash in one.named_files.items()},
+        )
+        for encoder in encoders.values():
+            encoder.converted.clear()
+            encoder.named_files.clear()
+            encoder.largest_error = 0.0
+        return report
 
     def _converted(self) -> list[tuple[Counter[str], float]]:
         return [(Counter(encoder.converted), encoder.largest_error) for encoder in self.encoders.values()]

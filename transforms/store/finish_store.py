@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
 from seqmill.transforms.storage.current_run import publishing
@@ -52,8 +51,9 @@ class FinishStore:
         splits: Fingerprint of every split in corpus order.
         max_rejected: Largest share of rejected sequences.
         allow_damaged: Whether sources may pass of which an unknown part is lost.
-        vocab_files: Per data key with a vocabulary the file that lists it.
+        vocab_files: Per data key with a vocabulary the file to copy.
         run: The run that the folder must still belong to.
+        dropped: Sequences that were dropped before they came here, by reason.
     """
 
     folder: str
@@ -67,6 +67,7 @@ class FinishStore:
     allow_damaged: bool
     vocab_files: Mapping[str, str]
     run: str
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -81,7 +82,8 @@ class FinishStore:
     def _finish(self) -> None:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
-        counts = replace(_sum_counts(entries), duplicate_tags=self._num_duplicate_tags(receipts))
+        counts = _sum_counts(entries, self.dropped)
+        counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
@@ -100,7 +102,7 @@ class FinishStore:
         self._remove_others(entries)
         for key, path in self.vocab_files.items():
             name = str(self.data_keys[key].vocab)
-            write_vocab(files.join(self.folder, name), read_vocab(path))
+            files.copy(path, files.join(self.folder, name))
             others[name] = checksum(files.join(self.folder, name))
         write_manifest(
             self.folder,
@@ -138,8 +140,10 @@ class FinishStore:
             content = map_checked(rejects_part(self.folder, index), receipt.rejects).tobytes()
             for line in content.splitlines():
                 reject = orjson.loads(line)
-                position = receipt.file.first_position + reject.pop("position")
-                yield orjson.dumps({"source": receipt.file.source, "position": position, **reject}) + b"\n"
+                place = {"source": receipt.file.source}
+                if "position" in reject:
+                    place["position"] = receipt.file.first_position + reject.pop("position")
+                yield orjson.dumps({**place, **reject}) + b"\n"
 
     def _num_duplicate_tags(self, receipts: list[SplitReceipt]) -> int:
         """Sequences whose tag another one before has, told by hashes of 64 bits."""
@@ -202,7 +206,7 @@ def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillEr
     )
 
 
-def _sum_counts(entries: list[StoreFile]) -> Counts:
+def _sum_counts(entries: list[StoreFile], dropped: Mapping[str, int]) -> Counts:
     rejected: Counter[str] = Counter()
     converted: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
@@ -213,5 +217,5 @@ def _sum_counts(entries: list[StoreFile]) -> Counts:
         converted.update(entry.converted)
         unknown.update(entry.unknown)
     kept = sum(entry.num_seqs for entry in entries)
-    read = kept + sum(rejected.values())
-    return Counts(read, kept, {}, rejected, converted, unknown, largest_error=errors)
+    read = kept + sum(dropped.values()) + sum(rejected.values())
+    return Counts(read, kept, dropped, rejected, converted, unknown, largest_error=errors)

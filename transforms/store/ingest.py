@@ -89,16 +89,16 @@ class IngestSplits:
         reporter.add(task.work)
         reporter.flush()
         check_accounted(reader, num_kept, collector.num_rejected.total())
-        named = [encoder.named_files for encoder in encoders.values()]
+        report = collector.take_report()
         return SplitReport(
             source=files.name(split.source),  # its folders are the last step's to say
             num_positions=reader.num_positions,
             rejects=sorted(collector.rejects, key=lambda reject: reject["position"]),
-            converted=collector.converted,
-            unknown=collector.unknown,
-            largest_error=collector.largest_error,
+            converted=report.converted,
+            unknown=report.unknown,
+            largest_error=report.largest_error,
             damaged=reader.damaged,
-            named_files={name: digest for found in named for name, digest in found.items()},
+            named_files=report.named_files,
         )
 
     def _vocabs(self) -> dict[str, Vocab]:

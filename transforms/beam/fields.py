@@ -1,0 +1,75 @@
+"""Checks of the fields of transforms at construction: messages name field, value and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
+from seqmill.transforms.storage.errors import UsageError
+
+
+def folder_of(transform: object, value: Any, field: str = "folder") -> str:
+    """A folder or URL; a local one is made independent of where a worker runs."""
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise wrong(transform, field, value, "a folder or URL")
+    path = str(value).rstrip("/") or "/"
+    return str(Path(path).absolute()) if files.is_local(path) else path
+
+
+def text_of(transform: object, field: str, value: Any) -> str:
+    """Text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise wrong(transform, field, value, "text that is not empty")
+    return value
+
+
+def share_of(transform: object, field: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise wrong(transform, field, value, "a number from 0 to 1")
+    return float(value)
+
+
+def flag_of(transform: object, field: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise wrong(transform, field, value, "True or False")
+    return value
+
+
+def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
+    """Data keys: a table of options each, as ``[data.<key>]`` of a configuration, or a ``DataKey``."""
+    if not isinstance(value, Mapping) or not value:
+        raise wrong(transform, "keys", value, 'a mapping such as {"data": {"type": "bytes"}}')
+    keys, mistakes = [], []
+    for name, options in value.items():
+        if not isinstance(name, str) or not isinstance(options, Mapping | DataKey):
+            raise wrong(transform, f"keys[{name!r}]", options, "its options by name, or a DataKey")
+        try:
+            given = vars(options) if isinstance(options, DataKey) else {"field": name, **options}
+            keys.append(checked(DataKey, {**given, "name": name}))
+        except WrongOptionsError as error:
+            mistakes += [((name, *where), text) for where, text in error.mistakes]
+    if mistakes:
+        raise UsageError(f"{_name(transform)}: keys: {WrongOptionsError(mistakes)}")
+    for key in keys:
+        if key.has_counted_vocab:
+            raise UsageError(
+                f"{_name(transform)}: keys: {key.name}.vocab: found none; expected a file with one label a "
+                f"line, as type {key.type} needs its labels before anything is encoded (`seqmill ingest` "
+                "counts them, and writes vocab/<key>.txt)"
+            )
+    return tuple(keys)
+
+
+def wrong(transform: object, field: str, found: Any, expected: str) -> UsageError:
+    """The error of a field that cannot be meant."""
+    return UsageError(f"{_name(transform)}: {field}: found {found!r:.200}; expected {expected}")
+
+
+def _name(transform: object) -> str:
+    return type(transform).__name__

@@ -1,0 +1,223 @@
+"""Making a store of staged sequences: plain functions, by folder, that run once for every store.
+
+``write_planned_file`` does one file of a store that ``store_plan.plan_store`` has planned, ``finish_planned``
+what comes last. A stream's windows are stores of their own, each in a folder of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import pairwise
+
+import numpy as np
+import orjson
+
+from seqmill.transforms.batches.gather import Gatherer
+from seqmill.transforms.features import Ragged
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.records.tags import Tags
+from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import file_version, map_checked
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.store.arrange import cut_by_size
+from seqmill.transforms.store.arrow_file import ArrowFile
+from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.sequence_store import Block, TagColumn, key_block, store_schema, stored_tags
+from seqmill.transforms.store.split_receipt import read_receipt
+from seqmill.transforms.store.staging import rows_path
+from seqmill.transforms.store.store_plan import (
+    PlannedFile,
+    StorePlan,
+    planned_rejects_path,
+    read_planned_rows,
+    read_store_plan,
+)
+from seqmill.transforms.store.write_split import Append, SplitFile, SplitReport
+
+_PIECE_BYTES = 4_000_000  # of rows that are brought together at once
+
+
+@dataclass(frozen=True)
+class StoreWritten:
+    """What is in a store that was written.
+
+    Attributes:
+        folder: The store's folder.
+        corpus: Its name.
+        fingerprint: Of everything that decides its bytes.
+        num_seqs: Sequences in it.
+        num_frames: Per data key their frames.
+        counts: What became of the records.
+        rejected: The file that lists the rejects; None where there are none.
+    """
+
+    folder: str
+    corpus: str
+    fingerprint: str
+    num_seqs: int
+    num_frames: Mapping[str, int]
+    counts: Counts
+    rejected: str | None
+
+
+def write_planned_file(folder: str, run: str, number: int) -> None:
+    """Writes one file of a planned store, with its receipt; does nothing where another attempt has.
+
+    Args:
+        folder: The store's folder.
+        run: The run that plans it so.
+        number: Number of the file.
+
+    Raises:
+        SeqmillError: Another run has begun there, or what was staged is not what it was.
+    """
+    plan = _plan(folder, run)
+    planned, finish = plan.files[number], plan.finish
+    receipt = read_receipt(folder, number)
+    if receipt is not None and receipt.file.fingerprint == planned.fingerprint:
+        return
+    file = SplitFile(folder, run, number, planned.fingerprint, finish.data_keys, finish.has_tags)
+    file.write(lambda append: _fill(append, folder, plan, planned))
+
+
+def finish_planned(folder: str, run: str) -> StoreWritten:
+    """Writes the manifest of a store of which all files are written, and removes what was staged for it.
+
+    Raises:
+        SeqmillError: Another run has begun there, or a file is missing.
+    """
+    plan = _plan(folder, run)
+    plan.finish(len(plan.files))
+    remove_staged(folder)
+    return describe_store(folder)
+
+
+def remove_staged(folder: str) -> None:
+    """Removes what was staged for a store."""
+    files.remove(output_folder.staged_folder(folder))
+
+
+def describe_store(folder: str) -> StoreWritten:
+    """What is in a store. Raises SeqmillError where there is none."""
+    from seqmill.transforms.store.sequence_store import Store
+
+    store = Store(folder)
+    manifest = store.manifest
+    name = output_folder.rejected_name(output_folder.INGEST)
+    return StoreWritten(
+        folder=folder,
+        corpus=manifest.corpus,
+        fingerprint=manifest.fingerprint,
+        num_seqs=store.num_seqs,
+        num_frames={key: int(column.sum(dtype=np.int64)) for key, column in store.lengths.items()},
+        counts=manifest.counts,
+        rejected=files.join(folder, name) if name in manifest.others else None,
+    )
+
+
+class StagedSequences:
+    """The sequences of staged files; a source for ``Gatherer``.
+
+    Args:
+        folder: The store's folder.
+        plan: The store's plan.
+
+    Attributes:
+        data_keys: What the arrays are like.
+        block_starts: First row of every record batch over all staged files, and the number of rows.
+    """
+
+    def __init__(self, folder: str, plan: StorePlan):
+        self._folder = folder
+        self._plan = plan
+        self.data_keys: Mapping[str, ArraySpec] = plan.finish.data_keys
+        places = [(i, j, n) for i, (_, rows) in enumerate(plan.contents) for j, n in enumerate(rows)]
+        self._places = [(i, j) for i, j, _ in places]
+        self.block_starts = np.cumsum([0, *(n for _, _, n in places)])
+        self._files: dict[int, ArrowFile] = {}
+
+    @cached_property
+    def lengths(self) -> dict[str, np.ndarray]:
+        """Per data key the frames of every row."""
+        blocks = [self.block(number) for number in range(len(self._places))]
+        return {
+            key: np.concatenate([np.diff(block.keys[key].offsets) for block in blocks])
+            for key in self.data_keys
+        }
+
+    def block(self, number: int) -> Block:
+        """One record batch."""
+        file_number, batch_number = self._places[number]
+        file = self._file(file_number)
+        batch = file.batch(batch_number)
+        keys = {}
+        for key, spec in self.data_keys.items():
+            keys[key] = key_block(batch[key], spec)
+            file.offsets(batch[key], len(keys[key].elements) // spec.frame_size)
+        has_tags = self._plan.finish.has_tags
+        return Block(keys, stored_tags(batch) if has_tags else TagColumn(b"", batch["position"].to_numpy()))
+
+    def _file(self, number: int) -> ArrowFile:
+        if number not in self._files:
+            expected, batch_rows = self._plan.contents[number]
+            path = rows_path(self._folder, self._plan.staged[number])
+            schema = store_schema(self.data_keys, self._plan.finish.has_tags)
+            self._files[number] = ArrowFile(path, map_checked(path, expected), schema, batch_rows)
+        return self._files[number]
+
+
+def _fill(append: Append, folder: str, plan: StorePlan, planned: PlannedFile) -> SplitReport:
+    """Adds the rows of a planned file."""
+    columns = read_planned_rows(folder, plan, planned)
+    if columns:
+        source, has_tags = _sequences(folder, plan.finish.run), plan.finish.has_tags
+        gatherer = Gatherer(source)
+        lengths = {key: columns[f"lengths/{key}"] for key in source.data_keys}
+        sizes = sum(
+            (lengths[key] * np.int64(spec.frame_bytes) for key, spec in source.data_keys.items()),
+            start=np.zeros(len(columns["row"]), np.int64),
+        )
+        for first, last in pairwise(cut_by_size(sizes, _PIECE_BYTES).tolist()):
+            some = {key: column[first:last] for key, column in lengths.items()}
+            arrays, tags = _gather(gatherer, columns["row"][first:last], some)
+            positions = [] if has_tags else columns["position"][first:last].tolist()
+            append(arrays, positions, [tag.decode() for tag in tags] if has_tags else [])
+    return replace(planned.report, rejects=_rejects(folder, plan, planned))
+
+
+def _gather(
+    gatherer: Gatherer, rows: np.ndarray, lengths: Mapping[str, np.ndarray]
+) -> tuple[dict[str, Ragged], Tags]:
+    """Staged sequences behind one another, as one packed batch."""
+    zeros = np.zeros(len(rows), np.int64)
+    starts = dict.fromkeys(lengths, zeros)
+    (batch,), tags = gatherer.gather(rows, starts, lengths, np.array([0, len(rows)]), None)
+    return {key: Ragged(batch[key], lengths[key]) for key in lengths}, tags
+
+
+def _rejects(folder: str, plan: StorePlan, planned: PlannedFile) -> Sequence[Mapping[str, object]]:
+    first, last = planned.rejects
+    if first == last:
+        return ()
+    content = map_checked(planned_rejects_path(folder), plan.rejects)
+    return [orjson.loads(line) for line in content[first:last].tobytes().splitlines()]
+
+
+def _plan(folder: str, run: str) -> StorePlan:
+    plan = _read_plan(folder, run, file_version(output_folder.arranged_path(folder)))
+    if plan.finish.run != run:
+        raise SeqmillError(f"{folder}: another run with other options or input has begun here")
+    return plan
+
+
+@lru_cache(maxsize=4)
+def _read_plan(folder: str, run: str, version: object) -> StorePlan:
+    return read_store_plan(folder)
+
+
+@lru_cache(maxsize=2)
+def _sequences(folder: str, run: str) -> StagedSequences:
+    """The staged sequences of a store, opened once per process."""
+    return StagedSequences(folder, _plan(folder, run))

@@ -1,0 +1,165 @@
+"""Encoding records of any source, each with an order key by which it finds its place in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqmill.transforms.features import MAX_RECORD_SIZE, Encoder, Ragged, Vocab, make_encoder
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.segment import described_by
+from seqmill.transforms.features.vocab import check_labels_occur, read_vocab, to_text
+from seqmill.transforms.readers import get_field
+from seqmill.transforms.storage.checked_files import checksum
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.output_folder import vocab_name
+from seqmill.transforms.store.encode_blocks import Collector, describe_row
+from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, VocabFile
+
+INT64 = np.iinfo(np.int64)
+
+
+@dataclass(frozen=True)
+class RecordEncoding:
+    """How records become sequences.
+
+    Attributes:
+        keys: The data keys.
+        order_by: Field with the order key.
+        seq_tag: Field with the tag; None for the order key as text.
+        feature_shapes: Per data key of type ``floats`` the shape of a frame.
+        audio_root: Folder that relative audio paths start from.
+    """
+
+    keys: tuple[DataKey, ...]
+    order_by: str
+    seq_tag: str | None
+    feature_shapes: Mapping[str, tuple[int, ...]]
+    audio_root: str
+
+
+class RecordEncoder:
+    """Encodes records; what is costly to load is loaded once.
+
+    Args:
+        encoding: How.
+
+    Raises:
+        SeqmillError: A vocabulary or package is missing.
+    """
+
+    def __init__(self, encoding: RecordEncoding):
+        self.encoding = encoding
+        vocabs = {key.name: read_labels(key) for key in encoding.keys if key.vocab}
+        self._encoders = {key.name: self._encoder(key, vocabs.get(key.name)) for key in encoding.keys}
+        self._described = [described_by(key) for key in encoding.keys]
+        self.origin = Origin(
+            data_keys={key.name: self._spec(key, vocabs.get(key.name)) for key in encoding.keys},
+            vocab_files={k.name: VocabFile(k.vocab, checksum(k.vocab)) for k in encoding.keys if k.vocab},
+            has_tags=True,
+            order_by=encoding.order_by,
+        )
+
+    def block(self, records: Sequence[Any]) -> SequenceBlock:
+        """The sequences of some records, and why others are rejected."""
+        collector = Collector(self._encoders, has_tags=True)
+        rows: list[Sequence[Any]] = []
+        order = []
+        for record in records:
+            key: int | str | None = None
+            try:
+                key = _order_key(_field(record, self.encoding.order_by))
+                rows.append(self._row(record, key))
+                order.append(key)
+            except RejectedSequence as error:
+                collector.reject(key, error)
+        arrays, kept, tags = collector.encode(rows, order) if rows else ({}, [], [])
+        rejects = tuple(
+            Reject(one["position"], one["reason"], one["detail"], one["count"]) for one in collector.rejects
+        )
+        report = collector.take_report()
+        return SequenceBlock(
+            origin=self.origin,
+            arrays=arrays if kept else {key: self._empty(key) for key in self._encoders},
+            order=tuple(kept),
+            tags=tuple(tags),
+            read=len(records),
+            rejects=rejects,
+            converted=report.converted,
+            unknown=report.unknown,
+            largest_error=report.largest_error,
+        )
+
+    def _row(self, record: Any, order_key: int | str) -> list[Any]:
+        row = [_field(record, key.field) for key in self.encoding.keys]
+        if any(self._described):
+            row = [*describe_row(row, record, self._described)]
+        tag = str(order_key) if self.encoding.seq_tag is None else _field(record, self.encoding.seq_tag)
+        return [*row, tag]
+
+    def _encoder(self, key: DataKey, vocab: Vocab | None) -> Encoder:
+        shape = self.encoding.feature_shapes.get(key.name)
+        return make_encoder(key, self.encoding.audio_root, vocab, shape, max_bytes=MAX_RECORD_SIZE)
+
+    def _spec(self, key: DataKey, vocab: Vocab | None) -> ArraySpec:
+        encoder = self._encoders[key.name]
+        if encoder.feature_shape is None:
+            raise SeqmillError(f"data key {key.name!r}: the shape of a frame of {key.type} is not known")
+        num_labels = encoder.num_labels if vocab is None else len(vocab)
+        name = None if vocab is None else vocab_name(key.name)
+        return ArraySpec(key.type, key.elements, encoder.feature_shape, num_labels, name)
+
+    def _empty(self, key: str) -> Ragged:
+        spec = self.origin.data_keys[key]
+        return Ragged(np.empty((0, *spec.feature_shape), spec.elements), np.empty(0, np.int32))
+
+
+def read_labels(key: DataKey) -> Vocab:
+    """The vocabulary that a data key names. Raises SeqmillError where it is missing or of another kind."""
+    assert key.vocab is not None
+    vocab = read_vocab(key.vocab)
+    if key.type in ("chars", "words"):
+        check_labels_occur(key.vocab, vocab, key.type)
+    return vocab
+
+
+def raw_size(record: Any) -> int:
+    """About how many bytes the values of a record hold."""
+    values = record.values() if isinstance(record, Mapping) else [record]
+    size = 0
+    for value in values:
+        with suppress(TypeError):
+            size += value.nbytes if isinstance(value, np.ndarray) else 8 * len(value)
+    return size
+
+
+def _field(record: Any, name: str) -> Any:
+    if not isinstance(record, Mapping):
+        raise RejectedSequence("record is no mapping", shown(record))
+    return _plain(get_field(record, name))
+
+
+def _plain(value: Any) -> Any:
+    """A value as the readers give it, where a library has types of its own for the same."""
+    if isinstance(value, memoryview | bytearray):
+        return bytes(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def _order_key(value: Any) -> int | str:
+    """A value as an order key. Raises RejectedSequence where it is none."""
+    if isinstance(value, str | bytes):
+        return to_text(value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        if INT64.min <= value <= INT64.max:
+            return int(value)
+        raise RejectedSequence("order key beyond 64 bits", shown(value))
+    raise RejectedSequence("order key is neither whole number nor text", f"{kind_of(value)}: {shown(value)}")
