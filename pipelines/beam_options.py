@@ -74,7 +74,9 @@ def beam_options(flags: Sequence[str], num_tasks: int = 1) -> BeamOptions:
         if found.is_local:
             _set_local(found.view(DirectOptions), num_tasks)
         elif found.name == "DaskRunner":
-            _set_dask(found)
+            from apache_beam.runners.dask.dask_runner import DaskOptions
+
+            found.view(DaskOptions)  # refuses wrong values
         else:
             _set_portable(found, names)
     return found
@@ -85,14 +87,6 @@ def _set_local(direct: Any, num_tasks: int) -> None:
         direct.direct_num_workers = min(direct.direct_num_workers or num_cores(), num_tasks)
     else:
         direct.direct_running_mode, direct.direct_num_workers = "in_memory", 1
-
-
-def _set_dask(found: BeamOptions) -> None:
-    from apache_beam.runners.dask.dask_runner import DaskOptions
-
-    dask = found.view(DaskOptions)
-    if dask.partition_size is None and dask.npartitions is None:
-        dask.partition_size = 1  # Beam's own puts 128 tasks into one partition: all the work on one worker
 
 
 def _set_portable(found: BeamOptions, names: Sequence[str]) -> None:

@@ -92,6 +92,11 @@ def _execute(options: BeamOptions, transform: beam.PTransform) -> None:
 @contextlib.contextmanager
 def _runner(options: BeamOptions) -> Iterator[tuple[beam.runners.PipelineRunner, Callable[[], None]]]:
     """A runner, with the job server that it needs, and what tells that one of its servers has vanished."""
+    if options.name == "DaskRunner":
+        from seqmill.pipelines.dask_partitions import PartitionedDaskRunner
+
+        yield PartitionedDaskRunner(), _watch_nothing
+        return
     runner, portable = options.runner(), options.view(PortableOptions)
     if portable.job_endpoint or not hasattr(runner, "default_job_server"):
         yield runner, _watch_pool(options)
@@ -152,7 +157,11 @@ def _not_given(title: str, options: BeamOptions, error: BaseException | None) ->
 
 def _watch_pool(options: BeamOptions) -> Callable[[], None]:
     pool = _pool(options)
-    return watch_address(f"the worker pool at {pool}", pool) if pool else lambda: None
+    return watch_address(f"the worker pool at {pool}", pool) if pool else _watch_nothing
+
+
+def _watch_nothing() -> None:
+    """Where what is not there any more is noticed by the job itself."""
 
 
 def _pool(options: BeamOptions) -> str | None:

@@ -28,6 +28,7 @@ from seqmill.pipelines.per_epoch_options import (
 from seqmill.trainer.packed_columns import PACKED_COLUMNS
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.schedule import EpochRange
+from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import (
     Mistake,
@@ -119,6 +120,8 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
     for name, table in tables["corpus"].items():
         _rename(table, ("corpus", name), mistakes)
         values = {"length_key": next(iter(keys), ""), **_inherited(name, shared), **table, "name": name}
+        if "seq_tag" not in values and (own := FORMATS.get(str(table.get("format")))):
+            values["seq_tag"] = own.tag
         if table.get("format") not in ("csv", "tsv") and "quoting" not in table:
             values.pop("quoting", None)
         if keys and _is_no_limit(values.get("batch_size")) and _is_no_limit(values.get("max_seqs")):

@@ -22,7 +22,7 @@ _FLAGS_OF_COMMANDS = {
     "check": _WRITE_BATCHES,
     "json": ("plan",),
     "dry_run": ("cleanup",),
-    "follow": ("preprocess",),
+    "follow": ("preprocess", "train"),
 }
 
 

@@ -19,6 +19,7 @@ from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
+from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
 from seqmill.transforms.storage.content_hash import ContentHashes
@@ -82,7 +83,7 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
         _check_not_foreign(scanned, name)
     if (counting := count_work(scanned)) is not None:
         _count_vocabs(scanned, counting, engine, fresh)
-    for path, labels in _tokenizer_labels(config):
+    for path, labels in _given_labels(scanned):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
     parts = [part for name in config.corpus if (part := _prepare(scanned, name, fresh))]
@@ -101,7 +102,7 @@ def is_ingested(scanned: Scanned) -> bool:
     counting = count_work(scanned)
     if counting is not None and count_labels.counted_fingerprint(counting.folder) != counting.fingerprint:
         return False
-    if not all(files.exists(path) and read_vocab(path) == v for path, v in _tokenizer_labels(scanned.config)):
+    if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
         return False
     works = {name: store_work(scanned, name) for name in scanned.config.corpus}
     return all(
@@ -172,22 +173,24 @@ def _begin(folder: str, run: str, published: str) -> None:
     begin_run(folder, run)
 
 
-def _tokenizer_labels(config: Config) -> Iterator[tuple[str, Vocab]]:
-    """Where the labels of tokenizers are listed, and the labels."""
-    folder = output_folder.counted_vocab_folder(config.output)
-    for key in config.data.values():
-        if key.tokenizer:
+def _given_labels(scanned: Scanned) -> Iterator[tuple[str, Vocab]]:
+    """Where the labels of tokenizers, and those that the input itself declares, are listed; the labels."""
+    folder = output_folder.counted_vocab_folder(scanned.config.output)
+    for name, labels in scanned.declared.items():
+        yield counted_vocab_path(folder, name), labels
+    for key in scanned.config.data.values():
+        if key.tokenizer and not key.vocab:
             from seqmill.transforms.features.subwords import tokenizer_labels
 
-            labels = enumerate(tokenizer_labels(key.tokenizer))
-            vocab = Vocab(tuple(label or f"<unused:{index}>" for index, label in labels))
+            tokens = enumerate(tokenizer_labels(key.tokenizer))
+            vocab = Vocab(tuple(token or f"<unused:{index}>" for index, token in tokens))
             yield counted_vocab_path(folder, key.name), vocab
 
 
 def _part(corpus: str, folder: str, tasks: list[IngestTask], work: Any, finish: Any) -> Part:
     sizes = [task.work for task in tasks]
     rate = _RATE_OF_TEXT
-    if any(task.split.format in ("parquet", "tfrecord") for task in tasks):
+    if any(FORMATS[task.split.format].holds_values for task in tasks):
         rate = _RATE_OF_VALUES
     elif any(key.type in AUDIO_TYPES for key in work.keys):
         rate = _RATE_OF_PATHS

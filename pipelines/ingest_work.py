@@ -17,11 +17,18 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
-from seqmill.transforms.readers import CODE_VERSIONS as READER_VERSIONS
-from seqmill.transforms.readers import ReadOptions, Split, get_field, open_split, split_corpus
+from seqmill.transforms.readers import (
+    FORMATS,
+    ReadOptions,
+    Split,
+    declared_labels,
+    get_field,
+    open_split,
+    split_corpus,
+)
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.content_hash import ContentHashes
-from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.storage.output_folder import counted_vocab_path
@@ -46,12 +53,14 @@ class Scanned:
         splits: Per corpus its splits, in corpus order.
         sizes: Bytes of every input file.
         hashes: What they hold.
+        declared: Per data key the labels that the input itself declares for its numbers.
     """
 
     config: Config
     splits: dict[str, list[Split]]
     sizes: dict[str, int]
     hashes: ContentHashes
+    declared: dict[str, Vocab]
 
 
 @dataclass(frozen=True)
@@ -87,9 +96,11 @@ def scan(config: Config) -> Scanned:
     paths = [path for found in inputs.values() for path in _all_paths(found)]
     sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
     splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
+    beside = [path for parts in splits.values() for split in parts for _, path in split.files]
+    sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
     hashes = ContentHashes()
-    hashes.of_all(paths)
-    return Scanned(config, splits, sizes, hashes)
+    hashes.of_all(sizes)
+    return Scanned(config, splits, sizes, hashes, _declared(keys, splits))
 
 
 def count_work(scanned: Scanned) -> CountWork | None:
@@ -107,13 +118,13 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     """What makes the store of a corpus, once vocabularies are there."""
     options, splits = scanned.config.corpus[name], scanned.splits[name]
     keys = tuple(scanned.config.data.values())
-    vocab_paths = _vocab_files(scanned.config)
+    vocab_paths = _vocab_files(scanned)
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     for key in keys:
         if key.type in ("chars", "words") and key.vocab:
             check_labels_occur(key.vocab, vocabs[key.name], key.type)
     specs = _array_specs(keys, splits, vocabs)
-    labels = {key: fingerprint(vocab.labels) for key, vocab in vocabs.items()}
+    labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     arrays = [_decisive(key, scanned.hashes) for key in keys]
     root = _beside(splits, options.audio_root)
     tasks = _tasks(scanned, splits, (STORE_VERSION, arrays, specs, labels, options.seq_tag, root))
@@ -128,21 +139,44 @@ def _all_paths(inputs: Inputs) -> list[str]:
     return inputs if isinstance(inputs, list) else [path for paths in inputs.values() for path in paths]
 
 
-def _vocab_files(config: Config) -> dict[str, str]:
+def _vocab_files(scanned: Scanned) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
-    folder = output_folder.counted_vocab_folder(config.store_output)
+    folder = output_folder.counted_vocab_folder(scanned.config.store_output)
     return {
         key.name: key.vocab or counted_vocab_path(folder, key.name)
-        for key in config.data.values()
-        if key.vocab or key.has_counted_vocab or key.tokenizer
+        for key in scanned.config.data.values()
+        if key.vocab or key.has_counted_vocab or key.tokenizer or key.name in scanned.declared
     }
+
+
+def _declared(keys: Sequence[DataKey], splits: dict[str, list[Split]]) -> dict[str, Vocab]:
+    """Per data key of ``ints`` without a vocabulary of its own the labels that its input declares.
+
+    Raises:
+        SeqmillError: Two files declare different ones.
+    """
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for split in {split.source: split for parts in splits.values() for split in parts}.values():
+        for key in keys:
+            if key.type != "ints" or key.vocab is not None:
+                continue
+            labels = declared_labels(split, key.field)
+            if labels is None:
+                continue
+            source, others = found.setdefault(key.name, (split.source, labels))
+            if labels != others:
+                raise SeqmillError(
+                    f"data key {key.name!r}: {split.source} and {source} declare different labels "
+                    f"({len(labels):,} and {len(others):,}); data.{key.name}.vocab = FILE says which hold"
+                )
+    return {name: Vocab(labels) for name, (_, labels) in found.items()}
 
 
 def _split(
     options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
 ) -> list[Split]:
     target = SPLIT_BYTES
-    if any(key.type in AUDIO_TYPES for key in keys) and options.format not in ("parquet", "tfrecord"):
+    if any(key.type in AUDIO_TYPES for key in keys) and not FORMATS[options.format].holds_values:
         paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
         total = sum(sizes[path] for path in paths)
         target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
@@ -159,12 +193,12 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
     for index, split in enumerate(splits):
         inputs = [(key, files.name(path), contents[path]) for key, path in split.files]
         ends = [
-            sizes[path] if end is None or split.format == "parquet" else end
+            sizes[path] if end is None or not FORMATS[split.format].is_cut_by_bytes else end
             for (_, path), end in zip(split.files, split.ends, strict=True)
         ]
-        starts = split.starts if split.format != "parquet" else [0] * len(ends)
+        starts = split.starts if FORMATS[split.format].is_cut_by_bytes else [0] * len(ends)
         work = max(1, sum(ends) - sum(starts))
-        reader = (split.format, READER_VERSIONS[split.format], vars(split.options), split.lists)
+        reader = (split.format, FORMATS[split.format].version, vars(split.options), split.lists)
         content = (index, reader, inputs, split.starts, split.ends, split.columns)
         tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
     return tasks

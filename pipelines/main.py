@@ -44,7 +44,8 @@ _CONFIG_COMMANDS = {
     "train": (
         "train the model on what preprocess wrote",
         "Trains the model of CONFIG epoch by epoch on output/epochs, into output/model. Started again, it "
-        "goes on from the newest checkpoint.",
+        "goes on from the newest checkpoint. With --follow, every window of a stream is an epoch (`seqmill "
+        "preprocess --watch` writes them), as it appears.",
     ),
     "run": (
         "preprocess, then train",
@@ -102,6 +103,7 @@ _SHOW_FLAGS = (
     ("--num_seqs", 5, "sequences to show of each batch"),
 )
 _FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
+_FOLLOW_WINDOWS_HELP = "train on the windows of a stream as they appear"
 _CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
@@ -200,6 +202,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         if name == "preprocess":
             command.add_argument("--follow", action="store_true", help=_FOLLOW_HELP)
             command.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
+        if name == "train":
+            command.add_argument("--follow", action="store_true", help=_FOLLOW_WINDOWS_HELP)
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
         if name == "cleanup":
@@ -299,7 +303,7 @@ def _train(options: argparse.Namespace, rest: list[str]) -> None:
         from seqmill.transforms.storage.locks import reader
 
     with reader(config.output, "training"), reading_stores(config, "training"):
-        code = train(config, options.begun)
+        code = train(config, options.begun, getattr(options, "follow", False))
     sys.exit(code)
 
 

@@ -70,7 +70,7 @@ class CorpusDefaults(PerEpochOptions):
         None, description="folder that audio paths start from; default: that of the file that names them"
     )
     seq_tag: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
-        None, description="field that holds a tag; default: <file name>:<position>"
+        None, description="field that holds a tag; default: the format's own, or <file name>:<position>"
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from seqmill.pipelines.options import TRAIN, Config, nearly_train
+from seqmill.pipelines.window_config import check_windows
 from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.command import cleanup_command, train_command
 from seqmill.trainer.model_option import check_model_option
-from seqmill.trainer.options import CleanupPolicy
+from seqmill.trainer.options import ENDLESS, CleanupPolicy
 from seqmill.trainer.resume import check_same_data as check_same_data_of
 from seqmill.trainer.resume import check_same_options as check_same_options_of
 from seqmill.trainer.resume import data_facts, find_checkpoint
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.layout import planned_manifest, select_sequences
+from seqmill.transforms.batches.stream import is_stream, read_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.store.sequence_store import Store
@@ -21,20 +23,29 @@ from seqmill.transforms.store.sequence_store import Store
 _MAY_DIFFER = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")
 
 
-def train(config: Config, begun: float | None = None) -> int:
-    """Trains on what preprocess wrote; returns the exit code.
+def train(config: Config, begun: float | None = None, follow: bool = False) -> int:
+    """Trains on what preprocess wrote, or writes; returns the exit code.
 
     Args:
         config: The configuration.
         begun: When the command began, by ``time.monotonic``; by default now.
+        follow: ``train`` is a stream, of which every window is an epoch, as it appears; where ``num_epochs``
+            is not set there is no last one.
 
     Raises:
         SeqmillError: Training failed, or there is nothing to train on.
     """
     check_trainable(config)
+    options = config.train_options()
+    if follow:
+        check_windows(config, "--follow")
+        if "num_epochs" not in config.model_fields_set:
+            options = options.model_copy(update={"num_epochs": ENDLESS})
     for name in config.corpus:
-        check_preprocessed(config, name)
-    return train_command(config.train_options(), config.output, config.corpus, begun)
+        folder = output_folder.epochs_folder(config.output, name)
+        if not follow or name != TRAIN or is_stream(folder):
+            check_preprocessed(config, name)
+    return train_command(options, config.output, config.corpus, begun, follow)
 
 
 def check_trainable(config: Config) -> None:
@@ -91,7 +102,12 @@ def cleanup(config: Config, dry_run: bool) -> int:
 def check_preprocessed(config: Config, name: str) -> None:
     """Refuses epochs that were written with other options than the configuration has now."""
     folder = output_folder.epochs_folder(config.output, name)
-    content = manifest.read(folder)
+    if is_stream(folder):
+        if name != TRAIN:
+            raise UsageError(f"{folder}: is a stream of windows, and only train can be one")
+        content = read_stream(folder).manifest
+    else:
+        content = manifest.read(folder)
     manifest.check_corpus(folder, content, name)
     written = content.options
     for option, value in describe(config.schedule_of(name)).items():

@@ -16,7 +16,11 @@ INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
 
 def train_command(
-    options: TrainOptions, output: str, corpora: Iterable[str], begun: float | None = None
+    options: TrainOptions,
+    output: str,
+    corpora: Iterable[str],
+    begun: float | None = None,
+    follow: bool = False,
 ) -> int:
     """Trains on what ``seqmill preprocess`` wrote below ``output``.
 
@@ -27,6 +31,7 @@ def train_command(
         output: Holds ``epochs/<corpus>/``; ``model/`` is written there.
         corpora: Names of the corpora, ``train`` among them.
         begun: When ``stop_after`` begins, by ``time.monotonic``; by default when training does.
+        follow: ``train`` is a stream, whose windows are the epochs, each as it appears.
 
     Returns:
         The exit code.
@@ -44,8 +49,12 @@ def train_command(
     from seqmill.trainer.corpus import corpus_of
     from seqmill.trainer.devices import devices_scope
     from seqmill.trainer.failures import STEP_ERRORS, step_failure
+    from seqmill.trainer.follow import open_stream
 
-    corpus = corpus_of(options, output, files.name(train))
+    if follow:
+        corpus = open_stream(train, options.follow_idle, loop.say_line)
+    else:
+        corpus = corpus_of(options, output, files.name(train))
     loaded = model_file.load_model_file(model_option)
     folder = output_folder.model_folder(output)
     with devices_scope(options.devices):
@@ -62,6 +71,7 @@ def train_command(
                 batch_to_xy=loaded.batch_to_xy,
                 extra_scores=loaded.extra_scores,
                 begun=begun,
+                follow=follow,
             )
         except KeyboardInterrupt:
             return INTERRUPTED

@@ -13,6 +13,7 @@ from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches import manifest as manifests
 from seqmill.transforms.batches.epoch_manifest import Shard
 from seqmill.transforms.batches.manifest import Epoch, Manifest
+from seqmill.transforms.batches.stream import is_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
@@ -112,6 +113,11 @@ def open_corpus(
     """
     if read_from not in ("shards", "store"):
         raise UsageError(f'read_from={read_from!r}: expected "shards" or "store"')
+    if is_stream(os.fspath(folder)):
+        raise SeqmillError(
+            f"{os.fspath(folder)}: is a stream of windows, each a corpus; `seqmill train --follow` trains on "
+            "them as they appear"
+        )
     corpus = Corpus(os.fspath(folder), manifests.read(os.fspath(folder)))
     if corpus.num_epochs == 0:
         raise SeqmillError(f"{corpus.folder}: the manifest plans no epoch")

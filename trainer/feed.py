@@ -31,7 +31,9 @@ class Feed:
         )
 
     @contextmanager
-    def epoch(self, stored: int, first_batch: int = 0) -> Iterator[tf.data.Dataset]:
+    def epoch(
+        self, stored: int, first_batch: int = 0, corpus: Corpus | None = None
+    ) -> Iterator[tf.data.Dataset]:
         """The dataset of a stored epoch, for the length of a ``with`` block.
 
         What goes wrong in reading leaves the block as the SeqmillError that it is; TensorFlow wraps it in an
@@ -40,9 +42,11 @@ class Feed:
         Args:
             stored: Number of the stored epoch, from 1.
             first_batch: Batches of the epoch that are done already.
+            corpus: Whose epoch it is, where that is another with the same data keys.
         """
-        share = share_of(self._corpus.epoch(stored).num_batches, first_batch=first_batch)
-        source = open_source(self._corpus, stored)
+        corpus = corpus or self._corpus
+        share = share_of(corpus.epoch(stored).num_batches, first_batch=first_batch)
+        source = open_source(corpus, stored)
         try:
             yield self._graph.dataset(source, share)
         except tf.errors.OpError:

@@ -17,17 +17,20 @@ import keras
 from seqmill.trainer.corpus import Corpus, open_corpus
 from seqmill.trainer.devices import device_scope
 from seqmill.trainer.evaluation import ExtraScores
+from seqmill.trainer.follow import FollowedWindows, open_stream
 from seqmill.trainer.inputs import BatchToXy
-from seqmill.trainer.options import CleanupPolicy, TrainOptions
+from seqmill.trainer.options import ENDLESS, CleanupPolicy, TrainOptions
 from seqmill.trainer.resume import how_to_go_on
 from seqmill.trainer.scores import History
+from seqmill.trainer.supply import PlannedEpochs
 from seqmill.trainer.training import Say, Training
 from seqmill.transforms.storage.checked_options import checked
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.terminal import printable
 
 
-def _say(line: str) -> None:
+def say_line(line: str) -> None:
+    """Prints a line."""
     print(printable(line), flush=True)
 
 
@@ -36,8 +39,11 @@ def train(
     train: Corpus | str,
     dev: Corpus | str | Mapping[str, Corpus | str] | None = None,
     *,
-    num_epochs: int,
+    num_epochs: int | None,
     folder: str,
+    follow: bool = False,
+    follow_idle: float | str | None = None,
+    remove_windows: bool = False,
     distinct_epochs: int | None = None,
     epochs_ahead: int | None = None,
     save_interval: int = 1,
@@ -52,7 +58,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     batch_to_xy: BatchToXy | None = None,
     extra_scores: ExtraScores | None = None,
-    say: Say = _say,
+    say: Say = say_line,
 ) -> History:
     """Trains a model on stored epochs, going on from the last checkpoint in ``folder``.
 
@@ -61,8 +67,11 @@ def train(
         train: The corpus to train on, or its folder.
         dev: A corpus to evaluate after each epoch (named ``dev``), or several by name. Callbacks see the
             scores of the first as ``val_loss`` … and those of all as ``<name>_loss`` ….
-        num_epochs: Epochs to train in all.
+        num_epochs: Epochs to train in all; ``None`` where windows are followed: as many as appear.
         folder: The model folder (path or URL), for checkpoints, ``scores.json`` and TensorBoard scalars.
+        follow: ``train`` is the folder of a stream: its windows are the epochs, each as it appears.
+        follow_idle: See ``TrainOptions``.
+        remove_windows: See ``TrainOptions``.
         distinct_epochs: See ``TrainOptions``; so for the options that follow.
         epochs_ahead: See ``TrainOptions``.
         save_interval: See ``TrainOptions``.
@@ -104,7 +113,9 @@ def train(
     options = checked(
         TrainOptions,
         {
-            "num_epochs": num_epochs,
+            "num_epochs": ENDLESS if follow and num_epochs is None else num_epochs,
+            "follow_idle": follow_idle,
+            "remove_windows": remove_windows,
             "distinct_epochs": distinct_epochs,
             "epochs_ahead": epochs_ahead,
             "save_interval": save_interval,
@@ -120,8 +131,19 @@ def train(
     )
     others = dev if isinstance(dev, Mapping) else {"dev": dev} if dev is not None else {}
     opened = {name: _opened(corpus) for name, corpus in others.items()}
+    if follow and not isinstance(train, Corpus):
+        train = open_stream(os.fspath(train), options.follow_idle, say)
     return train_with(
-        options, model, _opened(train), opened, os.fspath(folder), callbacks, batch_to_xy, extra_scores, say
+        options,
+        model,
+        _opened(train),
+        opened,
+        os.fspath(folder),
+        callbacks,
+        batch_to_xy,
+        extra_scores,
+        say,
+        follow=follow,
     )
 
 
@@ -134,14 +156,19 @@ def train_with(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     batch_to_xy: BatchToXy | None = None,
     extra_scores: ExtraScores | None = None,
-    say: Say = _say,
+    say: Say = say_line,
     begun: float | None = None,
+    follow: bool = False,
 ) -> History:
-    """``train``, with its options as a ``TrainOptions``; ``stop_after`` counts from ``begun`` (monotonic)."""
+    """``train``, with its options as a ``TrainOptions``; ``stop_after`` counts from ``begun`` (monotonic).
+
+    Where windows are followed, ``train`` is a stream, from ``open_stream``.
+    """
+    supply = FollowedWindows(train, options, say) if follow else PlannedEpochs(train, options, say)
     begun = time.monotonic() if begun is None else begun
     with only_writer(folder, "training"):
         training = Training(
-            model, train, dict(others), folder, options, batch_to_xy, extra_scores, say, begun
+            model, supply, dict(others), folder, options, batch_to_xy, extra_scores, say, begun
         )
         try:
             with device_scope(model):

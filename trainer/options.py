@@ -24,6 +24,8 @@ from seqmill.transforms.storage.errors import UsageError
 
 ReadFrom = Literal["shards", "store"]
 
+ENDLESS = MOST  # epochs of a training that follows a stream until something else ends it
+
 
 @dataclass(frozen=True)
 class CleanupPolicy:
@@ -159,6 +161,10 @@ class TrainOptions(Options):
         distinct_epochs: Stored epochs that training goes round in; ``None``: as the corpus was planned.
         epochs_ahead: Epochs are written beside the training, so many ahead of it, and deleted behind it: what
             is not there yet is waited for. ``None``: all are there before.
+        follow_idle: Seconds (``"2h"``) without a new window of a stream, after which a training that follows
+            it has come to its end; ``None``: it waits for ever.
+        remove_windows: A training that follows a stream removes its windows, each when a checkpoint is behind
+            it.
         save_interval: A checkpoint every so many epochs (and after the last).
         save_minutes: A checkpoint inside an epoch, too, so many minutes after the last one.
         stop_after: Seconds (``"3h50m"``) after which a training has saved and ended by itself, to go on when
@@ -182,6 +188,13 @@ class TrainOptions(Options):
     distinct_epochs: DistinctEpochs = None
     epochs_ahead: Annotated[int | None, BeforeValidator(none_or(whole_number(1)))] = Field(
         None, description="write so many epochs ahead of the training, beside it; default: all before it"
+    )
+    follow_idle: Annotated[float | None, BeforeValidator(none_or(seconds_of))] = Field(
+        None, description='end train --follow when no window has come for so long, such as "2h"'
+    )
+    remove_windows: bool = Field(
+        False,
+        description="train --follow removes each window when a checkpoint is behind it",
     )
     model: str | None = Field(None, description="FILE.py:FUNCTION that builds the model from a manifest")
     save_interval: Annotated[int, BeforeValidator(whole_number(1))] = Field(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from seqmill.trainer.options import ENDLESS
 from seqmill.transforms.batches.manifest import Epoch
 from seqmill.transforms.storage import files
 
@@ -47,7 +48,9 @@ class EpochTimer:
         """The epoch is over; its progress line."""
         self._finished += 1
         self._total += self.spent()
-        to_go = (self.num_epochs - epoch) * self._total / self._finished
+        to_go = None
+        if self.num_epochs != ENDLESS:
+            to_go = (self.num_epochs - epoch) * self._total / self._finished
         return progress_line(epoch, self.num_epochs, stored, scores, self._trained, to_go)
 
 
@@ -57,7 +60,7 @@ def progress_line(
     stored: Epoch,
     scores: Mapping[str, Mapping[str, float]],
     seconds: float,
-    to_go: float,
+    to_go: float | None,
 ) -> str:
     """What one epoch came to.
 
@@ -67,7 +70,7 @@ def progress_line(
         stored: The stored epoch it read.
         scores: Per corpus and metric the score.
         seconds: Time the training of the epoch took, without evaluation.
-        to_go: Seconds to the end of the training.
+        to_go: Seconds to the end of the training; ``None`` where it has none.
     """
     frames, padded = sum(stored.num_frames.values()), sum(stored.padded_frames.values())
     shown = "  ".join(
@@ -75,10 +78,13 @@ def progress_line(
         for corpus, values in scores.items()
     )
     rate = max(seconds, 1e-9)
+    number, end = (
+        (f"{epoch}", "") if to_go is None else (f"{epoch}/{num_epochs}", f", {duration(to_go)} to go")
+    )
     return (
-        f"epoch {epoch}/{num_epochs}  {shown}  | {stored.num_seqs / rate:,.0f} seqs/s "
+        f"epoch {number}  {shown}  | {stored.num_seqs / rate:,.0f} seqs/s "
         f"{frames / rate:,.0f} frames/s  padding {1 - frames / max(padded, 1):.1%}  "
-        f"{duration(seconds)}, {duration(to_go)} to go"
+        f"{duration(seconds)}{end}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from seqmill.trainer import checkpoints, scores
@@ -76,7 +76,7 @@ def find_start(
         try:
             load(one)
             first = one.epoch if one.batches else one.epoch + 1
-            return Start(first, history.forget_from(first), one, one.batches or 0)
+            return Start(first, _history_at(first, history, one), one, one.batches or 0)
         except BrokenCheckpointError as error:
             say(f"passed over: {error}")
     return Start(1, history.forget_from(1), None)
@@ -112,7 +112,7 @@ def _start_at(
             f"start_epoch = {first} needs the checkpoint of epoch {first - 1}; complete in {folder}: {there}"
         )
     load(own[first - 1])
-    return Start(first, history.branch_at(first), own[first - 1])
+    return Start(first, _history_at(first, history, own[first - 1]).branch_at(first), own[first - 1])
 
 
 def find_checkpoint(
@@ -242,6 +242,13 @@ def check_same_options(
             )
         say(f"changed since epoch {checkpoint.epoch}: {change}")
     return changes
+
+
+def _history_at(first: int, history: History, checkpoint: Checkpoint) -> History:
+    """The history before an epoch; which windows were trained, the checkpoint knows."""
+    path = files.join(checkpoint.folder, checkpoints.JSON_NAME)
+    windows = scores.from_json(checkpoint.content.get("history"), path).windows
+    return replace(history, windows=windows).forget_from(first)
 
 
 def _history(folder: str, found: Sequence[Checkpoint]) -> History:

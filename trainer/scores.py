@@ -30,12 +30,14 @@ class History:
             that is not finite is stored as ``null`` and read as NaN.
         parents: Ids of trainings that this one goes on from, each with the last epoch it still has of them.
         measured_on: Per epoch and corpus the fingerprint of the data that its scores were measured on.
+        windows: Per epoch the window of a stream that it was, where one is followed.
     """
 
     training: str = field(default_factory=lambda: secrets.token_hex(8))
     epochs: dict[int, Scores] = field(default_factory=dict)
     parents: dict[str, int] = field(default_factory=dict)
     measured_on: dict[int, dict[str, str]] = field(default_factory=dict)
+    windows: dict[int, str] = field(default_factory=dict)
 
     def add(self, epoch: int, corpus: str, values: Mapping[str, Any], data: str = "") -> None:
         """Sets the scores of one corpus after one epoch.
@@ -60,7 +62,8 @@ class History:
         """The history before ``epoch``, which will be trained again."""
         before = {number: scores for number, scores in self.epochs.items() if number < epoch}
         measured_on = {number: data for number, data in self.measured_on.items() if number < epoch}
-        return replace(self, epochs=before, measured_on=measured_on)
+        windows = {number: window for number, window in self.windows.items() if number < epoch}
+        return replace(self, epochs=before, measured_on=measured_on, windows=windows)
 
     def branch_at(self, epoch: int) -> History:
         """The history of a new training that goes on from this one before ``epoch``."""
@@ -70,6 +73,7 @@ class History:
             epochs=before.epochs,
             parents={**parents, self.training: epoch - 1},
             measured_on=before.measured_on,
+            windows=before.windows,
         )
 
     def ranked(self, by: str | None = None) -> dict[int, dict[str, float]]:
@@ -117,13 +121,16 @@ class History:
             str(epoch): {corpus: _finite(values) for corpus, values in scores.items()}
             for epoch, scores in sorted(self.epochs.items())
         }
-        return {
+        content = {
             "format": FORMAT,
             "training": self.training,
             "parents": self.parents,
             "epochs": epochs,
             "measured_on": {str(epoch): data for epoch, data in sorted(self.measured_on.items())},
         }
+        if self.windows:
+            content["windows"] = {str(epoch): window for epoch, window in sorted(self.windows.items())}
+        return content
 
 
 def flat_scores(logs: Mapping[str, Any]) -> dict[str, float]:
@@ -166,7 +173,8 @@ def from_json(value: Any, path: str) -> History:
         }
         parents = {str(parent): int(last) for parent, last in value["parents"].items()}
         measured_on = {int(epoch): dict(data) for epoch, data in value["measured_on"].items()}
-        return History(str(value["training"]), epochs, parents, measured_on)
+        windows = {int(epoch): str(window) for epoch, window in value.get("windows", {}).items()}
+        return History(str(value["training"]), epochs, parents, measured_on, windows)
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise SeqmillError(f"{path}: not a history of scores ({error!r})") from None
 

@@ -13,7 +13,6 @@ import keras
 import tensorflow as tf
 
 from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.ahead import Ahead
 from seqmill.trainer.callbacks.cleanup_old_models import CleanupOldModels
 from seqmill.trainer.callbacks.interrupts import Interrupts
 from seqmill.trainer.callbacks.reseed_every_epoch import ReseedEveryEpoch
@@ -38,15 +37,15 @@ from seqmill.trainer.resume import (
     Start,
     check_same_data,
     data_facts,
-    epoch_facts,
     find_checkpoint,
     find_start,
     how_to_go_on,
-    why_not_inside,
 )
 from seqmill.trainer.scores import History
+from seqmill.trainer.source import BatchSource, open_source
 from seqmill.trainer.state.metric_states import MetricStates, build_metrics
 from seqmill.trainer.state.model_state import ModelState, num_bytes
+from seqmill.trainer.supply import EpochData, Supply
 from seqmill.trainer.time_limit import TimeLimit
 from seqmill.trainer.write_model import save_final
 from seqmill.transforms.storage.errors import SeqmillError
@@ -61,8 +60,8 @@ class Training:
 
     Args:
         model: A compiled model.
-        train: The corpus to train on.
-        others: Those to evaluate, by name.
+        supply: What its epochs consist of.
+        others: Corpora to evaluate, by name.
         folder: The model folder.
         options: The options.
         batch_to_xy: See ``train``; so for what follows.
@@ -74,7 +73,7 @@ class Training:
     def __init__(
         self,
         model: keras.Model,
-        train: Corpus,
+        supply: Supply,
         others: Mapping[str, Corpus],
         folder: str,
         options: TrainOptions,
@@ -83,10 +82,10 @@ class Training:
         say: Say,
         begun: float,
     ):
-        options.check_stored(train.manifest.schedule)
+        train = supply.common
         for corpus in others.values():
             check_same_data_keys(train, corpus)
-        self._model, self._train, self._others = model, train, others
+        self._model, self._supply, self._others = model, supply, others
         self._folder, self._options, self._say = folder, options, say
         self._num_devices = num_devices(model, say)
         check_splittable([train, *others.values()], self._num_devices)
@@ -98,7 +97,6 @@ class Training:
         self._data_facts = data_facts(train.manifest)
         self._limit = TimeLimit(options.stop_after, begun)
         self._interrupts = Interrupts()
-        self._ahead = Ahead(train, options.epochs_ahead is not None and train.store is None, say)
 
     def run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         """Trains; the scores of every epoch so far.
@@ -112,7 +110,7 @@ class Training:
         try:
             return self._run(users)
         finally:
-            self._ahead.close()
+            self._supply.close()
 
     def _run(self, users: Sequence[keras.callbacks.Callback]) -> History:
         checkpoints.remove_leftovers(self._folder)
@@ -120,15 +118,15 @@ class Training:
         check_callbacks(users)
         # Batches are needed even where nothing is left to train, for models that are built by them.
         most = self._options.num_epochs - (not self._others)
-        behind = find_checkpoint(self._folder, self._options.start_epoch).epoch - 1
-        self._ahead.begin(min(behind, most))
+        found = find_checkpoint(self._folder, self._options.start_epoch)
+        self._supply.begin(replace(found, epoch=min(found.epoch, most + 1)))
         open_feed = self._open_any
         prepare_model(self._model, self._options.seed, open_feed, self._num_devices)
         build_metrics(self._model, open_feed)
         state, metrics = ModelState(self._model), MetricStates(self._model)
         load_it, why_not = partial(self._load, state), self._why_not
         start = find_start(self._folder, self._options.start_epoch, self._say, load_it, why_not)
-        self._ahead.begin(start.epoch - 1)
+        self._supply.begin(start)
         self._say_start(start)
         scores.write(self._folder, start.history)
         self._make_callbacks(users, start.history, state, metrics)
@@ -142,16 +140,16 @@ class Training:
         self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.end_training(logs)
         save_final(state, self._folder, self._save.history)
-        self._ahead.close(is_over=True)
+        self._supply.close(is_over=True)
         return self._save.history
 
     def _open_any(self) -> AbstractContextManager[tf.data.Dataset]:
         """Batches such as those that are trained on: those that are next, where not all epochs are there."""
-        next_epoch = self._ahead.behind + 1 if self._ahead.is_on else 1
-        if next_epoch > self._options.num_epochs:
-            return self._evaluation.open_any()
-        self._ahead.wait_for(stored := self._stored_epoch(next_epoch))
-        return self._feed.epoch(stored)
+        data = self._supply.any(is_needed=not self._others)
+        return self._evaluation.open_any() if data is None else self._open(data)
+
+    def _open(self, data: EpochData, first_batch: int = 0) -> AbstractContextManager[tf.data.Dataset]:
+        return self._feed.epoch(data.stored, first_batch, data.corpus)
 
     def _say_start(self, start: Start) -> None:
         if start.checkpoint is not None:
@@ -179,7 +177,7 @@ class Training:
     def _why_not(self, inside: Checkpoint) -> str:
         if inside.epoch > self._options.num_epochs:
             return f"num_epochs = {self._options.num_epochs} ends before it"
-        return why_not_inside(inside, epoch_facts(self._train, self._stored_epoch(inside.epoch)))
+        return self._supply.why_not_inside(inside)
 
     def _load(self, state: ModelState, checkpoint: Checkpoint) -> None:
         is_explicit = self._options.start_epoch != "auto"
@@ -218,7 +216,7 @@ class Training:
         )
         guard = []
         if options.stop_on_nonfinite_train_score:
-            guard = [StopOnNonfiniteTrainScore(self._folder, self._train, self._stored_epoch)]
+            guard = [StopOnNonfiniteTrainScore(self._folder, open_epoch=self._batches_of)]
         cleanup = []
         if (policy := options.cleanup_old_models) is not None:
             cleanup = [
@@ -240,12 +238,15 @@ class Training:
             num_epochs=options.num_epochs,
         )
         self._put_back = PutBack(state, metrics, self._save, self._callbacks, say)
-        self._ahead.watch(lambda: self._save.behind, lambda: self._inside.must_end)
+        self._supply.watch(lambda: self._save.behind, lambda: self._inside.must_end)
+
+    def _batches_of(self, epoch: int) -> BatchSource:
+        data = self._supply.of(epoch)
+        return open_source(data.corpus, data.stored)
 
     def _facts_inside(self, epoch: int) -> dict[str, Any]:
         """What a checkpoint inside an epoch remembers of it."""
-        batches = epoch_facts(self._train, self._stored_epoch(epoch))
-        return {"batches_of": batches, "seconds": self._timer.spent()}
+        return {"batches_of": self._supply.of(epoch).facts, "seconds": self._timer.spent()}
 
     def _run_epochs(self, start: Start) -> dict[str, float]:
         epoch, num_epochs = start.epoch - 1, self._options.num_epochs
@@ -264,6 +265,10 @@ class Training:
             self._say(f"epochs trained: {epoch}, asked for: {num_epochs}; nothing left to train")
         while epoch < num_epochs and not self._model.stop_training:
             self._inside.end_if_due()
+            if not self._supply.wait_for(epoch + 1):
+                if self._supply.is_over:
+                    break
+                raise EndedEarlyError
             epoch += 1
             logs = self._train_epoch(epoch, inside)
             inside = None
@@ -279,8 +284,9 @@ class Training:
     def _stay_stopped(self, inside: Checkpoint) -> dict[str, float]:
         """Takes all to where a callback ended the training inside an epoch, and would do so again."""
         epoch = inside.epoch
-        num_batches = self._train.epoch(self._stored_epoch(epoch)).num_batches
-        self._callbacks.expect_steps(num_batches, inside.batches or 0)
+        data = self._supply.of(epoch)
+        self._save.data, self._save.window = data.corpus.manifest.fingerprint, data.window
+        self._callbacks.expect_steps(data.planned.num_batches, inside.batches or 0)
         self._save.on_epoch_begin(epoch - 1)
         self._save.inside = inside.folder
         if inside.content["moment"] == INSIDE:  # killed while evaluating
@@ -320,42 +326,43 @@ class Training:
             epoch: The epoch, from 1.
             inside: The checkpoint inside of it that training goes on from.
         """
-        stored = self._train.epoch(self._stored_epoch(epoch))
-        self._ahead.need(epoch)
-        if not self._ahead.wait_for(stored.epoch):
-            raise EndedEarlyError
+        data = self._supply.of(epoch)
+        self._save.data, self._save.window = data.corpus.manifest.fingerprint, data.window
         self._timer.begin(0.0 if inside is None else float(inside.content["seconds"]))
-        self._fit(epoch, stored.num_batches, inside)  # writes the train score and the checkpoint
+        self._fit(epoch, data, inside)  # writes the train score and the checkpoint
         self._timer.trained()
         self._inside.end_if_due()
         logs = self._evaluate(epoch)
-        self._say(self._timer.end(epoch, stored, self._save.history.epochs[epoch]))
+        self._say(self._timer.end(epoch, data.planned, self._save.history.epochs[epoch]))
         return self._end_epoch(epoch, logs)
 
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
         """Lets the callbacks see the end of an epoch, and keeps what they made of it."""
         stopped_by = self._callbacks.end_epoch(epoch - 1, logs)
-        self._save.must_save = self._save.must_save or self._inside.must_end
+        # Before a wait all is saved: a training that is ended or killed in it has lost nothing.
+        must_save = self._inside.must_end or not self._supply.is_there(epoch + 1)
+        self._save.must_save = self._save.must_save or must_save
         if self._save.is_whole:
             self._save.end_epoch(epoch, stopped_by)
         else:
             self._save.end_inside()
         return logs
 
-    def _fit(self, epoch: int, num_batches: int, inside: Checkpoint | None) -> None:
+    def _fit(self, epoch: int, data: EpochData, inside: Checkpoint | None) -> None:
+        num_batches = data.planned.num_batches
         first = 0 if inside is None else inside.batches or 0
         go_on = None
         if inside is not None and self._resumes_all:
             go_on = partial(self._put_back.go_on_inside, inside)
         self._callbacks.expect_steps(num_batches, first, go_on)
         with (
-            self._feed.epoch(self._stored_epoch(epoch), first) as data,
+            self._open(data, first) as dataset,
             self._steps.showing(f"epoch {epoch}, train", num_batches, first),
             without_averages(self._model),
         ):
             self._model._initial_epoch = None  # a callback's wish to begin elsewhere
             self._model.fit(
-                data,
+                dataset,
                 initial_epoch=epoch - 1,
                 epochs=epoch,
                 shuffle=False,
@@ -375,9 +382,6 @@ class Training:
             self._inside.has_worked = True
             self._limit.evaluated(time.monotonic() - begun)
         return logs
-
-    def _stored_epoch(self, epoch: int) -> int:
-        return self._options.stored_epoch(epoch, self._train.manifest.schedule)
 
     @property
     def _resumes_all(self) -> bool:

@@ -91,12 +91,7 @@ def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         wait_until_open(port)
         with Client(address, timeout=60) as client:
             client.wait_for_workers(num_workers, timeout=60)
-        flags = (
-            "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
-            f"--dask_client_address={address}",
-            "--dask_partition_size=1",
-        )
-        yield Cluster(flags, tuple(workers), scheduler)
+        yield Cluster(("--runner=dask", f"--dask_client_address={address}"), tuple(workers), scheduler)
 
 
 def _start(started: ExitStack, folder: Path, module: str, *arguments: str) -> psutil.Process:

@@ -86,7 +86,6 @@ def test_a_killed_worker_changes_nothing(tmp_path, cluster):
     dask_flags = [
         "--runner=apache_beam.runners.dask.dask_runner.DaskRunner",
         f"--dask_client_address={address}",
-        "--dask_partition_size=1",
     ]
     subprocess.run([*seqmill, "ingest", tmp_path / "config.toml"], check=True)
     run = subprocess.Popen([*seqmill, "preprocess", tmp_path / "config.toml", *dask_flags])

@@ -5,14 +5,23 @@ import re
 import pytest
 from seqmill_runs import tree
 
-LOCAL = {
+PROCESSES = {  # of seqmill's own, which have no need of a shuffle
     "1-process": ("--direct_running_mode=multi_processing", "--direct_num_workers=1"),
     "2-processes": ("--direct_num_workers=2",),
     "4-processes": ("--direct_num_workers=4",),
+}
+LOCAL = {
+    **PROCESSES,
     "beam-in-memory": ("--runner=FnApiRunner",),
     "beam-threads": ("--direct_running_mode=multi_threading", "--direct_num_workers=2"),
 }
 CLUSTERS = ("prism", "prism_server", "job_service", "dask")
+CASES = [
+    (engine, exchange)
+    for engine in (*LOCAL, *CLUSTERS)
+    for exchange in ("gather", "shuffle")
+    if exchange == "gather" or engine not in PROCESSES
+]
 STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d)|shuffle")  # where and how a step runs, and how long
 COUNTS = [
     "ingest train: 180 sequences read, 2 rejected",
@@ -35,8 +44,7 @@ def in_memory(config, silent_seqmill):
     return tree(output)
 
 
-@pytest.mark.parametrize("exchange", ["gather", "shuffle"])
-@pytest.mark.parametrize("engine", [*LOCAL, *CLUSTERS])
+@pytest.mark.parametrize(("engine", "exchange"), CASES)
 def test_bytes_and_counts_are_those_of_one_process(
     request, tmp_path, config, in_memory, seqmill, engine, exchange
 ):

@@ -47,6 +47,26 @@ def train_to_the_end(kind: str, train_folder: str, dev_folder: str, folder: str)
     temporary.rename(f"{folder}.npz")
 
 
+def follow_to_the_end(stream: str, folder: str, num_epochs: int) -> None:
+    """Trains on so many windows from wherever ``folder`` stands, then writes all to ``<stream>.npz``."""
+    _be_quiet()
+    model = models.fresh()
+    train(
+        model,
+        stream,
+        num_epochs=num_epochs,
+        folder=folder,
+        follow=True,
+        remove_windows=True,
+        save_minutes=0.0005,
+        callbacks=[_Slowly()],
+        say=lambda line: None,
+    )
+    temporary = Path(f"{stream}.tmp.npz")
+    np.savez(temporary, *[slot.array() for slot in slots(model)])
+    temporary.rename(f"{stream}.npz")
+
+
 def save_with_little_room(folder: str, answer: str) -> None:
     """Saves a checkpoint, then one with less room than it needs; writes how that failed to ``answer``."""
     _be_quiet()

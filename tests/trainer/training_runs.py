@@ -10,11 +10,12 @@ from seqmill.trainer.state.model_state import ModelState
 SIZES = [3, 5, 2, 7, 4, 3]
 
 
-def run(corpora, folder, num_epochs, model=None, **arguments):
+def run(corpora, folder, num_epochs, model=None, tell=None, **arguments):
     """Trains; returns every variable of model and optimizer, the scores, and the lines that were said."""
     model = model or models.fresh()
     lines = []
-    history = train(model, *corpora, num_epochs=num_epochs, folder=str(folder), say=lines.append, **arguments)
+    say = tell or lines.append
+    history = train(model, *corpora, num_epochs=num_epochs, folder=str(folder), say=say, **arguments)
     return models.values(model), history, lines
 
 

@@ -6,9 +6,11 @@ into golden/code_versions.json.
 
 import io
 import json
+import zipfile
 from collections import Counter
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,8 +67,8 @@ def test_reader(tmp_path, name):
     path = tmp_path / "input"
     if name == "parquet":
         pq.write_table(pa.table({"a": ["x", None, "é"], "b": [[1, 2], [], [3]]}), path)
-    elif name == "tfrecord":
-        path.write_bytes(_tfrecord())
+    elif name in WRITERS:
+        WRITERS[name](path)
     else:
         path.write_bytes(INPUTS[name])
     files = {"a": [str(path)], "b": [str(path)]} if name == "text" else [str(path)]
@@ -74,7 +76,7 @@ def test_reader(tmp_path, name):
         found for split in split_corpus(name, files, 1 << 20) for found in open_split(split, ["a", "b"])
     ]
     plain = [(position, _plain(content)) for position, content in records]
-    expect(f"readers/{name}", readers.CODE_VERSIONS[name], json.dumps(plain).encode())
+    expect(f"readers/{name}", readers.FORMATS[name].version, json.dumps(plain).encode())
 
 
 @pytest.mark.parametrize("name", features.CODE_VERSIONS)
@@ -188,7 +190,18 @@ def _wav(channels):
     return b"RIFF" + (len(head) + len(samples)).to_bytes(4, "little") + head + samples
 
 
-def _tfrecord():
+def _hdf(path):
+    with h5py.File(path, "w") as file:
+        file["seqLengths"], file["seqTags"] = [[1, 2], [2, 1]], [b"x", b"y"]
+        file["targets/data/a"], file["targets/data/b"] = [1, 2, 3], [0.5, 1.0, 2.0]
+
+
+def _ogg_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("input.txt", "[{'a': 'x', 'b': [1, 2.5], 'file': 'f'}, {'a': 1}]")
+
+
+def _tfrecord(path):
     """Two Examples, one with integers and one with bytes, and a third whose checksum is wrong."""
     file = io.BytesIO()
     for feature in (b"\x1a\x04\x0a\x02\x01\x02", b"\x0a\x03\x0a\x01x", b"\x0a\x03\x0a\x01y"):
@@ -197,4 +210,7 @@ def _tfrecord():
         file.writelines(tfrecord.framed([b"\x0a" + bytes([len(features)]) + features]))
     content = bytearray(file.getvalue())
     content[-1] ^= 1
-    return bytes(content)
+    path.write_bytes(content)
+
+
+WRITERS = {"hdf": _hdf, "ogg_zip": _ogg_zip, "tfrecord": _tfrecord}

@@ -54,6 +54,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
         saved_at: When the last checkpoint was written, or this was made (``time.monotonic``).
         longest_save: Seconds that the longest save took.
         behind: The last epoch behind whose end a checkpoint was written.
+        data: Fingerprint of what the epoch is trained on; by default that of ``data`` in ``facts``.
+        window: The window of a stream that it is, if it is one.
 
     Example:
         >>> import keras, numpy as np, os, tempfile
@@ -97,6 +99,8 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self.is_saved = self.must_save = False
         self.saved_at, self.longest_save = time.monotonic(), 0.0
         self.behind = 0
+        self.data = str(dict(facts or {}).get("data", {}).get("fingerprint", ""))
+        self.window: str | None = None
         self._save_interval = save_interval
         self._states = CallbackStates(callbacks)
         self._has_begun = False
@@ -283,8 +287,10 @@ class SaveCheckpoint(keras.callbacks.Callback):
         prefix = "val_"
         validated = {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
         self.history = self.history.forget_from(epoch)
-        data = self._facts.get("data", {}).get("fingerprint", "")
-        self.history.add(epoch, "train", {k: v for k, v in values.items() if not k.startswith(prefix)}, data)
+        trained = {k: v for k, v in values.items() if not k.startswith(prefix)}
+        self.history.add(epoch, "train", trained, self.data)
+        if self.window is not None:
+            self.history.windows[epoch] = self.window
         if validated:
             self.history.add(epoch, "val", validated)
         scores.write(self._folder, self.history)

@@ -20,7 +20,7 @@ from seqmill.trainer.nonfinite import (
     nonfinite_variables,
 )
 from seqmill.trainer.scores import flat_scores
-from seqmill.trainer.source import open_source
+from seqmill.trainer.source import BatchSource, open_source
 from seqmill.trainer.state.values import value_of
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
@@ -46,6 +46,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         corpus: The corpus that is trained on (or its folder, ``epochs/train``), to name sequences. Its
             batches must be trained in their order, as ``seqmill.trainer.dataset`` gives them.
         stored_epoch: function(epoch, from 1) → the stored epoch that it reads; default: they go round.
+        open_epoch: function(epoch, from 1) → its batches; in place of ``corpus``, where no one has all.
 
     Example:
         >>> import keras, numpy as np
@@ -67,6 +68,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         folder: str | os.PathLike[str] | None = None,
         corpus: Corpus | str | os.PathLike[str] | None = None,
         stored_epoch: Callable[[int], int] | None = None,
+        open_epoch: Callable[[int], BatchSource] | None = None,
     ):
         super().__init__()
         if stored_epoch is not None and not callable(stored_epoch):
@@ -76,6 +78,7 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         opened = corpus if corpus is None or isinstance(corpus, Corpus) else open_corpus(corpus)
         self._corpus = opened
         self._stored_epoch = stored_epoch or self._go_round
+        self._open_epoch = open_epoch or (None if opened is None else self._open_stored)
         self._folder = None if folder is None else os.fspath(folder)
         self._epoch = 1
         self._next_step = 0
@@ -109,6 +112,10 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         schedule = self._corpus.manifest.schedule
         return schedule.stored((epoch - 1) % schedule.num_epochs + 1)
 
+    def _open_stored(self, epoch: int) -> BatchSource:
+        assert self._corpus is not None
+        return open_source(self._corpus, self._stored_epoch(epoch))
+
     def _check_weights(self, steps: list[int]) -> None:
         learned = [*self.model.trainable_variables, *self.model.optimizer.variables]
         if not all(is_finite(variable) for variable in learned):
@@ -131,13 +138,13 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         raise NonfiniteTrainScore(message, autopsy)
 
     def _describe(self, steps: list[int]) -> list[dict[str, Any]]:
-        if self._corpus is None or not steps:
+        if self._open_epoch is None or not steps:
             return []
         described: list[dict[str, Any]] = []
         # With steps_per_execution Keras counts beyond the last one.
         with (
             suppress(IndexError, SeqmillError),
-            closing(open_source(self._corpus, self._stored_epoch(self._epoch))) as source,
+            closing(self._open_epoch(self._epoch)) as source,
         ):
             described.extend(describe(source.batch(step), step) for step in steps)
         return described

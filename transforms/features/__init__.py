@@ -39,7 +39,8 @@ def make_encoder(
     Args:
         key: The data key.
         folder: Folder or URL that relative audio paths start from.
-        vocab: Labels of ``chars`` and ``words``; for ``ints``, the vocabulary that ids must be inside.
+        vocab: Labels of ``chars``, ``words`` and ``subwords`` of BPE codes; for ``ints``, the vocabulary that
+            ids must be inside.
         feature_shape: Of ``floats``, ``()`` or ``(D,)`` as the corpus was found to have: sequences that
             differ are rejected. ``None`` takes any shape, to find out what the corpus has.
         from_text: Values come from a text format, where numbers are text too.
@@ -81,9 +82,7 @@ def _make_encoder(
 
             return Labels(key, vocab)
         case "subwords":
-            from seqmill.transforms.features.subwords import Subwords
-
-            return Subwords(key)
+            return _subwords(key, vocab)
         case "audio":
             from seqmill.transforms.features.audio import Audio
 
@@ -93,3 +92,13 @@ def _make_encoder(
 
             return LogMel(key, folder, max_bytes)
     raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")
+
+
+def _subwords(key: DataKey, vocab: Vocab | None) -> Encoder:
+    if key.vocab is not None and vocab is not None:
+        from seqmill.transforms.features.bpe_codes import BpeSubwords
+
+        return BpeSubwords(key, vocab)
+    from seqmill.transforms.features.subwords import Subwords
+
+    return Subwords(key)

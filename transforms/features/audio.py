@@ -10,12 +10,12 @@ import numpy as np
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder, kind_of, shown
-from seqmill.transforms.features.extras import require
 from seqmill.transforms.features.segment import Described, Segment, find_segment
 from seqmill.transforms.features.sound.decode import Decoder
 from seqmill.transforms.features.sound.source import Source, check_size, full_path, open_bytes, open_path
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.extras import require
 
 _MAX_RATE_RATIO = 100  # beyond it a header is broken, and would ask for any amount of memory
 _CANCELLED = 0.01  # of the energy of the channels: 20 dB

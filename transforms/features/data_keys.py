@@ -21,7 +21,7 @@ _SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
 _SMALL_OF_TYPE = {"floats": ("float16", "bfloat16"), "log_mel": ("float16", "bfloat16"), "audio": ("int16",)}
 _BELONG_TO = {
     "dtype": FLOAT_TYPES,
-    "vocab": ("chars", "words", "ints"),
+    "vocab": ("chars", "words", "ints", "subwords"),
     "tokenizer": ("subwords",),
     "bos": LABEL_TYPES,
     "eos": LABEL_TYPES,
@@ -63,8 +63,9 @@ class DataKey:
         name: The key (``data``, ``classes``, …).
         field: Field of a record that holds it; dots reach into nested fields.
         type: One of ``TYPES``.
-        vocab: File with one label a line (``chars``, ``words``); counted over ``train`` where ``None``.
-        tokenizer: File of a Hugging Face tokenizer (``subwords``).
+        vocab: File with one label a line, or a dict as RETURNN has it (``chars``, ``words``, ``ints``, and
+            ``subwords`` of BPE codes); where ``None``, counted over ``train`` (``chars``, ``words``).
+        tokenizer: File of a Hugging Face tokenizer, or of BPE codes as subword-nmt has them (``subwords``).
         bos: Put ``<s>`` before the labels.
         eos: Put ``</s>`` after the labels.
         sample_rate: Hz (``audio``, ``log_mel``); other rates are resampled.
@@ -89,7 +90,10 @@ class DataKey:
         None, strict=True, min_length=1, description="file with one label a line; default: counted over train"
     )
     tokenizer: str | None = Field(
-        None, strict=True, min_length=1, description="file of a Hugging Face tokenizer (subwords)"
+        None,
+        strict=True,
+        min_length=1,
+        description="file of a Hugging Face tokenizer, or of BPE codes (subwords)",
     )
     bos: bool = Field(False, strict=True, description="put <s> before the labels")
     eos: bool = Field(False, strict=True, description="put </s> after the labels")

@@ -9,8 +9,8 @@ import numpy as np
 from seqmill.transforms.features.audio import Audio
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
-from seqmill.transforms.features.extras import require
 from seqmill.transforms.storage.errors import RejectedSequence, UsageError
+from seqmill.transforms.storage.extras import require
 
 _SIXTEEN_BIT = np.float32(32768)
 

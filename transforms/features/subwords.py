@@ -11,12 +11,12 @@ import orjson
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
-from seqmill.transforms.features.extras import require
 from seqmill.transforms.features.labels import add_boundaries, boundary_ids, count_unknown
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.vocab import to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.extras import require
 
 _RANDOM = ("dropout", "alpha", "nbest_size")  # of BPE; of Unigram
 
@@ -81,7 +81,9 @@ def load_tokenizer(path: str) -> Any:
     except BaseException as error:
         if not _is_of_library(error):
             raise
-        raise SeqmillError(f"{path}: not a file of the tokenizers library ({error})") from None
+        raise SeqmillError(
+            f"{path}: not a file of the tokenizers library ({error}); BPE codes need vocab = FILE as well"
+        ) from None
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest > _HIGHEST_ID:
         raise SeqmillError(f"{path}: has the label id {highest}; expected none over {_HIGHEST_ID}")

@@ -2,7 +2,8 @@ r"""Vocabularies: which label has which id.
 
 A vocabulary file is UTF-8 with one label a line, the first line being label 0. Labels may hold any
 character: a line feed is written ``\n``, a carriage return ``\r`` and a backslash ``\\``. Space around a
-label belongs to it. A byte order mark and carriage returns before line feeds are skipped.
+label belongs to it. A byte order mark and carriage returns before line feeds are skipped. A Python dict from
+labels to ids, as RETURNN has it, is read as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.returnn_vocab import check_no_pickle, in_order, parse_dict
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
@@ -34,11 +36,16 @@ _UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
 class Vocab:
     """Labels; a label's id is its position.
 
+    Attributes:
+        labels: By id.
+        aliases: Further labels, with their ids.
+
     >>> Vocab(("<pad>", "<unk>", "yes")).index["yes"]
     2
     """
 
     labels: tuple[str, ...]
+    aliases: tuple[tuple[str, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,14 +53,15 @@ class Vocab:
     @cached_property
     def index(self) -> dict[str, int]:
         """Label → id."""
-        return {label: position for position, label in enumerate(self.labels)}
+        return {label: position for position, label in enumerate(self.labels)} | dict(self.aliases)
 
 
 def read_vocab(path: str) -> Vocab:
     """Reads a vocabulary file.
 
     Raises:
-        SeqmillError: It is missing, empty or not UTF-8, or a label is empty, there twice or badly escaped.
+        SeqmillError: It is missing, empty, a pickle or not UTF-8, or a label is empty, there twice or badly
+            escaped.
 
     >>> import seqmill
     >>> seqmill.read_vocab("work/epochs/train/vocab/data.txt").labels[:4]
@@ -67,11 +75,14 @@ def read_vocab(path: str) -> Vocab:
         raise SeqmillError(f"vocabulary {path}: cannot be read ({error.strerror or error})") from None
     if not data:
         raise SeqmillError(f"vocabulary {path}: the file is empty; expected one label a line")
+    check_no_pickle(path, data)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise _bad_line(path, line, f"not UTF-8 ({error})") from None
+    if (ids := parse_dict(path, text)) is not None:
+        return Vocab(*in_order(path, ids))
     labels = text.removesuffix("\n").replace("\r\n", "\n").removesuffix("\r").split("\n")
     if "\\" in text:
         labels = [_unescaped(path, number, label) for number, label in enumerate(labels, start=1)]

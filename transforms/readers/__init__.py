@@ -1,15 +1,15 @@
 """Readers of raw corpora: what a corpus is split into, and the records of one split."""
 
 from seqmill.transforms.readers.fields import get_field
-from seqmill.transforms.readers.formats import CODE_VERSIONS, FORMATS, open_split, split_corpus
+from seqmill.transforms.readers.formats import FORMATS, declared_labels, open_split, split_corpus
 from seqmill.transforms.readers.split import Reader, ReadOptions, Split
 
 __all__ = [
-    "CODE_VERSIONS",
     "FORMATS",
     "ReadOptions",
     "Reader",
     "Split",
+    "declared_labels",
     "get_field",
     "open_split",
     "split_corpus",

@@ -6,14 +6,41 @@ A format's reader is imported where something is of that format: a run loads wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from seqmill.transforms.readers.split import Reader, ReadOptions, Split
 from seqmill.transforms.storage.errors import UsageError
 
-FORMATS = ("jsonl", "text", "csv", "tsv", "parquet", "tfrecord")
-# Per format a number that is raised when the same file would give other records.
-CODE_VERSIONS = {"jsonl": 3, "text": 3, "csv": 3, "tsv": 3, "parquet": 2, "tfrecord": 2}
+
+@dataclass(frozen=True)
+class Format:
+    """What is known of a format without its reader.
+
+    Attributes:
+        version: Raised when the same file would give other records.
+        tag: The field in which every record has a tag that the format itself gives it.
+        holds_values: Whether files hold arrays and sound themselves, not text or names of files.
+        is_cut_by_bytes: Whether splits begin and end at bytes of their files.
+        is_text: Whether values are text, numbers too.
+    """
+
+    version: int
+    tag: str | None = None
+    holds_values: bool = False
+    is_cut_by_bytes: bool = True
+    is_text: bool = False
+
+
+FORMATS = {
+    "jsonl": Format(3),
+    "text": Format(3, is_text=True),
+    "csv": Format(3, is_text=True),
+    "tsv": Format(3, is_text=True),
+    "parquet": Format(2, holds_values=True, is_cut_by_bytes=False),
+    "tfrecord": Format(2, holds_values=True),
+    "hdf": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
+    "ogg_zip": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
+}
 
 
 def split_corpus(
@@ -85,10 +112,32 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
             from seqmill.transforms.readers.parquet import ParquetReader
 
             return ParquetReader(split, [*fields, *optional])
+        case "hdf":
+            from seqmill.transforms.readers.hdf import HdfReader
+
+            return HdfReader(split, [*fields, *optional])
+        case "ogg_zip":
+            from seqmill.transforms.readers.ogg_zip import OggZipReader
+
+            return OggZipReader(split, [*fields, *optional])
         case _:
             from seqmill.transforms.readers.example_records import ExampleReader
 
             return ExampleReader(split, [*fields, *optional])
+
+
+def declared_labels(split: Split, field: str) -> tuple[str, ...] | None:
+    """What the numbers of a field stand for, where the split's file says so.
+
+    Raises:
+        SeqmillError: The file cannot be read, or cannot mean what it says.
+    """
+    match split.format:
+        case "hdf":
+            from seqmill.transforms.readers.hdf_layout import declared_labels
+
+            return declared_labels(split.source, field)
+    return None
 
 
 def _split_file(
@@ -111,4 +160,12 @@ def _split_file(
             from seqmill.transforms.readers.example_records import split_tfrecord
 
             return split_tfrecord(path, target_bytes, options)
+        case "hdf":
+            from seqmill.transforms.readers.hdf import split_hdf
+
+            return split_hdf(path, target_bytes, options, fields)
+        case "ogg_zip":
+            from seqmill.transforms.readers.ogg_zip import split_ogg_zip
+
+            return split_ogg_zip(path, target_bytes, options)
     raise UsageError("format 'text' takes a list of files for every data key")

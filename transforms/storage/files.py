@@ -211,6 +211,17 @@ def remove(path: str) -> None:
         fs.rm(stripped, recursive=True)
 
 
+def rename_folder(source: str, target: str) -> None:
+    """Gives a local folder another name, for good. Raises FileExistsError where something has that name."""
+    try:
+        os.rename(source, target)  # noqa: PTH104 - a folder with files in it is never replaced
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        raise
+    _sync_folder(parent(target))
+
+
 def remove_temporaries(folder: str) -> None:
     """Removes what interrupted writes have left in a local folder and those below it."""
     if is_local(folder):

@@ -7,6 +7,8 @@
                              routes/  (only while a shuffle runs)
                              epoch-0001/  manifest.json  plan.arrow  batches-00000-of-00004.tfrecord …
                                           receipts/
+                             or, of a stream: stream.json and a folder like epochs/<corpus>/ for each window
+           watch/            arrivals.json  window/
            vocab/            <key>.txt  vocab.json  receipts/
            model/            what a training writes
            predictions/      <corpus>.jsonl
@@ -34,7 +36,8 @@ _RECEIPT_NAME = re.compile(r"\d{5,}\.json")
 def is_own(output: str, path: str) -> bool:
     """Whether a path is where seqmill writes."""
     return any(
-        path.startswith(f"{files.join(output, part)}/") for part in ("store", "epochs", "vocab", "model")
+        path.startswith(f"{files.join(output, part)}/")
+        for part in ("store", "epochs", "vocab", "model", "watch")
     )
 
 
@@ -76,6 +79,11 @@ def counted_vocab_folder(output: str) -> str:
     return files.join(output, "vocab")
 
 
+def watch_folder(output: str) -> str:
+    """What ``seqmill preprocess --watch`` remembers of files, and the window that it is making."""
+    return files.join(output, "watch")
+
+
 def model_folder(output: str) -> str:
     """What a training writes."""
     return files.join(output, "model")
@@ -94,7 +102,8 @@ def export_folder(output: str, name: str) -> str:
 def own_folders(output: str) -> list[str]:
     """Everything in an output folder that is ours."""
     return [
-        files.join(output, name) for name in ("store", "epochs", "vocab", "model", "predictions", "export")
+        files.join(output, name)
+        for name in ("store", "epochs", "vocab", "model", "predictions", "export", "watch")
     ]
 
 
@@ -213,6 +222,11 @@ def segment_receipt_path(folder: str, epoch: int, shard: int) -> str:
 def is_segment_receipt_name(name: str) -> bool:
     """Whether ``segment_receipt_path`` made a name; files that are being written have others."""
     return _RECEIPT_NAME.fullmatch(name) is not None
+
+
+def stream_path(folder: str) -> str:
+    """What says that a folder of epochs is a stream of windows (``batches.stream``)."""
+    return files.join(folder, "stream.json")
 
 
 def consumed_path(folder: str) -> str:

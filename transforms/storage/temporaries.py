@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import shutil
 import time
 from contextlib import suppress
 from functools import cache
@@ -34,6 +35,14 @@ def remove_left(folder: Path) -> None:
                 with suppress(FileNotFoundError):
                     if _is_left(leftover):
                         leftover.unlink()
+
+
+def remove_left_folders(folder: Path) -> None:
+    """Removes folders with temporary names that processes which are gone have left in a folder."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if leftover.is_dir() and not leftover.is_symlink() and _is_left(leftover):
+                shutil.rmtree(leftover)
 
 
 def _is_left(temporary: Path) -> bool:

@@ -21,7 +21,7 @@ from seqmill.transforms.features.ragged import check_length
 from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import read_vocab
-from seqmill.transforms.readers import Reader, Split, get_field, open_split
+from seqmill.transforms.readers import FORMATS, Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 
@@ -46,7 +46,7 @@ def split_encoders(
         data_keys: What arrays must be like; None to find out.
         audio_root: Folder that relative audio paths start from; None for that of the split's file.
     """
-    from_text = split.format in ("text", "csv", "tsv")
+    from_text = FORMATS[split.format].is_text
     return {
         key.name: make_encoder(
             key,

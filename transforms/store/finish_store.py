@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
 from seqmill.transforms.storage.current_run import publishing
@@ -51,7 +52,7 @@ class FinishStore:
         splits: Fingerprint of every split in corpus order.
         max_rejected: Largest share of rejected sequences.
         allow_damaged: Whether sources may pass of which an unknown part is lost.
-        vocab_files: Per data key with a vocabulary the file to copy.
+        vocab_files: Per data key with a vocabulary the file that lists it.
         run: The run that the folder must still belong to.
         dropped: Sequences that were dropped before they came here, by reason.
     """
@@ -102,7 +103,7 @@ class FinishStore:
         self._remove_others(entries)
         for key, path in self.vocab_files.items():
             name = str(self.data_keys[key].vocab)
-            files.copy(path, files.join(self.folder, name))
+            write_vocab(files.join(self.folder, name), read_vocab(path))
             others[name] = checksum(files.join(self.folder, name))
         write_manifest(
             self.folder,

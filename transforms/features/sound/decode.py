@@ -9,11 +9,11 @@ from typing import IO, Any
 import numpy as np
 import xxhash
 
-from seqmill.transforms.features.extras import require
 from seqmill.transforms.features.sound import flac, headers, mp3, ogg
 from seqmill.transforms.features.sound.headers import SampleBytes
 from seqmill.transforms.features.sound.source import Source, check_size
 from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.extras import require
 
 # Of rate and number of samples of a file: the first sample that is wanted and the one behind the last.
 Choose = Callable[[int, int], tuple[int, int]]

@@ -1,4 +1,4 @@
-"""Packages that only some feature types need."""
+"""Packages that only some types of data keys and some formats need."""
 
 from __future__ import annotations
 
