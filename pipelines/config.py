@@ -20,12 +20,12 @@ from seqmill.pipelines.options import (
     CorpusOptions,
     nearly_train,
 )
-from seqmill.pipelines.per_epoch_options import (
+from seqmill.trainer.packed_columns import PACKED_COLUMNS
+from seqmill.transforms.batches.per_epoch_options import (
     PerEpochOptions,
     ScheduleTable,
     named_twice,
 )
-from seqmill.trainer.packed_columns import PACKED_COLUMNS
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.readers import FORMATS

@@ -7,25 +7,15 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from seqmill.pipelines.per_epoch_options import (
-    Count,
-    CountOrNone,
-    PerEpochOptions,
-    ScheduleTable,
-    changed_epochs,
-    is_no_text,
-)
-from seqmill.trainer.options import DistinctEpochs, TrainOptions
+from seqmill.trainer.options import TrainOptions
+from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
+from seqmill.transforms.batches.per_epoch_options import Count, ScheduleTable, is_no_text
 from seqmill.transforms.features.data_keys import DataKey
-from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import LengthLimits
-from seqmill.transforms.planning.plan import EpochOptions
-from seqmill.transforms.planning.schedule import Schedule, Stretch
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of
 
@@ -53,14 +43,9 @@ def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
     return tuple(value)
 
 
-class CorpusDefaults(PerEpochOptions):
+class CorpusDefaults(CorpusEpochs):
     """Options that a corpus may override."""
 
-    packed: bool = Field(False, description="sequences of a batch lie behind one another, without padding")
-    distinct_epochs: DistinctEpochs = None
-    num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
-    shard_size: Count = Field(128_000_000, description="bytes per file, roughly")
-    max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of bad records")
     allow_damaged: bool = Field(False, description="take what is left of files that are cut short or broken")
     max_record_size: Count = Field(256_000_000, description="reject larger records (bytes)")
     quoting: bool | None = Field(
@@ -127,30 +112,8 @@ class Config(TrainOptions):
         """The epochs of a corpus and everything that decides each; others than train are written once."""
         options = self.corpus[corpus]
         if corpus != TRAIN:
-            num_epochs = options.distinct_epochs or options.partition_epoch
-            return Schedule(self._epoch_options(options), num_epochs, options.distinct_epochs)
-        changes = (
-            Stretch(first, last, self._epoch_options(options.model_copy(update=changed)))
-            for first, last, changed in changed_epochs(self.schedule, self.num_epochs)
-        )
-        return Schedule(
-            self._epoch_options(options), self.num_epochs, options.distinct_epochs, tuple(changes)
-        )
-
-    def _epoch_options(self, options: CorpusOptions) -> EpochOptions:
-        least = options.min_chunk_size
-        return EpochOptions(
-            ordering=options.seq_ordering,
-            length_key=options.length_key,
-            length_limits=LengthLimits(options.max_seq_length, options.min_seq_length),
-            chunking={k: replace(rule, min_size=least.get(k, 0)) for k, rule in options.chunking.items()},
-            batch_limits=BatchLimits(options.batch_size, options.max_seqs, options.packed),
-            seed=self.seed,
-            fixed_random_seed=options.fixed_random_seed,
-            partition_epoch=options.partition_epoch,
-            num_shards=options.num_shards,
-            shard_size=options.shard_size,
-        )
+            return options.schedule_for(self.seed, options.distinct_epochs or options.partition_epoch)
+        return options.schedule_for(self.seed, self.num_epochs, self.schedule)
 
     def train_options(self) -> TrainOptions:
         """The options of training, which goes round in as many epochs as preprocess stores."""

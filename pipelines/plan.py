@@ -16,9 +16,9 @@ from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.preprocess import warn_of_schedule
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
-from seqmill.pipelines.unchunkable import check_unchunkable
 from seqmill.pipelines.write_rate import WriteRate
 from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.unchunkable import check_unchunkable
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.store.sequence_store import Store

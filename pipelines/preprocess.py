@@ -12,9 +12,7 @@ from seqmill.pipelines.epochs_there import EpochsThere, epochs_there
 from seqmill.pipelines.ingest import bring_stores
 from seqmill.pipelines.needed_epochs import most_at_once, needed_epochs
 from seqmill.pipelines.options import TRAIN, Config
-from seqmill.pipelines.per_epoch_options import behind_the_last
 from seqmill.pipelines.shared_stores import reading_stores
-from seqmill.pipelines.unchunkable import are_few_rejected, list_unchunkable
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import (
     EpochsToWrite,
@@ -26,6 +24,8 @@ from seqmill.transforms.batches.begin_epochs import (
 )
 from seqmill.transforms.batches.layout import select_sequences
 from seqmill.transforms.batches.manifest import Manifest
+from seqmill.transforms.batches.per_epoch_options import behind_the_last
+from seqmill.transforms.batches.unchunkable import are_few_rejected, list_unchunkable
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from seqmill.trainer.time_limit import seconds_of
+from seqmill.transforms.batches.corpus_epochs import DistinctEpochs, Seed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage.checked_options import (
     MOST,
@@ -140,16 +141,6 @@ def _folder(of: str) -> Callable[[Any], Any]:
         return value
 
     return check
-
-
-# What NumPy's and Keras' generators take.
-Seed = Annotated[int, BeforeValidator(whole_number(0, 2**32 - 1))]
-
-DistinctEpochs = Annotated[
-    int | None,
-    BeforeValidator(none_or(whole_number(1))),
-    Field(description="different epochs to write; default: all"),
-]
 
 
 class TrainOptions(Options):
