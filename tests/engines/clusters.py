@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,11 +29,13 @@ class Cluster:
         flags: How a command is told to use it.
         workers: The processes that do its work, or start those that do.
         head: The process that hands out the work.
+        add_worker: Starts one more of ``workers``.
     """
 
     flags: tuple[str, ...]
-    workers: tuple[psutil.Process, ...] = ()
+    workers: list[psutil.Process] = field(default_factory=list)
     head: psutil.Process | None = None
+    add_worker: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def job_service(folder: Path, num_pools: int = 2) -> Iterator[Cluster]:
             "--environment_type=EXTERNAL",
             f"--environment_config={started.enter_context(pools_in_turn(pools))}",
         )
-        yield Cluster(flags, tuple(workers), service)
+        yield Cluster(flags, workers, service)
 
 
 @contextmanager
@@ -77,21 +79,18 @@ def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         start = partial(_start, started, folder)
         here = ("--host=127.0.0.1", "--no-dashboard")
         scheduler = start("distributed.cli.dask_scheduler", *here, f"--port={port}")
-        workers = [
-            start(
-                "distributed.cli.dask_worker",
-                address,
-                *here,
-                "--nthreads=1",
-                "--no-nanny",
-                f"--local-directory={folder / str(number)}",
-            )
-            for number in range(num_workers)
-        ]
+        workers: list[psutil.Process] = []
+
+        def add_worker() -> None:
+            own = ("--nthreads=1", "--no-nanny", f"--local-directory={folder / str(len(workers))}")
+            workers.append(start("distributed.cli.dask_worker", address, *here, *own))
+
+        for _ in range(num_workers):
+            add_worker()
         wait_until_open(port)
         with Client(address, timeout=60) as client:
             client.wait_for_workers(num_workers, timeout=60)
-        yield Cluster(("--runner=dask", f"--dask_client_address={address}"), tuple(workers), scheduler)
+        yield Cluster(("--runner=dask", f"--dask_client_address={address}"), workers, scheduler, add_worker)
 
 
 def _start(started: ExitStack, folder: Path, module: str, *arguments: str) -> psutil.Process:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ SHORTLY = 10  # seconds; generous, as machines are shared
 
 
 class Run:
-    """A command with two worker processes, in a process group of its own."""
+    """A command in a process group of its own, with two worker processes or what other flags ask for."""
 
     def __init__(
         self,
@@ -26,10 +26,12 @@ class Run:
         *,
         output: Path | None = None,
         mode: str | None = "multi_processing",
+        flags: Sequence[str] | None = None,
         interpreter: str = sys.executable,
     ):
         self.output = output or config.parent / "out"
-        flags = [f"--direct_running_mode={mode}", "--direct_num_workers=2"] if mode else []
+        if flags is None:
+            flags = [f"--direct_running_mode={mode}", "--direct_num_workers=2"] if mode else []
         self.process = psutil.Popen(
             [
                 interpreter,

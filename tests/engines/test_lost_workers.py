@@ -1,0 +1,72 @@
+"""Workers and the scheduler of a Dask cluster, killed in the middle of a run."""
+
+import re
+
+import clusters
+import pytest
+from seqmill_runs import tree, write_config, write_jsonl
+from started_run import Run, wait_for
+
+RECEIPT = re.compile(r"(\d{5})(-receipt)?\.json")
+NUM_TASKS = {"store": 80, "epochs": 120}
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    """Of this test alone, which breaks it."""
+    with clusters.dask(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def many_tasks(tmp_path_factory):
+    """A corpus of many small tasks, and what they write."""
+    folder = tmp_path_factory.mktemp("many")
+    for file in range(NUM_TASKS["store"]):
+        write_jsonl(
+            folder / f"{file:02d}.jsonl", [{"data": list(range(1 + (file + i) % 37))} for i in range(50)]
+        )
+    return write_config(
+        folder,
+        {"data": {"type": "ints"}},
+        {"train": {"format": "jsonl", "files": ["*.jsonl"]}},
+        seq_ordering="random",
+        num_epochs=3,
+        num_shards=40,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(many_tasks, silent_seqmill):
+    silent_seqmill.succeeds("preprocess", many_tasks)
+    silent_seqmill.succeeds("verify", many_tasks.parent / "out")
+    return tree(many_tasks.parent / "out")
+
+
+def test_run_goes_on_without_a_killed_worker_and_does_nothing_twice(many_tasks, expected, cluster, tmp_path):
+    run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+    done = {}
+    for step, worker in (("store", 0), ("epochs", 1)):
+        wait_for(run, lambda step=step: len(_finished(run.output / step)) > 16)
+        cluster.workers[worker].kill()
+        there = _finished(run.output / step)
+        assert len(there) < 2 * NUM_TASKS[step]
+        done |= there
+        cluster.add_worker()
+    run.ends(within=60)
+    assert run.process.returncode == 0
+    assert tree(run.output) == expected
+    assert {path: _version(path) for path in done} == done
+
+
+def _finished(folder):
+    """The files of tasks that have left a receipt, and which version each is."""
+    files = []
+    for receipt in folder.rglob("receipts/*.json"):
+        if number := RECEIPT.fullmatch(receipt.name):
+            files += [*receipt.parent.glob(f"{number[1]}*"), *receipt.parent.parent.glob(f"*s-{number[1]}*")]
+    return {path: _version(path) for path in files}
+
+
+def _version(path):
+    return path.stat().st_ino, path.stat().st_mtime_ns
