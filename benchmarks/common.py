@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import secrets
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -205,11 +207,12 @@ def one_epoch(ordering: str, batch_size: Mapping[str, int], length_key: str = "d
 
 @dataclass(frozen=True)
 class Span:
-    """What one piece of work took in its process: clock readings in seconds, CPU seconds."""
+    """What one piece of work took in its process: clock readings in seconds, CPU seconds; the process."""
 
     start: float
     end: float
     cpu: float
+    process: int
 
 
 class Timed:
@@ -228,7 +231,7 @@ class Timed:
         """Does the task."""
         start, cpu = time.monotonic(), time.process_time()
         self.work(task)
-        note = [start, time.monotonic(), time.process_time() - cpu]
+        note = [start, time.monotonic(), time.process_time() - cpu, os.getpid()]
         files.write_json(files.join(self.folder, f"{secrets.token_hex(8)}.json"), note)
 
 
@@ -245,11 +248,13 @@ class Took:
         startup: Until the first worker began.
         wall: From then on to the end.
         cpu: Of all workers' work.
+        longest: Of the CPU seconds those of the worker with the most, and what was done before them.
     """
 
     startup: float
     wall: float
     cpu: float
+    longest: float = 0.0
 
 
 def run_step(part: Part, notes: str, workers: int) -> Took:
@@ -274,7 +279,10 @@ def run_processes(work: Callable[[Any], None], tasks: Sequence[Any], notes: str,
 
 def _took(begin: float, spans: list[Span], end: float) -> Took:
     start = min(span.start for span in spans)
-    return Took(start - begin, end - start, sum(span.cpu for span in spans))
+    by_worker: Counter[int] = Counter()
+    for span in spans:
+        by_worker[span.process] += span.cpu  # type: ignore[assignment]
+    return Took(start - begin, end - start, sum(span.cpu for span in spans), max(by_worker.values()))
 
 
 def prebatch(store: Store, schedule: Schedule, folder: str, workers: int) -> Took:
@@ -293,4 +301,4 @@ def prebatch(store: Store, schedule: Schedule, folder: str, workers: int) -> Too
     finish = FinishEpochs(folder, planned.run, tuple(planned.epochs))
     part = Part("train", folder, planned.segments, sizes, Timed(write, notes), finish)
     took = run_step(part, notes, workers)
-    return Took(took.startup, planning + took.wall, cpu + took.cpu)
+    return Took(took.startup, planning + took.wall, cpu + took.cpu, cpu + took.longest)

@@ -16,6 +16,7 @@ import contextlib
 import io
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import kaldi_native_fbank
@@ -24,6 +25,7 @@ import orjson
 import soundfile
 
 from benchmarks import common
+from benchmarks.common import Took
 from seqmill.transforms.beam.step import Part
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
@@ -52,17 +54,78 @@ def main() -> None:
     )
     args = parser.parse_args()
     with common.scratch(args.folder) as folder:
-        lines = f"{folder}/corpus.jsonl"
-        _write_jsonl(lines, args.megabytes * 1e6)
-        manifest = f"{folder}/audio/manifest.jsonl"
-        _write_audio(manifest, args.minutes * 60)
-        rows = [
-            *_measure("jsonl, ints", lines, 16_000_000, _INT_KEYS, common.INTS, bare_jsonl, folder, args),
-            *_measure("audio, log_mel", manifest, 500, _AUDIO_KEYS, _AUDIO_SPECS, bare_audio, folder, args),
-        ]
+        lines, audio = corpora(folder, args.megabytes, args.minutes)
+        rows = [*_measure(lines, bare_jsonl, args), *_measure(audio, bare_audio, args)]
     columns = ("", "input", "input MB", "sequences", "wall s", "CPU s", "seqs/CPU s", "ratio")
     note = "ratio: seqmill's speed per CPU second to the bare loop's; speed of several workers to one's"
     common.print_table("ingest", columns, rows, note)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Raw input and how it is ingested.
+
+    Attributes:
+        name: What it is.
+        path: The file.
+        split_bytes: Of a task.
+        keys: Its data keys.
+        specs: What their arrays are like.
+        folder: Where a store may be written.
+    """
+
+    name: str
+    path: str
+    split_bytes: int
+    keys: tuple[DataKey, ...]
+    specs: dict[str, ArraySpec]
+    folder: str
+
+    @property
+    def tasks(self) -> list[IngestTask]:
+        """A task per split."""
+        splits = split_corpus("jsonl", [self.path], self.split_bytes)
+        return [IngestTask(index, split, f"{index}", 1) for index, split in enumerate(splits)]
+
+    def begin(self) -> IngestSplits:
+        """What does tasks, its folder ready for them."""
+        begin_run(self.folder, _RUN)
+        return IngestSplits(self.folder, self.keys, self.specs, None, {}, _RUN)
+
+    def ingest(self, workers: int) -> Took:
+        """Ingests all of it in worker processes, as a step of its own, and removes the store."""
+        tasks, notes = self.tasks, f"{self.folder}-notes"
+        finish = FinishStore(
+            folder=self.folder,
+            corpus="train",
+            sources=(files.name(self.path),) * len(tasks),
+            data_keys=self.specs,
+            has_tags=False,
+            fingerprint="",
+            splits=tuple(task.fingerprint for task in tasks),
+            max_rejected=0,
+            allow_damaged=False,
+            vocab_files={},
+            run=_RUN,
+        )
+        timed = common.Timed(self.begin(), notes)
+        part = Part("train", self.folder, tasks, [task.work for task in tasks], timed, finish)
+        with contextlib.redirect_stderr(io.StringIO()):
+            took = common.run_step(part, notes, workers)
+        files.remove(self.folder)
+        files.remove(notes)
+        return took
+
+
+def corpora(folder: str, megabytes: float, minutes: float) -> tuple[Corpus, Corpus]:
+    """Writes a jsonl file of integers, and audio files that another one names."""
+    lines, manifest = f"{folder}/corpus.jsonl", f"{folder}/audio/manifest.jsonl"
+    _write_jsonl(lines, megabytes * 1e6)
+    _write_audio(manifest, minutes * 60)
+    return (
+        Corpus("jsonl, ints", lines, 16_000_000, _INT_KEYS, common.INTS, f"{folder}/store"),
+        Corpus("audio, log_mel", manifest, 500, _AUDIO_KEYS, _AUDIO_SPECS, f"{folder}/store"),
+    )
 
 
 def bare_jsonl(path: str) -> None:
@@ -90,52 +153,16 @@ def bare_audio(path: str) -> None:
         np.stack([computer.get_frame(frame) for frame in range(computer.num_frames_ready)])
 
 
-def _measure(
-    what: str,
-    path: str,
-    split_bytes: int,
-    keys: tuple[DataKey, ...],
-    specs: dict[str, ArraySpec],
-    bare: Callable[[str], None],
-    folder: str,
-    args: argparse.Namespace,
-) -> list[Sequence[object]]:
-    store = f"{folder}/store"
-    tasks = [
-        IngestTask(index, split, f"{index}", 1)
-        for index, split in enumerate(split_corpus("jsonl", [path], split_bytes))
-    ]
-    work = IngestSplits(store, keys, specs, None, {}, _RUN)
-    num_seqs = Path(path).read_bytes().count(b"\n")
-    size = files.size(path) / 1e6
+def _measure(corpus: Corpus, bare: Callable[[str], None], args: argparse.Namespace) -> list[Sequence[object]]:
+    num_seqs = Path(corpus.path).read_bytes().count(b"\n")
+    size = files.size(corpus.path) / 1e6
     loops, ours = [], []
     for _ in range(args.rounds):
-        loops.append(_clocked(lambda: bare(path)))
-        begin_run(store, _RUN)
-        ours.append(_clocked(lambda: [work(task) for task in tasks]))
-        files.remove(store)
-    runs = {}
-    for workers in (1, args.workers):
-        finish = FinishStore(
-            folder=store,
-            corpus="train",
-            sources=(files.name(path),) * len(tasks),
-            data_keys=specs,
-            has_tags=False,
-            fingerprint="",
-            splits=tuple(task.fingerprint for task in tasks),
-            max_rejected=0,
-            allow_damaged=False,
-            vocab_files={},
-            run=_RUN,
-        )
-        begin_run(store, _RUN)
-        timed = common.Timed(work, f"{folder}/notes")
-        part = Part("train", store, tasks, [task.work for task in tasks], timed, finish)
-        with contextlib.redirect_stderr(io.StringIO()):
-            runs[workers] = common.run_step(part, f"{folder}/notes", workers)
-        files.remove(store)
-        files.remove(f"{folder}/notes")
+        loops.append(_clocked(lambda: bare(corpus.path)))
+        work, tasks = corpus.begin(), corpus.tasks
+        ours.append(_clocked(lambda w=work, t=tasks: [w(task) for task in t]))
+        files.remove(corpus.folder)
+    runs = {workers: corpus.ingest(workers) for workers in (1, args.workers)}
     loop, our = min(loops, key=_cpu), min(ours, key=_cpu)
     one = runs[1].wall
     rows = [("bare loop", *loop, 1.0), ("seqmill tasks", *our, loop[1] / our[1])]
@@ -143,7 +170,7 @@ def _measure(
     return [
         (
             name,
-            what,
+            corpus.name,
             f"{size:,.0f}",
             f"{num_seqs:,}",
             f"{wall:.2f}",

@@ -13,7 +13,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
 
 import numpy as np
 
@@ -29,8 +28,6 @@ from seqmill.transforms.records.wire import BrokenMessageError, varint_sizes
 
 CODE_VERSION = 1  # raised when the same batch would give other bytes
 LARGEST_RECORD = (1 << 31) - 1  # nobody's protobuf parses more
-
-_ENTRIES_AT_ONCE = 1 << 20  # of a plan, when sizes are computed
 
 
 class Kind(Enum):
@@ -130,14 +127,11 @@ def record_sizes(plan: EpochPlan, data_keys: Mapping[str, ArraySpec], tag_sizes:
     if not plan.num_batches:
         return np.empty(0, np.int64)
     total = np.zeros(plan.num_batches, np.int64)
-    ends = np.arange(0, len(plan.seq_index), _ENTRIES_AT_ONCE)[1:]
-    edges = [0, *np.unique(plan.batch_starts.searchsorted(ends)).tolist(), plan.num_batches]
-    for first, last in pairwise(edges):
-        if first < last:
-            part = plan.part(first, last)
-            columns = _planned_columns(part, first, data_keys, tag_sizes)
-            for feature in features(data_keys):
-                total[first:last] += _feature_sizes(feature, columns, part, data_keys)
+    for batches in plan.batch_blocks():
+        part = plan.part(batches.start, batches.stop)
+        columns = _planned_columns(part, batches.start, data_keys, tag_sizes)
+        for feature in features(data_keys):
+            total[batches] += _feature_sizes(feature, columns, part, data_keys)
     return example.bytes_field_sizes(total) + FRAME_BYTES
 
 

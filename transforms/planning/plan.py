@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -157,6 +158,12 @@ class EpochPlan:
         """Sequences of the epoch; a chunked one counts once."""
         return len(self.seq_index) if self.chunk is None else int(np.count_nonzero(self.chunk == 0))
 
+    def batch_blocks(self) -> Iterator[slice]:
+        """Consecutive ranges of batches, each of few entries against the memory of a machine."""
+        ends = [block.stop for block in blocks(len(self.seq_index))][:-1]
+        edges = np.unique([0, *self.batch_starts.searchsorted(ends), self.num_batches]).tolist()
+        return (slice(first, last) for first, last in pairwise(edges))
+
     def part(self, first: int, last: int) -> EpochPlan:
         """Batches ``first`` … ``last`` - 1 by themselves; views."""
         starts = self.batch_starts[first : last + 1]
@@ -205,10 +212,13 @@ class EpochPlan:
         return len(np.unique(np.stack([self.batch_seqs, *self.longest.values()]), axis=1).T)
 
     def _of_batches(self, reduce: np.ufunc) -> dict[str, np.ndarray]:
-        if not self.num_batches:
-            return {key: np.empty(0, np.int64) for key in self.lengths}
-        starts = self.batch_starts[:-1]
-        return {key: reduce.reduceat(n, starts, dtype=np.int64) for key, n in self.lengths.items()}
+        reduced = {key: np.empty(self.num_batches, np.int64) for key in self.lengths}
+        for batches in self.batch_blocks():
+            starts = self.batch_starts[batches]
+            entries = slice(int(starts[0]), int(self.batch_starts[batches.stop]))
+            for key, column in self.lengths.items():
+                reduced[key][batches] = reduce.reduceat(column[entries], starts - starts[0], dtype=np.int64)
+        return reduced
 
 
 def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> EpochPlan:
