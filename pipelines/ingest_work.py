@@ -123,7 +123,7 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     for key in keys:
         if key.type in ("chars", "words") and key.vocab:
             check_labels_occur(key.vocab, vocabs[key.name], key.type)
-    specs = _array_specs(keys, splits, vocabs)
+    specs = _array_specs(keys, splits, vocabs, options.audio_root)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     arrays = [_decisive(key, scanned.hashes) for key in keys]
     root = _beside(splits, options.audio_root)
@@ -176,7 +176,8 @@ def _split(
     options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
 ) -> list[Split]:
     target = SPLIT_BYTES
-    if any(key.type in AUDIO_TYPES for key in keys) and not FORMATS[options.format].holds_values:
+    form = FORMATS[options.format]
+    if form.names_files or (any(key.type in AUDIO_TYPES for key in keys) and not form.holds_values):
         paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
         total = sum(sizes[path] for path in paths)
         target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
@@ -224,12 +225,12 @@ def _beside(splits: list[Split], folder: str | None) -> str | None:
 
 
 def _array_specs(
-    keys: tuple[DataKey, ...], splits: list[Split], vocabs: dict[str, Vocab]
+    keys: tuple[DataKey, ...], splits: list[Split], vocabs: dict[str, Vocab], root: str | None
 ) -> dict[str, ArraySpec]:
     """What the arrays are like; shapes of ``floats`` are those of most of the corpus' first sequences."""
-    encoders = split_encoders(splits[0], keys, vocabs, None)
+    encoders = split_encoders(splits[0], keys, vocabs, None, root)
     unknown = [key for key in keys if encoders[key.name].feature_shape is None]
-    probed = _probe_shapes(unknown, splits) if unknown else {}
+    probed = _probe_shapes(unknown, splits, root) if unknown else {}
     specs = {}
     for key in keys:
         shape = encoders[key.name].feature_shape
@@ -241,14 +242,16 @@ def _array_specs(
     return specs
 
 
-def _probe_shapes(keys: Sequence[DataKey], splits: list[Split]) -> dict[str, tuple[int, ...]]:
+def _probe_shapes(
+    keys: Sequence[DataKey], splits: list[Split], root: str | None
+) -> dict[str, tuple[int, ...]]:
     """The shape of most of the first sequences, per data key; as many splits are looked into as it takes."""
     shapes: dict[str, Counter[tuple[int, ...]]] = {key.name: Counter() for key in keys}
     for split in splits:
         open_keys = [key for key in keys if not shapes[key.name]]
         if not open_keys:
             break
-        encoders = split_encoders(split, open_keys, {}, None)
+        encoders = split_encoders(split, open_keys, {}, None, root)
         for _, record in islice(open_split(split, [key.field for key in open_keys]), _PROBED_SEQS):
             if not isinstance(record, RejectedSequence):
                 for key in open_keys:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
+from seqmill.transforms.readers import files_of_folder
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.output_folder import is_own
@@ -42,12 +43,19 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
             _warn_of_repeated(where, [*zip(*by_field.values(), strict=False)])
             _warn_of_empty(where, [path for paths in by_field.values() for path in paths])
         else:
-            found[name] = paths = _expand(where, corpus.files, config.output, problems)
+            given = [file for path in corpus.files for file in _in_folder(corpus.format, path)]
+            found[name] = paths = _expand(where, given, config.output, problems)
             _warn_of_repeated(where, [(path,) for path in paths])
             _warn_of_empty(where, paths)
     if problems:
         raise UsageError("\n  ".join(["input files:", *problems]))
     return found
+
+
+def _in_folder(format: str, path: str) -> list[str]:
+    """The path itself, or the files to read where it is a folder of a format that has folders."""
+    inside = files_of_folder(format, path) if files.is_folder(path) else None
+    return inside or [path]
 
 
 def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str]) -> list[str]:

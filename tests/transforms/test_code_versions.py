@@ -73,7 +73,9 @@ def test_reader(tmp_path, name):
         path.write_bytes(INPUTS[name])
     files = {"a": [str(path)], "b": [str(path)]} if name == "text" else [str(path)]
     records = [
-        found for split in split_corpus(name, files, 1 << 20) for found in open_split(split, ["a", "b"])
+        found
+        for split in split_corpus(name, files, 1 << 20, fields=["a", "b"] if name == "kaldi" else [])
+        for found in open_split(split, ["a", "b"])
     ]
     plain = [(position, _plain(content)) for position, content in records]
     expect(f"readers/{name}", readers.FORMATS[name].version, json.dumps(plain).encode())
@@ -201,6 +203,12 @@ def _ogg_zip(path):
         archive.writestr("input.txt", "[{'a': 'x', 'b': [1, 2.5], 'file': 'f'}, {'a': 1}]")
 
 
+def _kaldi(path):
+    path.write_text("u x\nv  y z\n")
+    for name, lines in (("a", "u A\nw B\n"), ("b.scp", "u b.ark:1\nw b.ark:5\n")):
+        path.with_name(name).write_text(lines)
+
+
 def _tfrecord(path):
     """Two Examples, one with integers and one with bytes, and a third whose checksum is wrong."""
     file = io.BytesIO()
@@ -213,4 +221,4 @@ def _tfrecord(path):
     path.write_bytes(content)
 
 
-WRITERS = {"hdf": _hdf, "ogg_zip": _ogg_zip, "tfrecord": _tfrecord}
+WRITERS = {"hdf": _hdf, "ogg_zip": _ogg_zip, "kaldi": _kaldi, "tfrecord": _tfrecord}

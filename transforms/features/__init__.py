@@ -38,13 +38,14 @@ def make_encoder(
 
     Args:
         key: The data key.
-        folder: Folder or URL that relative audio paths start from.
+        folder: Folder or URL that relative paths of sound and arrays start from.
         vocab: Labels of ``chars``, ``words`` and ``subwords`` of BPE codes; for ``ints``, the vocabulary that
             ids must be inside.
         feature_shape: Of ``floats``, ``()`` or ``(D,)`` as the corpus was found to have: sequences that
             differ are rejected. ``None`` takes any shape, to find out what the corpus has.
         from_text: Values come from a text format, where numbers are text too.
-        max_bytes: Most bytes of a sound file and of its samples; what is larger is rejected.
+        max_bytes: Most bytes of a sound file, of its samples and of an array in a file; what is larger is
+            rejected.
 
     Raises:
         SeqmillError: A package or file that the type needs is missing.
@@ -66,11 +67,11 @@ def _make_encoder(
         case "ints":
             from seqmill.transforms.features.numeric import Ints
 
-            return Ints(key, None if vocab is None else len(vocab), from_text)
+            return Ints(key, None if vocab is None else len(vocab), from_text, folder, max_bytes)
         case "floats":
             from seqmill.transforms.features.numeric import Floats
 
-            return Floats(key, feature_shape, from_text)
+            return Floats(key, feature_shape, from_text, folder, max_bytes)
         case "bytes":
             from seqmill.transforms.features.text_bytes import TextBytes
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
-from seqmill.transforms.storage.checked_options import one_of, option_fields, whole_number
+from seqmill.transforms.storage.checked_options import none_or, one_of, option_fields, whole_number
 
 LABEL_TYPES = ("chars", "words", "subwords")
 AUDIO_TYPES = ("audio", "log_mel")
@@ -21,6 +21,7 @@ _SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
 _SMALL_OF_TYPE = {"floats": ("float16", "bfloat16"), "log_mel": ("float16", "bfloat16"), "audio": ("int16",)}
 _BELONG_TO = {
     "dtype": FLOAT_TYPES,
+    "frame_size": ("floats",),
     "vocab": ("chars", "words", "ints", "subwords"),
     "tokenizer": ("subwords",),
     "bos": LABEL_TYPES,
@@ -66,6 +67,7 @@ class DataKey:
         vocab: File with one label a line, or a dict as RETURNN has it (``chars``, ``words``, ``ints``, and
             ``subwords`` of BPE codes); where ``None``, counted over ``train`` (``chars``, ``words``).
         tokenizer: File of a Hugging Face tokenizer, or of BPE codes as subword-nmt has them (``subwords``).
+        frame_size: Numbers of a frame where values are flat lists of them (``floats``).
         bos: Put ``<s>`` before the labels.
         eos: Put ``</s>`` after the labels.
         sample_rate: Hz (``audio``, ``log_mel``); other rates are resampled.
@@ -94,6 +96,9 @@ class DataKey:
         strict=True,
         min_length=1,
         description="file of a Hugging Face tokenizer, or of BPE codes (subwords)",
+    )
+    frame_size: Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))] = Field(
+        None, description="numbers of a frame where values are flat (floats); default: one"
     )
     bos: bool = Field(False, strict=True, description="put <s> before the labels")
     eos: bool = Field(False, strict=True, description="put </s> after the labels")

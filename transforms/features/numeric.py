@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named, read_npy_bytes
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder, kind_of, shown
 from seqmill.transforms.features.packing import (
@@ -23,22 +24,63 @@ from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.storage.errors import RejectedSequence
 
 
-class Ints(Encoder):
+class _Numbers(Encoder):
+    """What both have in common: arrays may stand in files of their own, which a value names.
+
+    Args:
+        key: The data key.
+        feature_shape: Shape of a frame; ``None`` takes any.
+        from_text: Whether values are text: numbers separated by white space.
+        folder: Folder or URL that relative paths of arrays start from.
+        max_bytes: Most bytes of an array in a file of its own.
+    """
+
+    def __init__(
+        self,
+        key: DataKey,
+        feature_shape: tuple[int, ...] | None,
+        from_text: bool,
+        folder: str,
+        max_bytes: int,
+    ):
+        super().__init__(key, feature_shape)
+        self._from_text = from_text
+        self._folder, self._max_bytes = folder, max_bytes
+
+    def _read(self, value: Any) -> Any:
+        """The array that a value names or is the file of; any other value as it is."""
+        if names_array(value):
+            return read_named(value, self._folder, self._max_bytes, self.named_files)
+        if isinstance(value, bytes) and value.startswith(NPY_MAGIC):
+            return read_npy_bytes(value, self._max_bytes)
+        return value
+
+
+class Ints(_Numbers):
     """``ints``: integers, int32 [T]; a single integer has length 1.
 
     Args:
         key: The data key.
         num_labels: Size of the vocabulary that the integers must be inside, if there is one.
         from_text: Whether values are text: integers separated by white space.
+        folder: Folder or URL that relative paths of arrays start from.
+        max_bytes: Most bytes of an array in a file of its own.
     """
 
-    def __init__(self, key: DataKey, num_labels: int | None = None, from_text: bool = False):
-        super().__init__(key)
+    def __init__(
+        self,
+        key: DataKey,
+        num_labels: int | None = None,
+        from_text: bool = False,
+        folder: str = "",
+        max_bytes: int = 1 << 62,
+    ):
+        super().__init__(key, (), from_text, folder, max_bytes)
         self.num_labels = num_labels
-        self._from_text = from_text
 
     def encode(self, value: Any) -> np.ndarray:
         """Integers [T]. Raises RejectedSequence for everything else, booleans and whole floats included."""
+        value = self._read(value)
         if isinstance(value, np.ndarray):
             array = self._from_array(value)
         elif isinstance(value, str) and self._from_text:
@@ -82,21 +124,32 @@ class Ints(Encoder):
         return np.atleast_1d(value).astype(np.int32)
 
 
-class Floats(Encoder):
+class Floats(_Numbers):
     """``floats``: numbers, float32 [T], or rows of numbers, float32 [T, D]; a single number has length 1.
 
     Args:
         key: The data key.
         feature_shape: ``()`` or ``(D,)`` as the corpus was found to have; ``None`` takes any.
         from_text: Whether values are text: numbers separated by white space.
+        folder: Folder or URL that relative paths of arrays start from.
+        max_bytes: Most bytes of an array in a file of its own.
     """
 
-    def __init__(self, key: DataKey, feature_shape: tuple[int, ...] | None = None, from_text: bool = False):
-        super().__init__(key, feature_shape)
-        self._from_text = from_text
+    def __init__(
+        self,
+        key: DataKey,
+        feature_shape: tuple[int, ...] | None = None,
+        from_text: bool = False,
+        folder: str = "",
+        max_bytes: int = 1 << 62,
+    ):
+        shape = feature_shape if key.frame_size is None else (key.frame_size,)
+        super().__init__(key, shape, from_text, folder, max_bytes)
+        self._frame_size = key.frame_size
 
     def encode(self, value: Any) -> np.ndarray:
         """Finite numbers [T] or [T, D]. Raises RejectedSequence."""
+        value = self._read(value)
         if isinstance(value, np.ndarray):
             array = self._from_array(value)
         elif isinstance(value, str) and self._from_text:
@@ -107,6 +160,8 @@ class Floats(Encoder):
             array = self._from_list([value])
         else:
             raise RejectedSequence(f"expected floats, found {kind_of(value)}", shown(value))
+        if self._frame_size is not None and array.ndim == 1:
+            array = self._in_frames(array)
         _check_finite(array)
         if self.feature_shape is not None and array.shape[1:] != self.feature_shape:
             raise RejectedSequence(
@@ -119,11 +174,15 @@ class Floats(Encoder):
         """See Encoder. Without a known ``feature_shape`` the first sequence's is taken for all."""
         if self.feature_shape is None:
             return self._encode_probed(values)
-        flat = (
-            flatten_rows(values, self.feature_shape[0])
-            if self.feature_shape
-            else flatten(values, float, np.dtype(np.float32), self._from_text)
-        )
+        if self.feature_shape and self._frame_size is None:
+            flat = flatten_rows(values, self.feature_shape[0])
+        else:
+            flat = flatten(values, float, np.dtype(np.float32), self._from_text)
+        if flat is not None and self._frame_size is not None:
+            if (flat.lengths % self._frame_size).any():
+                return super().encode_block(values)
+            frames = flat.values.reshape(-1, self._frame_size)
+            flat = Ragged(frames, flat.lengths // np.int32(self._frame_size))
         if flat is None or not np.isfinite(flat.values).all():
             return super().encode_block(values)
         return Ragged(flat.values.astype(self.dtype, copy=False), flat.lengths)
@@ -155,6 +214,13 @@ class Floats(Encoder):
         if array is None:
             raise _first_bad(items, _why_not_float, "expected floats")
         return array
+
+    def _in_frames(self, array: np.ndarray) -> np.ndarray:
+        size = self._frame_size or 1
+        if len(array) % size:
+            detail = f"{len(array)} numbers are no whole number of frames of {size}"
+            raise RejectedSequence("feature size differs", detail)
+        return array.reshape(-1, size)
 
     def _empty(self) -> np.ndarray:
         if self.feature_shape is None:

@@ -1,7 +1,13 @@
 """Readers of raw corpora: what a corpus is split into, and the records of one split."""
 
 from seqmill.transforms.readers.fields import get_field
-from seqmill.transforms.readers.formats import FORMATS, declared_labels, open_split, split_corpus
+from seqmill.transforms.readers.formats import (
+    FORMATS,
+    declared_labels,
+    files_of_folder,
+    open_split,
+    split_corpus,
+)
 from seqmill.transforms.readers.split import Reader, ReadOptions, Split
 
 __all__ = [
@@ -10,6 +16,7 @@ __all__ = [
     "Reader",
     "Split",
     "declared_labels",
+    "files_of_folder",
     "get_field",
     "open_split",
     "split_corpus",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seqmill.transforms.readers.split import Reader, ReadOptions, Split
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
 
 
@@ -22,6 +23,7 @@ class Format:
         holds_values: Whether files hold arrays and sound themselves, not text or names of files.
         is_cut_by_bytes: Whether splits begin and end at bytes of their files.
         is_text: Whether values are text, numbers too.
+        names_files: Whether lines are names of files, which take far longer to read than the lines.
     """
 
     version: int
@@ -29,6 +31,7 @@ class Format:
     holds_values: bool = False
     is_cut_by_bytes: bool = True
     is_text: bool = False
+    names_files: bool = False
 
 
 FORMATS = {
@@ -40,12 +43,13 @@ FORMATS = {
     "tfrecord": Format(2, holds_values=True),
     "hdf": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
     "ogg_zip": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
+    "kaldi": Format(1, tag="seq_tag", names_files=True),
 }
 
 
 def split_corpus(
     format: str,
-    files: Sequence[str] | Mapping[str, Sequence[str]],
+    paths: Sequence[str] | Mapping[str, Sequence[str]],
     target_bytes: int,
     options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
     fields: Sequence[str] = (),
@@ -56,27 +60,27 @@ def split_corpus(
 
     Args:
         format: One of ``FORMATS``.
-        files: Paths in corpus order; for ``text`` such a list per data key, read side by side.
+        paths: Files in corpus order; for ``text`` such a list per data key, read side by side.
         target_bytes: Size of a split; uncompressed bytes for ``parquet``.
         options: How the files are read.
         fields: Dotted names of the fields that will be asked for; columns (``csv``, ``tsv``, ``parquet``)
             must be there.
 
     Raises:
-        UsageError: There is no such format, or ``files`` has the wrong form for it.
+        UsageError: There is no such format, or ``paths`` has the wrong form for it.
         SeqmillError: A file is missing, lacks a column, or cannot be read as this format at all.
     """
-    if isinstance(files, Mapping):
+    if isinstance(paths, Mapping):
         if format != "text":
             raise UsageError(f"format {format!r} takes a list of files, not one per data key")
         from seqmill.transforms.readers.text import split_text
 
-        return split_text(files, target_bytes, options)
+        return split_text(paths, target_bytes, options)
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; expected one of {', '.join(FORMATS)}")
     splits = [
         replace(split, listing=listing)
-        for listing, path in enumerate(files)
+        for listing, path in enumerate(paths)
         for split in _split_file(format, path, target_bytes, options, fields)
     ]
     if format == "tfrecord":
@@ -120,10 +124,25 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
             from seqmill.transforms.readers.ogg_zip import OggZipReader
 
             return OggZipReader(split, [*fields, *optional])
+        case "kaldi":
+            from seqmill.transforms.readers.kaldi import KaldiReader
+
+            return KaldiReader(split)
         case _:
             from seqmill.transforms.readers.example_records import ExampleReader
 
             return ExampleReader(split, [*fields, *optional])
+
+
+def files_of_folder(format: str, folder: str) -> list[str] | None:
+    """What to read where a folder is given in place of files; None where the format has no folders."""
+    match format:
+        case "kaldi":
+            from seqmill.transforms.readers.kaldi import MAIN_FILES
+
+            paths = [files.join(folder, name) for name in MAIN_FILES]
+            return [path for path in paths if files.is_file(path)][:1]
+    return None
 
 
 def declared_labels(split: Split, field: str) -> tuple[str, ...] | None:
@@ -168,4 +187,8 @@ def _split_file(
             from seqmill.transforms.readers.ogg_zip import split_ogg_zip
 
             return split_ogg_zip(path, target_bytes, options)
+        case "kaldi":
+            from seqmill.transforms.readers.kaldi import split_kaldi
+
+            return split_kaldi(path, target_bytes, options, fields)
     raise UsageError("format 'text' takes a list of files for every data key")

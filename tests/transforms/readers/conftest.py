@@ -30,7 +30,8 @@ def write_remote():
 
 def _read_corpus(format, files, target_bytes=1 << 30, fields=(), damaged=False, **options):
     found, first, losses = [], 0, []
-    for split in split_corpus(format, files, target_bytes, ReadOptions(**options)):
+    split_fields = fields if format == "kaldi" else ()  # which files of a folder to read
+    for split in split_corpus(format, files, target_bytes, ReadOptions(**options), split_fields):
         assert len({key for key, _ in split.files}) == len(split.files)
         reader = open_split(split, fields)
         positions, num_records = [], 0

@@ -99,14 +99,15 @@ def open_bytes(data: bytes) -> Iterator[Source]:
 
 
 @contextmanager
-def open_path(path: str, folder: str) -> Iterator[Source]:
-    """Opens a sound file that a record names.
+def open_path(path: str, folder: str, what: str = "audio") -> Iterator[Source]:
+    """Opens a file that a record names.
 
     Only regular files are opened: a pipe or a device would give no end, or none soon.
 
     Args:
         path: As the record has it.
         folder: Folder or URL that a relative path starts from.
+        what: What it holds, for reasons.
 
     Raises:
         RejectedSequence: There is no such file, it is none, or this machine cannot open paths of its kind.
@@ -114,14 +115,14 @@ def open_path(path: str, folder: str) -> Iterator[Source]:
     """
     full = full_path(path, folder)
     try:
-        file, size = _open(full, path)
+        file, size = _open(full, path, what)
     except (ValueError, SeqmillError) as error:
-        raise RejectedSequence("missing audio file", f"{shown(path)}: {error}") from None
+        raise RejectedSequence(f"missing {what} file", f"{shown(path)}: {error}") from None
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno in _NO_SUCH_FILE:
-            raise RejectedSequence("missing audio file", _where(path)) from None
+            raise RejectedSequence(f"missing {what} file", _where(path)) from None
         if error.errno in _MAY_NOT or isinstance(error, PermissionError | IsADirectoryError):
-            raise RejectedSequence("not readable audio", f"{path}: {error.strerror or error}") from None
+            raise RejectedSequence(f"not readable {what}", f"{path}: {error.strerror or error}") from None
         raise _named(error, full) from None
     with file:
         source = Source(file, size)
@@ -160,7 +161,7 @@ def check_size(num_bytes: int, max_bytes: int, what: str) -> None:
         )
 
 
-def _open(path: str, name: str) -> tuple[IO[bytes], int]:
+def _open(path: str, name: str, what: str) -> tuple[IO[bytes], int]:
     if not files.is_local(path):
         file = files.open_read(path)
         return file, file.seek(0, os.SEEK_END)
@@ -169,7 +170,7 @@ def _open(path: str, name: str) -> tuple[IO[bytes], int]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise RejectedSequence("not readable audio", f"{name} is {_kind(status.st_mode)}, not a file")
+        raise RejectedSequence(f"not readable {what}", f"{name} is {_kind(status.st_mode)}, not a file")
     return os.fdopen(descriptor, "rb"), status.st_size
 
 
