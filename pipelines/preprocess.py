@@ -17,15 +17,14 @@ from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import (
     EpochsToWrite,
     begin,
-    copy_vocabs,
     plan_again,
-    plan_epochs,
+    plan_corpus,
     remove_epochs_but,
 )
 from seqmill.transforms.batches.layout import select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
-from seqmill.transforms.batches.unchunkable import are_few_rejected, list_unchunkable
+from seqmill.transforms.batches.unchunkable import are_few_rejected
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule
@@ -165,8 +164,7 @@ def _plan_epochs(
     epochs = ranges(schedule.stored_epochs)
     console.say(f"plan {name}: epochs {epochs} of {len(selection.rows):,} sequences")
     max_rejected = config.corpus[name].max_rejected
-    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_vocabs(folder, store)}
-    work = plan_epochs(folder, store, selection, schedule, others, fresh, there.whole, needed)
+    work = plan_corpus(folder, store, selection, schedule, max_rejected, fresh, there.whole, needed)
     if work.oversized:
         console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
     return work

@@ -11,6 +11,7 @@ from seqmill.transforms.batches.layout import EpochLayout, corpus_fingerprint, l
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import Segment, is_written, receipt_path
+from seqmill.transforms.batches.unchunkable import list_unchunkable
 from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.planning.plan import Selection
 from seqmill.transforms.planning.schedule import Schedule
@@ -52,6 +53,25 @@ class EpochsToWrite:
     def num_bytes(self) -> int:
         """Bytes of the shards to write."""
         return sum(segment.bytes for segment in self.segments)
+
+
+def plan_corpus(
+    folder: str,
+    store: Store,
+    selection: Selection,
+    schedule: Schedule,
+    max_rejected: float,
+    fresh: bool = False,
+    whole: Collection[int] | None = None,
+    needed: Needed | None = None,
+) -> EpochsToWrite:
+    """``plan_epochs``, with the files that all epochs have in common: vocabularies, what cannot be chunked.
+
+    Raises:
+        SeqmillError: More than ``max_rejected`` is rejected in an epoch.
+    """
+    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_vocabs(folder, store)}
+    return plan_epochs(folder, store, selection, schedule, others, fresh, whole, needed)
 
 
 def plan_epochs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -116,7 +117,8 @@ def selected_counts(store: Store, selection: Selection) -> Counts:
     """What becomes of the records of a corpus where a selection of its sequences takes part."""
     ingested = store.manifest.counts
     rejected = {**ingested.rejected, **selection.rejected}
-    return replace(ingested, kept=len(selection.rows), dropped=selection.dropped, rejected=rejected)
+    dropped = Counter(ingested.dropped) + Counter(selection.dropped)
+    return replace(ingested, kept=len(selection.rows), dropped=dict(dropped), rejected=rejected)
 
 
 def planned_manifest(

@@ -10,17 +10,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seqmill.transforms.beam.drop_by_length import DropByLength as DropByLength
     from seqmill.transforms.beam.encode_sequences import EncodeSequences as EncodeSequences
+    from seqmill.transforms.beam.plan_epochs import PlanEpochs as PlanEpochs
+    from seqmill.transforms.beam.plan_epochs import PlannedSegment as PlannedSegment
+    from seqmill.transforms.beam.pre_batch import PreBatch as PreBatch
     from seqmill.transforms.beam.staged_sequences import StoreWritten as StoreWritten
+    from seqmill.transforms.beam.write_batches import WriteBatches as WriteBatches
     from seqmill.transforms.beam.write_store import WriteStore as WriteStore
     from seqmill.transforms.features.ragged import Ragged as Ragged
     from seqmill.transforms.store.sequence_block import SequenceBlock as SequenceBlock
 
 _HOMES = {
+    "DropByLength": "beam.drop_by_length",
     "EncodeSequences": "beam.encode_sequences",
+    "PlanEpochs": "beam.plan_epochs",
+    "PlannedSegment": "beam.plan_epochs",
+    "PreBatch": "beam.pre_batch",
     "Ragged": "features.ragged",
     "SequenceBlock": "store.sequence_block",
     "StoreWritten": "beam.staged_sequences",
+    "WriteBatches": "beam.write_batches",
     "WriteStore": "beam.write_store",
 }
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seqmill.transforms.batches.corpus_epochs import check_epochs
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
 from seqmill.transforms.storage.errors import UsageError
@@ -64,6 +66,18 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
                 "counts them, and writes vocab/<key>.txt)"
             )
     return tuple(keys)
+
+
+def epochs_of(transform: object, options: Any) -> None:
+    """Options of epochs, as far as they can be checked before the data keys are known."""
+    if isinstance(options, Schedule):
+        return
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise wrong(transform, "options", options, 'a mapping such as {"max_seqs": 8}, or a Schedule')
+    try:
+        check_epochs(options)
+    except UsageError as error:
+        raise UsageError(f"{_name(transform)}: {error}") from None
 
 
 def wrong(transform: object, field: str, found: Any, expected: str) -> UsageError:
