@@ -146,5 +146,5 @@ class StoredEpoch:
 
     def _opened(self, shard: Shard) -> ShardFile:
         if self._check:  # what was hashed in an earlier epoch may have decayed since
-            forget(files.inside(self._folder, shard.file))
+            forget(files.inside(self._folder, shard.file), shard.checksum)
         return ShardFile(self._folder, shard, self._check)

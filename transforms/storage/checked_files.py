@@ -14,15 +14,17 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import xxhash
 
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import cache, files
+from seqmill.transforms.storage.cache import DifferentError
 from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.remote_reading import ShorterError
 
 # Two changes within a tick of the file system's clock look like one: what is younger is not remembered.
 _SETTLED_NS = 100_000_000
@@ -59,19 +61,18 @@ def map_checked(path: str, expected: Checksum) -> np.ndarray:
     Raises:
         SeqmillError: It is not there, or not what it was when it was recorded.
     """
-    if files.is_local(path) and files.is_file(path) and (num_bytes := files.size(path)) != expected.bytes:
+    if not files.is_local(path):
+        return _map_copy(path, expected)
+    if files.is_file(path) and (num_bytes := files.size(path)) != expected.bytes:
         raise SeqmillError(f"{path}: {_other_size(num_bytes, expected)}")
     content, found = _map(path)
-    if found != expected and not files.is_local(path):
-        files.forget_copy(path)
-        content, found = _map(path)
     if found != expected:
         raise SeqmillError(f"{path}: {_difference(found, expected)}")
     return content
 
 
 def checksum(path: str) -> Checksum:
-    """Size and hash of a file. Raises SeqmillError where it is not there."""
+    """Size and hash of a file as it is now. Raises SeqmillError where it is not there."""
     return _map(path)[1]
 
 
@@ -88,9 +89,9 @@ def is_intact(path: str, expected: Checksum, fresh: bool = False) -> bool:
     if not files.is_local(path) and not fresh:
         return True
     if fresh:
-        forget(path)
+        forget(path, expected, its_copy=True)
     with suppress(SeqmillError):
-        return _map(path)[1] == expected
+        return checksum(path) == expected
     return False
 
 
@@ -121,8 +122,8 @@ def hash_all(expected: Mapping[str, Checksum], fresh: bool = False) -> None:
     Raises:
         SeqmillError: Names the first that is not what was recorded.
     """
-    for path in expected if fresh else ():
-        forget(path)
+    for path, checksum in expected.items() if fresh else ():
+        forget(path, checksum, its_copy=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for _ in pool.map(map_checked, expected.keys(), expected.values()):
             pass
@@ -151,10 +152,34 @@ def file_version(path: str) -> _Version | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def forget(path: str) -> None:
-    """Lets the next comparison hash the file again."""
-    if version := file_version(path):
+def forget(path: str, expected: Checksum, its_copy: bool = False) -> None:
+    """Lets the next comparison hash the file, or the copy of a remote one, again.
+
+    Args:
+        path: The file.
+        expected: What is recorded of it.
+        its_copy: The copy of a remote one goes, so that it is fetched again.
+    """
+    if not files.is_local(path):
+        cache.forget(expected.bytes, expected.xxh128, its_copy)
+    elif version := file_version(path):
         _known.pop(version, None)
+
+
+def _map_copy(path: str, expected: Checksum) -> np.ndarray:
+    try:
+        return files.map_copy(path, expected.bytes, expected.xxh128)
+    except FileNotFoundError:
+        raise _not_there(path) from None
+    except ShorterError as error:
+        raise SeqmillError(f"{path}: {_other_size(error.size, expected)}") from None
+    except DifferentError as error:
+        found = Checksum(expected.bytes, error.xxh128)
+        raise SeqmillError(f"{path}: {_difference(found, expected)}") from None
+
+
+def _not_there(path: str) -> SeqmillError:
+    return SeqmillError(f"{path}: the manifest names this file, but it is not there")
 
 
 def _map(path: str) -> tuple[np.ndarray, Checksum]:
@@ -164,7 +189,7 @@ def _map(path: str) -> tuple[np.ndarray, Checksum]:
         content = files.map_bytes(path)
         after = file_version(path)
     except FileNotFoundError:
-        raise SeqmillError(f"{path}: the manifest names this file, but it is not there") from None
+        raise _not_there(path) from None
     # What was replaced meanwhile is neither known nor learnt.
     version = before if before == after else None
     digest = None if version is None else _known.get(version)
@@ -185,7 +210,7 @@ def _other_size(num_bytes: int, expected: Checksum) -> str:
     return f"{num_bytes:,} bytes, but the manifest says {expected.bytes:,}"
 
 
-@cache
+@lru_cache(maxsize=1)
 def this_machine() -> str:
     """Tells this machine, since it was started last, from every other."""
     boot = Path("/proc/sys/kernel/random/boot_id")

@@ -1,43 +1,28 @@
 """Files and folders, local or anywhere fsspec reaches, for pipelines and trainer alike.
 
 A path without ``://`` is local. What is written appears under its final name only whole: a temporary
-name in the same folder, fsync and rename locally; one commit at the end on object stores.
+name in the same folder, fsync and rename locally; one request at the end on object stores.
 """
 
 from __future__ import annotations
 
-import errno
 import glob as local_glob
 import os
-import secrets
-import shutil
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
-from seqmill.transforms.storage import cache as remote_cache
+from seqmill.transforms.storage import local_files, remote_files, remote_reading, remote_view
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.temporaries import remove_left, temporary_beside
+from seqmill.transforms.storage.temporaries import remove_left
 
-_THIS_PROCESS = secrets.token_hex(16)
 _LARGEST_JSON = 500_000_000  # a manifest with three million shards; the parser needs several times its size
-# Per kind of object store what of its listing identifies content or an object's version.
-_CONTENT_TAGS = {
-    "s3": ("ETag",),
-    "s3a": ("ETag",),
-    "gs": ("md5Hash", "generation"),
-    "gcs": ("md5Hash", "generation"),
-    "abfs": ("etag",),
-    "abfss": ("etag",),
-    "az": ("etag",),
-}
+
+_Work = TypeVar("_Work", bound=Callable[..., Any])
 
 
 class NotJsonError(SeqmillError):
@@ -96,13 +81,9 @@ def expand(pattern: str) -> list[str]:
         elif not has_wildcard(pattern):
             matches = []
         elif is_local(pattern):
-            matches = local_glob.glob(_with_literal_folders(pattern), recursive=True)
-            matches = [match for match in matches if Path(match).is_file()]
-            if "**" in pattern:
-                matches = _each_folder_once(matches)
+            matches = local_files.expand(_with_literal_folders(pattern))
         else:
-            fs, path = _filesystem(_with_literal_folders(pattern))
-            matches = [fs.unstrip_protocol(match) for match in fs.glob(path)]
+            matches = remote_files.expand(_with_literal_folders(pattern))
     except OSError as error:
         raise SeqmillError(
             f"{error.filename or pattern}: cannot be read ({error.strerror or error})"
@@ -110,14 +91,6 @@ def expand(pattern: str) -> list[str]:
     for match in matches:
         check_encodable(match)
     return sorted(matches)
-
-
-def _each_folder_once(paths: list[str]) -> list[str]:
-    shortest: dict[str, str] = {}
-    for folder in sorted({parent(path) for path in paths}, key=lambda folder: (len(folder), folder)):
-        shortest.setdefault(os.path.realpath(folder), folder)
-    taken = {*shortest.values()}
-    return [path for path in paths if parent(path) in taken]
 
 
 def check_encodable(path: str) -> None:
@@ -131,34 +104,28 @@ def check_encodable(path: str) -> None:
 
 def exists(path: str) -> bool:
     """Whether a file or folder stands at ``path``."""
-    if is_local(path):
-        return Path(path).exists()
-    fs, stripped = _filesystem(path)
-    return bool(fs.exists(stripped))
+    return Path(path).exists() if is_local(path) else remote_files.find_info(path) is not None
 
 
 def is_file(path: str) -> bool:
     """Whether a regular file stands at ``path``."""
     if is_local(path):
         return Path(path).is_file()
-    fs, stripped = _filesystem(path)
-    return bool(fs.isfile(stripped))
+    info = remote_files.find_info(path)
+    return info is not None and info["type"] == "file"
 
 
 def is_folder(path: str) -> bool:
     """Whether a folder stands at ``path``."""
     if is_local(path):
         return Path(path).is_dir()
-    fs, stripped = _filesystem(path)
-    return bool(fs.isdir(stripped))
+    info = remote_files.find_info(path)
+    return info is not None and info["type"] == "directory"
 
 
 def size(path: str) -> int:
     """Bytes of a file. Raises FileNotFoundError."""
-    if is_local(path):
-        return Path(path).stat().st_size
-    fs, stripped = _filesystem(path)
-    return int(fs.size(stripped))
+    return Path(path).stat().st_size if is_local(path) else remote_files.size(path)
 
 
 def is_whole(path: str, num_bytes: int) -> bool:
@@ -171,22 +138,34 @@ def is_whole(path: str, num_bytes: int) -> bool:
 
 def content_tag(path: str) -> str | None:
     """What an object store says of a remote file's content, where no other content can have the same tag."""
-    fs, stripped = _filesystem(path)
-    names = _CONTENT_TAGS.get(urlsplit(path).scheme)
-    if names is None:
-        return None
-    info = fs.info(stripped)
-    return next((f"{name}:{info[name]}:{info['size']}" for name in names if info.get(name)), None)
+    return remote_files.content_tag(path)
 
 
 def list_names(folder: str) -> list[str]:
     """Names of what a folder holds, sorted; empty where there is no such folder."""
     if is_local(folder):
         return sorted(entry.name for entry in Path(folder).iterdir()) if Path(folder).is_dir() else []
-    fs, path = _filesystem(folder)
-    if not fs.isdir(path):
-        return []
-    return sorted(name(entry) for entry in fs.ls(path, detail=False))
+    return remote_files.list_names(folder)
+
+
+@contextmanager
+def remembering(*folders: str) -> Iterator[None]:
+    """Lets what is learnt of remote files in a block not be asked again; local ones are looked at each time.
+
+    Args:
+        folders: Of those, all that is below is learnt at once, by one listing each. Nobody else may write
+            there meanwhile.
+    """
+    with remote_view.remembering():
+        for folder in folders:
+            if not is_local(folder):
+                remote_files.list_below(folder)
+        yield
+
+
+def sharing(work: _Work) -> _Work:
+    """``work`` for the threads of a pool, with what ``remembering`` knows here."""
+    return remote_view.sharing(work)
 
 
 def make_folder(folder: str) -> None:
@@ -194,32 +173,25 @@ def make_folder(folder: str) -> None:
     if is_local(folder):
         Path(folder).mkdir(parents=True, exist_ok=True)
     else:
-        fs, path = _filesystem(folder)
-        fs.makedirs(path, exist_ok=True)
+        remote_files.make_folder(folder)
 
 
 def remove(path: str) -> None:
     """Removes a file, a link or a whole folder, if it is there; what links lead to stays."""
+    (local_files.remove if is_local(path) else remote_files.remove)(path)
+
+
+def remove_file(path: str) -> None:
+    """Removes a file, if it is there; on object stores in one request, where ``remove`` needs two."""
     if is_local(path):
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path)
-        else:
-            Path(path).unlink(missing_ok=True)
-        return
-    fs, stripped = _filesystem(path)
-    if fs.exists(stripped):
-        fs.rm(stripped, recursive=True)
+        Path(path).unlink(missing_ok=True)
+    else:
+        remote_files.remove_file(path)
 
 
 def rename_folder(source: str, target: str) -> None:
     """Gives a local folder another name, for good. Raises FileExistsError where something has that name."""
-    try:
-        os.rename(source, target)  # noqa: PTH104 - a folder with files in it is never replaced
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
-        raise
-    _sync_folder(parent(target))
+    local_files.rename_folder(source, target)
 
 
 def remove_temporaries(folder: str) -> None:
@@ -228,29 +200,45 @@ def remove_temporaries(folder: str) -> None:
         remove_left(Path(folder))
 
 
-def open_read(path: str) -> IO[bytes]:
-    """Opens a file for reading bytes.
+def open_read(path: str, end: int | None = None) -> IO[bytes]:
+    """Opens a file for reading bytes; a remote one is read by ranges, ahead of a reader that goes forward.
+
+    Args:
+        path: The file.
+        end: The byte before which all will be read, where that is known, so that large parts are fetched.
 
     Raises:
         OSError: It cannot be opened, or a folder, a pipe or a device stands there (EISDIR, EINVAL), which
             would give no end, or none soon.
     """
     if is_local(path):
-        return os.fdopen(_open_regular(path), "rb")
-    fs, stripped = _filesystem(path)
-    return fs.open(stripped, "rb")
+        return os.fdopen(local_files.open_regular(path), "rb")
+    return remote_files.open_read(path, end)
+
+
+def read_blocks(path: str, start: int, end: int) -> Iterator[bytes | np.ndarray]:
+    """The bytes [start, end) of a file: a view of a local one, large blocks of a remote one."""
+    if is_local(path):
+        yield local_files.map_bytes(path)[start:end]
+    else:
+        yield from remote_reading.blocks(path, start, end)
 
 
 def read_bytes(path: str) -> bytes:
     """The whole of a file."""
+    if not is_local(path):
+        return remote_files.read_bytes(path)
     with open_read(path) as file:
         return file.read()
 
 
 def read_json(path: str) -> Any:
     """The content of a JSON file of ours. Raises NotJsonError where it is not JSON, or far too large."""
-    with open_read(path) as file:
-        content = file.read(_LARGEST_JSON + 1)
+    if is_local(path):
+        with open_read(path) as file:
+            content = file.read(_LARGEST_JSON + 1)
+    else:
+        content = remote_files.read_bytes(path)
     if len(content) > _LARGEST_JSON:
         raise NotJsonError(f"{path}: not valid JSON (over {_LARGEST_JSON:,} bytes, as no file of ours is)")
     try:
@@ -271,51 +259,19 @@ def write_json(path: str, value: Any) -> None:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
 
 
-@contextmanager
-def write_atomically(path: str) -> Iterator[Any]:
+def write_atomically(path: str) -> AbstractContextManager[Any]:
     """Opens ``path`` for writing; it appears under that name only when the block ends without an error."""
-    if not is_local(path):
-        fs, stripped = _filesystem(path)
-        file = fs.open(stripped, "wb", autocommit=False)
-        try:
-            yield file
-        except BaseException:
-            file.discard()
-            raise
-        file.close()
-        file.commit()
-        return
-    make_folder(parent(path))
-    temporary = temporary_beside(Path(path))
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(parent(path))
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename = path  # a full disk does not say where it is
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    return (local_files if is_local(path) else remote_files).write_atomically(path)
 
 
 def map_bytes(path: str) -> np.ndarray:
-    """A file as a read-only uint8 array: memory-mapped; a remote one from this machine's cache."""
-    if not is_local(path):
-        fs, stripped = _filesystem(path)
-        return remote_cache.fetch(fs, stripped, _remote_version(path), _map)
-    return _map(path)
+    """A file as a read-only uint8 array: memory-mapped; a remote one is fetched for it."""
+    return (local_files if is_local(path) else remote_files).map_bytes(path)
 
 
-def forget_copy(path: str) -> None:
-    """Lets the next ``map_bytes`` of a remote file fetch it again, as its copy here is damaged."""
-    if not is_local(path):
-        fs, stripped = _filesystem(path)
-        remote_cache.forget(fs, stripped, _remote_version(path))
+def map_copy(path: str, num_bytes: int, xxh128: str) -> np.ndarray:
+    """A remote file of known size and hash from this machine's cache; raises as ``remote_files.map_copy``."""
+    return remote_files.map_copy(path, num_bytes, xxh128)
 
 
 def has_wildcard(path: str) -> bool:
@@ -332,48 +288,3 @@ def _with_literal_folders(pattern: str) -> str:
                 break
             parts[index] = local_glob.escape(part)
     return "/".join(parts)
-
-
-def _remote_version(path: str) -> list[Any]:
-    """Tells versions of a remote file apart; only where its store identifies them, beyond this process."""
-    fs, stripped = _filesystem(path)
-    info = fs.info(stripped)
-    stamps = [str(info[key]) for key in ("ETag", "mtime", "created") if key in info]
-    return [int(info["size"]), content_tag(path) or [_THIS_PROCESS, stamps]]
-
-
-def _map(path: str) -> np.ndarray:
-    if Path(path).stat().st_size == 0:
-        return np.empty(0, np.uint8)
-    # Arrow lets go of the file and keeps what is mapped; Python's mmap holds a descriptor for each.
-    with pa.memory_map(path) as file:
-        return np.frombuffer(file.read_buffer(), np.uint8)
-
-
-def _filesystem(path: str) -> tuple[Any, str]:
-    import fsspec  # which local files do not need
-
-    try:
-        return fsspec.core.url_to_fs(path)
-    except (ImportError, ValueError) as error:
-        raise SeqmillError(f"{path}: cannot open {urlsplit(path).scheme}:// paths here ({error})") from None
-
-
-def _open_regular(path: str) -> int:
-    # Without O_NONBLOCK opening a pipe waits for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return descriptor
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,90 @@
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import servers
+from fault_proxy import FaultProxy
+from object_store import KEY, SECRET, ObjectStore, environment
+from seqmill_runs import write_config, write_jsonl
+
+LETTERS, PHONES = "abcdefghij", "ABCDEFGHIJ"
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory):
+    """A MinIO server behind a proxy; the settings of this process lead to the proxy."""
+    program = servers.built_engine("minio")
+    folder, port = tmp_path_factory.mktemp("minio"), servers.free_port()
+    (folder / "data/bucket").mkdir(parents=True)  # a bucket is a folder
+    command = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder / "data"]
+    settings = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
+    proxy = FaultProxy(port)
+    with (
+        servers.server(command, folder / "log", settings),
+        proxy.listening() as endpoint,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        servers.wait_until_open(port)
+        for name, value in environment(endpoint).items():
+            patch.setenv(name, value)
+        yield ObjectStore(port, proxy, endpoint, folder / "data")
+
+
+@pytest.fixture
+def store(minio, request):
+    """The server, and a place in its bucket that nothing else uses; the proxy does as it should."""
+    minio.proxy.reset()
+    minio.url = f"s3://bucket/{request.node.name.replace('[', '-').replace(']', '')}"
+    yield minio
+    minio.proxy.reset()
+    shutil.rmtree(Path(minio.folder, minio.url.removeprefix("s3://")), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """A folder with a corpus of words and phones in three files, and one to evaluate on."""
+    folder, chance = tmp_path_factory.mktemp("corpus"), random.Random(1)
+
+    def records(number):
+        for _ in range(number):
+            word = "".join(chance.choices(LETTERS, k=chance.randint(1, 12)))
+            yield {"data": word, "classes": " ".join(PHONES[LETTERS.index(letter)] for letter in word)}
+
+    for name, number in (("train-0", 300), ("train-1", 200), ("train-2", 100), ("dev", 50)):
+        write_jsonl(folder / f"{name}.jsonl", [*records(number), "not JSON"][: number + 1])
+    return folder
+
+
+@pytest.fixture
+def configured(corpus, tmp_path):
+    """function(output, source folder or URL, **options) → a configuration that preprocesses ``corpus``."""
+
+    def configure(output, source=corpus, **options):
+        number = len([*tmp_path.glob("*.toml")])
+        return write_config(
+            tmp_path,
+            {"data": {"type": "chars"}, "classes": {"type": "words"}},
+            {
+                "train": {"format": "jsonl", "files": [f"{source}/train-*.jsonl"], "max_rejected": 0.1},
+                "dev": {"format": "jsonl", "files": [f"{source}/dev.jsonl"], "max_rejected": 0.1},
+            },
+            name=f"config-{number}.toml",
+            **{
+                "output": str(output),
+                "batch_size": 200,
+                "num_epochs": 2,
+                "num_shards": 2,
+                "seq_ordering": "laplace:.50",
+                **options,
+            },
+        )
+
+    return configure
+
+
+@pytest.fixture
+def expected(corpus, configured, tmp_path, silent_seqmill):
+    """What ``configured`` makes on local disk: content by name."""
+    silent_seqmill.succeeds("preprocess", configured(tmp_path / "local"))
+    return ObjectStore.local_tree(tmp_path / "local")

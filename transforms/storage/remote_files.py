@@ -1,0 +1,256 @@
+"""Files and folders behind URLs; ``files`` is what everything else asks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import numpy as np
+
+from seqmill.transforms.storage import cache, local_files, remote_view
+from seqmill.transforms.storage.remote_calls import (
+    RemoteError,
+    call,
+    filesystem,
+    is_object_store,
+    scheme,
+)
+from seqmill.transforms.storage.remote_reading import download, open_ranges, read_range
+from seqmill.transforms.storage.remote_view import UNKNOWN, Info
+
+# Per kind of object store what of its listing identifies content or an object's version.
+_CONTENT_TAGS = {
+    **dict.fromkeys(("s3", "s3a"), ("ETag",)),
+    **dict.fromkeys(("gs", "gcs"), ("md5Hash", "generation")),
+    **dict.fromkeys(("abfs", "abfss", "az"), ("etag",)),
+}
+_HEAD_BYTES, _SMALL_BYTES = 1 << 16, 1 << 20  # fetched first of a file; of a small one all of it
+_MEMORY_BYTES = 16 << 20  # of a file being written; more of it is kept on disk
+# Of an upload: parts are sent side by side, each of them held in memory.
+_UPLOAD_OPTIONS = {"chunksize": 32 << 20, "max_concurrency": 3}
+_SINGLY = 8  # so many files are removed by a request each
+
+
+def find_info(url: str) -> Info | None:
+    """What a store says of a file or folder; None where nothing stands there."""
+    view = remote_view.current()
+    known = view.find(url) if view else UNKNOWN
+    if known is not UNKNOWN:
+        return known
+    try:
+        info: Info = call(url, lambda fs, path: fs.info(path))
+    except FileNotFoundError:
+        return None
+    if view and info["type"] == "file":
+        view.put(url, info)
+    return info
+
+
+def info_of(url: str) -> Info:
+    """As ``find_info``. Raises FileNotFoundError where nothing stands there."""
+    if (info := find_info(url)) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+    return info
+
+
+def size(url: str) -> int:
+    """Bytes of a file; where its server does not say, it is fetched for it."""
+    found = info_of(url)["size"]
+    return len(read_bytes(url)) if found is None else int(found)
+
+
+def list_below(folder: str) -> None:
+    """Lets all that is asked about a folder in this ``remembering`` be answered from one listing."""
+    view = remote_view.current()
+    if view is None or view.has(folder):
+        return
+
+    def find(fs: Any, path: str) -> dict[str, Info]:
+        if is_object_store(folder):  # one request for a thousand names, none more where there are none
+            above, _, name = path.rstrip("/").rpartition("/")
+            found = fs.find(above, prefix=f"{name}/", detail=True)
+        else:
+            found = fs.find(path, detail=True)
+        stripped = path.rstrip("/")
+        return {
+            f"{folder.rstrip('/')}{name.removeprefix(stripped)}": info
+            for name, info in found.items()
+            if name.startswith(f"{stripped}/") and not name.endswith("/")
+        }
+
+    with suppress(FileNotFoundError):
+        view.add_listing(folder, call(folder, find))
+        return
+    view.add_listing(folder, {})
+
+
+def list_names(folder: str) -> list[str]:
+    """Names of what a folder holds, sorted; empty where there is no such folder."""
+    view = remote_view.current()
+    if view and (names := view.names(folder)) is not None:
+        return names
+    try:
+        stripped, found = call(
+            folder, lambda fs, path: (path.rstrip("/"), fs.ls(path.rstrip("/"), detail=False))
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    own = [path.rstrip("/") for path in found]
+    return sorted(path.rpartition("/")[2] for path in own if path != stripped)
+
+
+def expand(pattern: str) -> list[str]:
+    """Files that match a pattern."""
+
+    def glob(fs: Any, path: str) -> dict[str, Info]:
+        found = fs.glob(path, detail=True)
+        return {fs.unstrip_protocol(name): info for name, info in found.items() if info["type"] == "file"}
+
+    found = call(pattern, glob)
+    if (view := remote_view.current()) is not None:
+        for url, info in found.items():
+            view.put(url, info)
+    return [*found]
+
+
+def make_folder(folder: str) -> None:
+    """Makes a folder and those above it; object stores have none to make, and no bucket is made there."""
+    if not is_object_store(folder):
+        call(folder, lambda fs, path: fs.makedirs(path, exist_ok=True))
+
+
+def remove(url: str) -> None:
+    """Removes a file or a whole folder, if it is there."""
+    view = remote_view.current()
+    if view and view.has(url):
+        urls = view.below(url)
+    elif is_object_store(url):
+        with remote_view.remembering() as own:
+            list_below(url)
+            urls = [*own.below(url), url]
+    else:
+        call(url, lambda fs, path: fs.rm(path, recursive=True) if fs.exists(path) else None)
+        return
+    if len(urls) <= _SINGLY:
+        for one in urls:
+            remove_file(one)
+        return
+    _remove_many(url, urls)
+
+
+def remove_file(url: str) -> None:
+    """Removes a file that is no folder, if it is there: one request."""
+    view = remote_view.current()
+    if view and view.find(url) is None:
+        return
+    with suppress(FileNotFoundError):
+        call(url, lambda fs, path: fs.rm_file(path))
+    if view:
+        view.drop(url)
+
+
+def _remove_many(top: str, urls: list[str]) -> None:
+    def remove(fs: Any, path: str) -> list[str]:
+        fs.rm([fs._strip_protocol(url) for url in urls])
+        above, _, name = path.rstrip("/").rpartition("/")
+        return list(fs.find(above, prefix=f"{name}/"))  # errors of single files are not told
+
+    if left := call(top, remove):
+        raise RemoteError(errno.EACCES, f"{len(left):,} files below it cannot be removed ({left[0]})", top)
+    if (view := remote_view.current()) is not None:
+        view.drop(top)
+
+
+def content_tag(url: str) -> str | None:
+    """What an object store says of a file's content, where no other content can have the same tag."""
+    names = _CONTENT_TAGS.get(scheme(url))
+    if names is None:
+        return None
+    info = info_of(url)
+    return next((f"{name}:{info[name]}:{info['size']}" for name in names if info.get(name)), None)
+
+
+def open_read(url: str, end: int | None = None) -> IO[bytes]:
+    """Opens a file for reading bytes by ranges; ``end`` as for ``open_ranges``."""
+    info = info_of(url)
+    if info["type"] != "file":
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), url)
+    if info["size"] is None or info.get("partial") is False:  # a server that does not know ranges
+        return _fetched(url)
+    head, view = b"", remote_view.current()
+    if view is not None:
+        if url not in view.heads:
+            whole = info["size"] if info["size"] <= _SMALL_BYTES else _HEAD_BYTES
+            view.keep_head(url, read_range(url, 0, whole))
+        head = view.heads[url]
+    return open_ranges(url, info["size"], end, head)
+
+
+def _fetched(url: str) -> IO[bytes]:
+    """The whole of a file, in one that has no name."""
+    file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (the caller's to close)
+    path = f"/dev/fd/{file.fileno()}"
+    call(url, lambda fs, remote: fs.get_file(remote, path))
+    file.seek(0)
+    return file
+
+
+def read_bytes(url: str) -> bytes:
+    """The whole of a file, in one request."""
+    return bytes(call(url, lambda fs, path: fs.cat_file(path)))
+
+
+@contextmanager
+def write_atomically(url: str) -> Iterator[Any]:
+    """Opens a file for writing; it appears, whole, only when the block ends without an error.
+
+    What is written is kept here until then, so that sending it can be tried again.
+    """
+    filesystem(url)  # before work is done for nothing
+    with tempfile.SpooledTemporaryFile(_MEMORY_BYTES) as file:
+        yield file
+        num_bytes = file.tell()
+        if num_bytes <= _MEMORY_BYTES:
+            file.seek(0)
+            content = file.read()
+            call(url, lambda fs, path: fs.pipe_file(path, content))
+        else:
+            file.flush()
+            options = _UPLOAD_OPTIONS if scheme(url) in ("s3", "s3a") else {}
+
+            def send(fs: Any, path: str) -> None:
+                file.seek(0)
+                fs.put_file(f"/dev/fd/{file.fileno()}", path, **options)
+
+            call(url, send)
+    if (view := remote_view.current()) is not None:
+        view.put(url, {"type": "file", "size": num_bytes})
+
+
+def create(url: str, content: bytes) -> None:
+    """Writes a file that is not there. Raises FileExistsError where it is."""
+    call(url, lambda fs, path: fs.pipe_file(path, content, mode="create"))
+
+
+def map_bytes(url: str) -> np.ndarray:
+    """The whole of a file as a read-only uint8 array, on this machine's disk."""
+    num_bytes = size(url)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(num_bytes)
+        download(url, num_bytes, file.fileno())
+        return local_files.map_bytes(f"/dev/fd/{file.fileno()}")
+
+
+def map_copy(url: str, num_bytes: int, xxh128: str) -> np.ndarray:
+    """A file of which size and hash are known, from this machine's cache; compared with them.
+
+    Raises:
+        ShorterError: It has fewer bytes.
+        DifferentError: It has another hash.
+        CacheFullError: There is no room for it.
+    """
+    return cache.fetch(url, num_bytes, xxh128, lambda descriptor: download(url, num_bytes, descriptor))
