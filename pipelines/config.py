@@ -141,8 +141,10 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
         del content[name]
         mistakes.append(((name,), f"unknown option{did_you_mean(name, [*global_options(), *TABLES])}"))
     config = _checked(Config, {**content, **right}, (), mistakes)
-    if config is not None and TRAIN in config.corpus:
-        mistakes += _without_limit(config)
+    if config is not None:
+        if TRAIN in config.corpus:
+            mistakes += _without_limit(config)
+        mistakes += _misfitting_limits(config)
     return config
 
 
@@ -153,6 +155,17 @@ def _without_limit(config: Config) -> Iterator[Mistake]:
         if not limits.batch_size and limits.max_seqs is None:
             epochs = EpochRange(stretch.first, stretch.last)
             yield ("schedule",), f"expected batch_size or max_seqs in epochs {epochs}, found neither"
+
+
+def _misfitting_limits(config: Config) -> Iterator[Mistake]:
+    """Limits of batches that cannot be meant together."""
+    for name in config.corpus:
+        schedule = config.schedule_of(name)
+        if text := schedule.options.batch_limits.mistake:
+            yield ("corpus", name), text
+        for stretch in schedule.changes:
+            if text := stretch.options.batch_limits.mistake:
+                yield ("schedule",), f"epochs {EpochRange(stretch.first, stretch.last)}: {text}"
 
 
 def _schedule(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from seqmill.pipelines import console
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.begin_epochs import whole_epochs
-from seqmill.transforms.batches.described_options import describe, show_option
+from seqmill.transforms.batches.described_options import as_asked, describe, show_option
 from seqmill.transforms.batches.layout import corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.ahead import Needed
@@ -88,10 +88,11 @@ def _is_of(was: Manifest, store: Store, schedule: Schedule) -> bool:
 
 def _what_changed(was: Manifest, schedule: Schedule) -> str:
     """Why the epochs that are there are not those asked for, and which of them go."""
+    then = as_asked(was.options)
     changed = [
-        f"{name} was {show_option(was.options.get(name))}, is {show_option(value)}"
-        for name, value in describe(schedule).items()
-        if was.options.get(name) != value
+        f"{name} was {show_option(then.get(name))}, is {show_option(value)}"
+        for name, value in as_asked(describe(schedule)).items()
+        if then.get(name) != value
     ]
     text = "; ".join(changed) or "its data or what makes epochs of them has changed"
     gone = [epoch.epoch for epoch in was.epochs if not schedule.is_stored(epoch.epoch)]

@@ -17,7 +17,7 @@ from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.preprocess import warn_of_schedule
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.write_rate import WriteRate
-from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
 from seqmill.transforms.batches.unchunkable import check_unchunkable
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.locks import only_writer, reader
@@ -89,7 +89,8 @@ def _time(seconds: float) -> str:
 
 
 def _plan_corpus(config: Config, name: str, rate: WriteRate | None) -> CorpusReport:
-    store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
+    store = Store(output_folder.store_folder(config.store_output, name))
+    schedule = planned_by(store, config.schedule_of(name))
     selection = select_sequences(store, schedule)
     check_unchunkable(store, schedule, config.corpus[name].max_rejected)
     layouts = lay_out(store, schedule)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.batches.described_options import describe_epoch
+from seqmill.transforms.batches.described_options import describe_epoch, differing_options
 from seqmill.transforms.batches.layout import EpochLayout, selected_counts
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.blocks import blocks
@@ -22,7 +22,11 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class EpochReport:
-    """Figures of one planned epoch; ``padding`` is the share of padded frames that hold nothing, per key."""
+    """Figures of one planned epoch.
+
+    ``padding`` is per key the share of the frames of training steps that hold nothing, rows that fill batches
+    up included.
+    """
 
     epoch: int
     num_batches: int
@@ -138,7 +142,7 @@ def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport
         goes_on = following is None or following.options.place(following.first)[0] == number
         yield StretchReport(
             epochs=str(EpochRange(stretch.first, stretch.last)),
-            options={name: value for name, value in options.items() if base[name] != value},
+            options=differing_options(base, options),
             kept=len(selection.rows),
             left_out=selection.left_out,
             cut_short=None if goes_on or part + 1 == parts else f"{part + 1} of {parts}",
@@ -174,7 +178,7 @@ def _report_epoch(layout: EpochLayout) -> EpochReport:
         num_chunks=entry.num_chunks,
         num_frames=entry.num_frames,
         padded_frames=entry.padded_frames,
-        padding={key: 1 - entry.num_frames[key] / padded for key, padded in entry.padded_frames.items()},
+        padding={key: 1 - plan.num_frames[key] / int(all_.sum()) for key, all_ in plan.step_frames.items()},
         smallest_batch=int(plan.batch_seqs.min()),
         largest_batch=int(plan.batch_seqs.max()),
         mean_batch=len(plan.seq_index) / plan.num_batches,

@@ -21,7 +21,7 @@ from seqmill.transforms.batches.begin_epochs import (
     plan_corpus,
     remove_epochs_but,
 )
-from seqmill.transforms.batches.layout import select_sequences
+from seqmill.transforms.batches.layout import planned_by, select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
 from seqmill.transforms.batches.unchunkable import are_few_rejected
@@ -124,7 +124,8 @@ def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool, ahe
 
 
 def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None) -> Todo | None:
-    store, schedule = Store(output_folder.store_folder(config.store_output, name)), config.schedule_of(name)
+    store = Store(output_folder.store_folder(config.store_output, name))
+    schedule = planned_by(store, config.schedule_of(name))
     folder = output_folder.epochs_folder(config.output, name)
     clear_leftovers(folder)
     there = epochs_there(folder, store, schedule, fresh, needed)
@@ -139,7 +140,7 @@ def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None
 def _is_up_to_date(config: Config, name: str, needed: Needed | None) -> bool:
     folder = output_folder.epochs_folder(config.output, name)
     store = Store(output_folder.store_folder(config.store_output, name))
-    there = epochs_there(folder, store, config.schedule_of(name), False, needed)
+    there = epochs_there(folder, store, planned_by(store, config.schedule_of(name)), False, needed)
     return there.is_complete and _few_rejected(config, name, there.manifest)
 
 

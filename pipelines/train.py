@@ -12,8 +12,8 @@ from seqmill.trainer.resume import check_same_data as check_same_data_of
 from seqmill.trainer.resume import check_same_options as check_same_options_of
 from seqmill.trainer.resume import data_facts, find_checkpoint
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.described_options import describe
-from seqmill.transforms.batches.layout import planned_manifest, select_sequences
+from seqmill.transforms.batches.described_options import as_asked, describe
+from seqmill.transforms.batches.layout import planned_by, planned_manifest, select_sequences
 from seqmill.transforms.batches.stream import is_stream, read_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
@@ -76,7 +76,7 @@ def check_same_options(config: Config) -> bool:
 def check_same_data(config: Config) -> None:
     """Refuses data, as they are ingested, on which a training would not go on; see ``check_same_options``."""
     store = Store(output_folder.store_folder(config.store_output, TRAIN))
-    schedule, is_explicit = config.schedule_of(TRAIN), config.start_epoch != "auto"
+    schedule, is_explicit = planned_by(store, config.schedule_of(TRAIN)), config.start_epoch != "auto"
     planned = planned_manifest(store, select_sequences(store, schedule), schedule, (), store.manifest.others)
 
     def check(found: Checkpoint) -> None:
@@ -109,8 +109,8 @@ def check_preprocessed(config: Config, name: str) -> None:
     else:
         content = manifest.read(folder)
     manifest.check_corpus(folder, content, name)
-    written = content.options
-    for option, value in describe(config.schedule_of(name)).items():
+    written = as_asked(content.options)
+    for option, value in as_asked(describe(config.schedule_of(name))).items():
         if option not in _MAY_DIFFER and value != written.get(option):
             raise UsageError(
                 f"corpus.{name}: {option} is {value!r}, but the epochs in {folder} were written with "

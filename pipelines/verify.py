@@ -160,7 +160,8 @@ class _Corpus:
                 )
 
     def _check_keys(self, options: EpochOptions) -> None:
-        named = {options.length_key, *options.batch_limits.batch_size, *options.chunking}
+        limits = options.batch_limits
+        named = {options.length_key, *limits.batch_size, *limits.length_buckets, *options.chunking}
         named |= options.length_limits.longest.keys() | options.length_limits.shortest.keys()
         if unknown := sorted(named - self.content.data_keys.keys()):
             raise SeqmillError(f"{self.folder}: manifest.json: unusable options (no data key {unknown[0]})")
@@ -291,13 +292,14 @@ def _verify_batch(
         lengths = batch.lengths[key]
         _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)
         longest = int(lengths.max()) if len(lengths) else 0
-        axes = (int(lengths.sum()),) if batch.packed else (num_seqs, longest)
+        frames = int(limits.time_axis(key, np.array(longest)))
+        axes = (int(lengths.sum()),) if batch.packed else (num_seqs, frames)
         _expect(f"{where}: shape of {key}", array.shape, (*axes, *data_keys[key].feature_shape))
         limit = limits.batch_size.get(key)
         if limit is not None and num_seqs > 1 and batch.num_frames(key) > limit:
             found = " x ".join(map(str, axes))
             raise SeqmillError(f"{where}: {found} frames of {key}, over batch_size = {limit}")
-        if not batch.packed and array[np.arange(longest) >= lengths[:, None]].any():
+        if not batch.packed and array[np.arange(frames) >= lengths[:, None]].any():
             raise SeqmillError(f"{where}: padding of {key} is not 0")
 
 

@@ -11,7 +11,7 @@ from seqmill.transforms.batches import record
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
 from seqmill.transforms.batches.layout import (
     EpochLayout,
-    corpus_fingerprint,
+    is_planned_from,
     lay_out,
     planned_manifest,
     select_sequences,
@@ -41,7 +41,7 @@ def compare_with_store(
         SeqmillError: Names the first thing that differs.
     """
     schedule = content.schedule
-    if content.fingerprint != corpus_fingerprint(store, schedule):
+    if not is_planned_from(content, store):
         raise SeqmillError(
             f"{folder}: not made from what {store.folder} holds now: the store has changed since (ingest ran "
             "again); run `seqmill preprocess`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from seqmill.trainer.packed_columns import POSITIONS, ROW_SPLITS, SEGMENT_IDS
 from seqmill.trainer.share import Share
 from seqmill.trainer.source import BatchSource
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.storage.errors import SeqmillError
 
 Transform = Callable[[dict[str, tf.Tensor]], Any]
+
+NUM_ROWS = "rows of the batch"
+"""The column with how many rows a batch is to have, where it is filled up; no data key can have that name."""
 
 _INTEGER = tf.TensorSpec([], tf.int64)
 
@@ -35,6 +39,7 @@ class BatchGraph:
         transform: What to make of each element.
         packed: Whether batches are packed; they have no padding to be masked.
         ragged: Of packed batches, make each data key a ``tf.RaggedTensor``.
+        num_rows: Add the column ``NUM_ROWS``.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class BatchGraph:
         transform: Transform | None = None,
         packed: bool = False,
         ragged: bool = False,
+        num_rows: bool = False,
     ):
         self._data_keys = data_keys
         self._masks = masks
@@ -52,16 +58,21 @@ class BatchGraph:
         self._transform = transform
         self._packed = packed
         self._ragged = ragged
+        self._num_rows = num_rows
         self._element_spec: Any = None
 
-    def dataset(self, source: BatchSource, share: Share) -> tf.data.Dataset:
+    def dataset(
+        self, source: BatchSource, share: Share, limits: BatchLimits | None = None
+    ) -> tf.data.Dataset:
         """The batches of a share of an epoch, with exact cardinality.
 
         Args:
             source: What reads the epoch.
             share: Which batches and rows.
+            limits: Of its batches, where ``NUM_ROWS`` is asked for.
         """
-        reader = _Reader(source, share.rows)
+        num_rows = _NumRows(self._data_keys, limits) if self._num_rows and limits else None
+        reader = _Reader(source, share.rows, num_rows)
         batches = share.batches
         numbers = (reader.number, batches.start, batches.stop, batches.step)
         variant = self._traced(*(tf.constant(number, tf.int64) for number in numbers))
@@ -86,7 +97,8 @@ class BatchGraph:
 
     def _element(self, reader: tf.Tensor, index: tf.Tensor) -> Any:
         dtypes = [tf.as_dtype(spec.batch_dtype) for spec in self._data_keys.values()]
-        flat = _loader(tuple(kind for dtype in dtypes for kind in (dtype, tf.int32)))(reader, index)
+        kinds = [kind for dtype in dtypes for kind in (dtype, tf.int32)]
+        flat = _loader((*kinds, tf.int64) if self._num_rows else tuple(kinds))(reader, index)
         columns = {}
         for position, (name, spec) in enumerate(self._data_keys.items()):
             array, lengths = flat[2 * position], flat[2 * position + 1]
@@ -100,6 +112,8 @@ class BatchGraph:
                     columns[name] = tf.RaggedTensor.from_row_splits(array, splits, validate=False)
             elif self._masks:
                 columns[f"{name}_mask"] = tf.sequence_mask(lengths, tf.shape(array)[1])
+        if self._num_rows:
+            columns[NUM_ROWS] = tf.reshape(flat[-1], [])
         return columns if self._transform is None else self._transform(columns)
 
 
@@ -116,8 +130,8 @@ def _packed_columns(name: str, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
 class _Reader:
     """What a dataset reads from, which its graph knows by number."""
 
-    def __init__(self, source: BatchSource, rows: slice):
-        self.source, self.rows = source, rows
+    def __init__(self, source: BatchSource, rows: slice, num_rows: _NumRows | None):
+        self.source, self.rows, self.num_rows = source, rows, num_rows
         self.number = next(_numbers)
         _readers[self.number] = self
 
@@ -130,10 +144,22 @@ def _load(number: int, index: int) -> list[np.ndarray]:
     reader = _readers[int(number)]
     source = reader.source
     try:
-        return source.arrays(int(index), rows=reader.rows)
+        arrays = source.arrays(int(index), rows=reader.rows)
     except SeqmillError as error:
         source.error = source.error or error
         raise
+    return arrays if reader.num_rows is None else [*arrays, reader.num_rows(arrays[::2])]
+
+
+class _NumRows:
+    """How many rows batches are to have by limits, int64 [1]."""
+
+    def __init__(self, data_keys: Iterable[str], limits: BatchLimits):
+        self._data_keys, self._limits = list(data_keys), limits
+
+    def __call__(self, arrays: list[np.ndarray]) -> np.ndarray:
+        time_axes = {k: np.array([a.shape[1]]) for k, a in zip(self._data_keys, arrays, strict=True)}
+        return self._limits.num_rows(time_axes, np.array([len(arrays[0])]))
 
 
 @functools.cache

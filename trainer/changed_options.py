@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqmill.transforms.batches.described_options import describe_epoch, undescribe
+from seqmill.transforms.batches.described_options import as_asked, describe_epoch, undescribe
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import Schedule
 
@@ -36,7 +36,7 @@ def changed_options(then: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedO
     Raises:
         ValueError: Options are not as a manifest has them.
     """
-    was, is_now = undescribe(then), undescribe(now)
+    was, is_now = undescribe(as_asked(then)), undescribe(as_asked(now))
     most = min(was.num_epochs, is_now.num_epochs)
     firsts = {stretch.first for schedule in (was, is_now) for stretch in schedule.stretches}
     for epoch in sorted(first for first in firsts if first <= most):

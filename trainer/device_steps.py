@@ -1,4 +1,4 @@
-"""Steps on several devices that do what they do on one."""
+"""Steps on batches that are filled up, on several devices or one, that do what they do without filling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def prepare_steps(model: keras.Model, first_batch: tuple[Any, ...], num_devices:
     Args:
         model: A built model, compiled.
         first_batch: (x, y, sample_weight) of a batch that ``fill_rows.filled`` made.
-        num_devices: At least 2.
+        num_devices: Between how many each batch is split; 1 where it is filled up for ``pad_batch`` alone.
 
     Raises:
         UsageError: The model computes something of its own that would not be the same.
@@ -31,8 +31,8 @@ def prepare_steps(model: keras.Model, first_batch: tuple[Any, ...], num_devices:
     if not getattr(model, OWN_WORD, False):
         _check_nothing_of_its_own(model, first_batch[0], num_devices)
     if not isinstance(model.train_step, _Step):
-        model.train_step = _Step(model, model.train_step)
-        model.test_step = _Step(model, model.test_step)
+        model.train_step = _Step(model, model.train_step, num_devices)
+        model.test_step = _Step(model, model.test_step, num_devices)
     model.train_function = model.test_function = None
     _build_whole(model, first_batch)
     _count_sequences(model)
@@ -41,15 +41,16 @@ def prepare_steps(model: keras.Model, first_batch: tuple[Any, ...], num_devices:
 class _Step:
     """A model's ``train_step`` or ``test_step``."""
 
-    def __init__(self, model: keras.Model, step: Callable[..., Any]):
+    def __init__(self, model: keras.Model, step: Callable[..., Any], num_devices: int):
         self._model = model
         self._step = step
+        self._num_devices = num_devices
 
     def __call__(self, *arguments: Any) -> Any:
         """Takes (data), or (state, data) with JAX."""
         _, _, weights = keras.utils.unpack_x_y_sample_weight(arguments[-1])
         _count_sequences(self._model)  # a callback may have compiled it anew
-        if keras.backend.backend() == "tensorflow":
+        if keras.backend.backend() == "tensorflow" and self._num_devices > 1:
             _add_up_first(self._model)
         with rows_of_step(real_rows(weights)):
             return self._step(*arguments)
@@ -135,18 +136,24 @@ def _check_nothing_of_its_own(model: keras.Model, x: Any, num_devices: int) -> N
     for layer in model._flatten_layers():
         if getattr(layer, "activity_regularizer", None) is not None:
             own.append(f"activity_regularizer of {layer.name}")
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and num_devices > 1:
         for optimizer in optimizers(walk_model(model)).values():
             for option in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
                 if getattr(optimizer, option, None):
                     own.append(f"{option} of {type(optimizer).__name__}")
     if not own and _added_losses(model, x):
         own.append("add_loss")
-    if own:
+    if own and num_devices > 1:
         raise UsageError(
             f"on {num_devices} devices {', '.join(own)} may not be what it is on one: each device sees a "
             "part of the batch, with rows of weight 0 in it; set devices = 1, or see to it and set "
             f"{OWN_WORD} = True in class {name} (docs/training.md, Several devices)"
+        )
+    if own:
+        raise UsageError(
+            f"with pad_batch {', '.join(own)} may not be what it is without: there are rows of weight 0 in a "
+            f"batch; set pad_batch = false, or see to it and set {OWN_WORD} = True in class {name} "
+            "(docs/training.md, Several devices)"
         )
 
 

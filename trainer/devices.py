@@ -71,13 +71,19 @@ def num_devices(model: keras.Model, say: Callable[[str], None]) -> int:
         number = _num_replicas(model.distribute_strategy)
     elif keras.backend.backend() == "jax":
         number = _num_shards(model)
-    normalized = [one.name for one in model._flatten_layers() if isinstance(one, BatchNormalization)]
+    normalized = _normalized(model)
     if number > 1 and normalized:
         say(
-            f"on {number} devices batch normalization ({', '.join(normalized)}) sees other statistics than "
+            f"on {number} devices batch normalization ({normalized}) sees other statistics than "
             "on one: rows that fill a batch up, and with TensorFlow the rows of one device alone"
         )
     return number
+
+
+def say_filling(model: keras.Model, say: Callable[[str], None]) -> None:
+    """Says what a model on one device does otherwise where ``pad_batch`` fills its batches up."""
+    if normalized := _normalized(model):
+        say(f"with pad_batch batch normalization ({normalized}) sees the rows that fill a batch up")
 
 
 def check_splittable(corpora: Iterable[Corpus], number: int) -> None:
@@ -98,6 +104,11 @@ def say_changed_devices(checkpoint: Checkpoint, number: int, say: Callable[[str]
             f"changed since epoch {checkpoint.epoch}: the number of devices was {then}, is {number}; sums "
             "are rounded in another order"
         )
+
+
+def _normalized(model: keras.Model) -> str:
+    """Names of the layers that normalize over a batch."""
+    return ", ".join(one.name for one in model._flatten_layers() if isinstance(one, BatchNormalization))
 
 
 @functools.cache  # several in a process take each other's messages: their collective operations share keys

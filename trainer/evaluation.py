@@ -32,6 +32,7 @@ class Evaluation:
         extra_scores: function(model, corpus) → more scores by name.
         steps: Shows how far it is.
         say: Takes a line about a score that is not finite.
+        multiple: How batches are filled up; see ``Feed``.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class Evaluation:
         extra_scores: ExtraScores | None,
         steps: StepProgress,
         say: Callable[[str], None],
+        multiple: int | None = None,
     ):
         self._model, self._corpora, self._folder = model, corpora, folder
-        self._feeds = {name: Feed(corpus, batch_to_xy) for name, corpus in corpora.items()}
+        self._feeds = {name: Feed(corpus, batch_to_xy, multiple) for name, corpus in corpora.items()}
         self._extra_scores = extra_scores
         self._steps, self._say = steps, say
         self._scalars = ScalarWriters(files.join(folder, "tensorboard"))

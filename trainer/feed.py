@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from seqmill.trainer.batch_graph import BatchGraph
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.fill_rows import filled
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.trainer.share import share_of
 from seqmill.trainer.source import open_source
@@ -21,13 +22,19 @@ class Feed:
     Args:
         corpus: The corpus.
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
+        multiple: Fill batches up to a multiple of rows, and to as many as ``pad_batch`` asks for; by default
+            they are not filled at all.
     """
 
-    def __init__(self, corpus: Corpus, batch_to_xy: BatchToXy):
+    def __init__(self, corpus: Corpus, batch_to_xy: BatchToXy, multiple: int | None = None):
         self._corpus = corpus
         manifest = corpus.manifest
         self._graph = BatchGraph(
-            manifest.data_keys, masks=True, transform=batch_to_xy, packed=manifest.packed
+            manifest.data_keys,
+            masks=True,
+            transform=batch_to_xy if multiple is None else filled(batch_to_xy, multiple),
+            packed=manifest.packed,
+            num_rows=multiple is not None and pads_batches(corpus),
         )
 
     @contextmanager
@@ -48,13 +55,18 @@ class Feed:
         share = share_of(corpus.epoch(stored).num_batches, first_batch=first_batch)
         source = open_source(corpus, stored)
         try:
-            yield self._graph.dataset(source, share)
+            yield self._graph.dataset(source, share, self._corpus.manifest.schedule.at(stored).batch_limits)
         except tf.errors.OpError:
             if source.error is not None:
                 raise source.error from None
             raise
         finally:
             source.close()
+
+
+def pads_batches(corpus: Corpus) -> bool:
+    """Whether batches of any epoch are filled up (``pad_batch``)."""
+    return any(stretch.options.batch_limits.pad_batch for stretch in corpus.manifest.schedule.stretches)
 
 
 def check_same_data_keys(train: Corpus, other: Corpus) -> None:

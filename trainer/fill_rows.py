@@ -1,6 +1,7 @@
-"""Filling batches up, so that they divide evenly between devices.
+"""Filling batches up, so that they divide evenly between devices, or have as many rows as others.
 
-Keras splits a batch along its first axis and fails where it does not divide (keras#21167).
+Keras splits a batch along its first axis and fails where it does not divide (keras#21167). XLA compiles for
+every number of rows anew, which ``pad_batch`` is against.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from seqmill.trainer.batch_graph import NUM_ROWS
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -24,13 +26,14 @@ def filled(batch_to_xy: BatchToXy, multiple: int) -> BatchToXy:
 
     Args:
         batch_to_xy: function(batch) → (x, y) or (x, y, sample_weight).
-        multiple: The number of devices; with 1 nothing is changed.
+        multiple: The number of devices. Where the batch has a column ``NUM_ROWS``, the rows are that many at
+            least.
     """
-    if multiple == 1:
-        return batch_to_xy
 
     def filled_batch_to_xy(batch: dict[str, Any]) -> tuple[Any, ...]:
-        return _filled(batch_to_xy(batch), multiple)
+        columns = dict(batch)
+        least = columns.pop(NUM_ROWS, 0)
+        return _filled(batch_to_xy(columns), multiple, least)
 
     return filled_batch_to_xy
 
@@ -48,10 +51,11 @@ def real_rows(weights: Any) -> Any:
 
 
 @tf.autograph.experimental.do_not_convert
-def _filled(given: Any, multiple: int) -> tuple[Any, ...]:
+def _filled(given: Any, multiple: int, least: Any) -> tuple[Any, ...]:
     x, y, weights = tf.nest.map_structure(_tensor, keras.utils.unpack_x_y_sample_weight(given))
     num_rows = tf.shape(next(array for array in tf.nest.flatten(x) if array is not None))[0]
-    missing = -num_rows % multiple
+    wanted = tf.maximum(num_rows, tf.cast(least, tf.int32))
+    missing = wanted + (-wanted % multiple) - num_rows
     if weights is None:
         weights = tf.ones([num_rows])
 
@@ -82,7 +86,7 @@ def _tensor(array: Any) -> tf.Tensor | None:
     if not isinstance(array, tf.Tensor) or array.shape.rank == 0:
         what = "a number" if isinstance(array, tf.Tensor) else f"a {type(array).__name__}"
         raise SeqmillError(
-            f"batch_to_xy returned {what}, which cannot be split between devices; expected dense arrays "
-            "whose first axis is that of the sequences"
+            f"batch_to_xy returned {what}, which cannot be split between devices or filled up; expected "
+            "dense arrays whose first axis is that of the sequences"
         )
     return array

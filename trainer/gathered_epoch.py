@@ -150,9 +150,9 @@ class _Gathering:
         seq_index = plan.seq_index[chosen].astype(np.int64)
         lengths = {key: column[chosen].astype(np.int64) for key, column in plan.lengths.items()}
         starts = {key: self._starts(key, seq_index, chosen) for key in lengths}
-        longest = None if plan.packed else {k: column[list(batches)] for k, column in plan.longest.items()}
+        time_axes = None if plan.packed else {k: axes[list(batches)] for k, axes in plan.time_axes.items()}
         gatherer = Gatherer(self._store, _POOL.take)
-        arrays, tags = gatherer.gather(seq_index, starts, lengths, edges, longest)
+        arrays, tags = gatherer.gather(seq_index, starts, lengths, edges, time_axes)
         return [
             PaddedBatch(
                 arrays=self._read(arrays[number]),
@@ -181,7 +181,7 @@ class _Gathering:
         nothing, plan = np.empty(0, np.int64), self._plan
         arrays = {}
         for key, spec in self._store.data_keys.items():
-            time = () if plan.packed else (int(plan.longest[key][index]),)
+            time = () if plan.packed else (int(plan.time_axes[key][index]),)
             arrays[key] = np.zeros((0, *time, *spec.feature_shape), spec.batch_dtype)
         return PaddedBatch(
             arrays=arrays,

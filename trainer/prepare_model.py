@@ -28,7 +28,7 @@ def prepare_model(
     model: keras.Model,
     seed: int,
     open_feed: Callable[[], AbstractContextManager[tf.data.Dataset]],
-    num_devices: int = 1,
+    multiple: int | None = None,
 ) -> None:
     """Makes all variables exist, so that a checkpoint can be loaded into them, and steps ready for devices.
 
@@ -36,13 +36,13 @@ def prepare_model(
         model: A compiled model.
         seed: Of the variables that are made only now.
         open_feed: Opens the data that the model is to be called on, if it must.
-        num_devices: Between how many devices each batch is split.
+        multiple: Between how many devices each batch is split, where batches are filled up; see ``Feed``.
 
     Raises:
         SeqmillError: It cannot be called on a batch, or computes what is not the same on several devices.
     """
     keras.utils.set_random_seed(seed)
-    if not model.built or num_devices > 1:
+    if not model.built or multiple is not None:
         with open_feed() as data:
             first_batch = next(data.as_numpy_iterator())
     if not model.built:
@@ -52,8 +52,8 @@ def prepare_model(
     compile_config = getattr(getattr(model, "_compile_config", None), "config", {})
     if keras.backend.backend() == "tensorflow" and compile_config.get("jit_compile") == "auto":
         model.jit_compile = False  # XLA would compile once per batch shape
-    if num_devices > 1:
-        prepare_steps(model, first_batch, num_devices)
+    if multiple is not None:
+        prepare_steps(model, first_batch, multiple)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Hashable
 from concurrent.futures import Future
 
-from seqmill.transforms.batches.layout import corpus_fingerprint
+from seqmill.transforms.batches.layout import is_planned_from
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, plan_epoch
 from seqmill.transforms.planning.selections import Selections
@@ -46,7 +46,7 @@ class StoreEpochs:
         self._plans: dict[int, Future[EpochPlan]] = {}
         self._lock = threading.Lock()
         self._is_compared = False
-        if manifest.fingerprint != corpus_fingerprint(self.store, manifest.schedule):
+        if not is_planned_from(manifest, self.store):
             raise SeqmillError(
                 f"{folder}: not planned from what {store_folder} holds now: the store has changed since "
                 "(ingest ran again), or seqmill plans otherwise; run `seqmill preprocess` or `seqmill run`"

@@ -23,10 +23,9 @@ from seqmill.trainer.callbacks.stop_on_nonfinite_train_score import StopOnNonfin
 from seqmill.trainer.callbacks.training_callbacks import TrainingCallbacks
 from seqmill.trainer.checkpoints import INSIDE, TRAINED, Checkpoint
 from seqmill.trainer.corpus import Corpus
-from seqmill.trainer.devices import check_splittable, num_devices, say_changed_devices
+from seqmill.trainer.devices import check_splittable, num_devices, say_changed_devices, say_filling
 from seqmill.trainer.evaluation import Evaluation, ExtraScores
-from seqmill.trainer.feed import Feed, check_same_data_keys
-from seqmill.trainer.fill_rows import filled
+from seqmill.trainer.feed import Feed, check_same_data_keys, pads_batches
 from seqmill.trainer.inputs import BatchToXy, default_batch_to_xy
 from seqmill.trainer.load_checkpoint import load, load_weights
 from seqmill.trainer.options import TrainOptions
@@ -89,11 +88,17 @@ class Training:
         self._folder, self._options, self._say = folder, options, say
         self._num_devices = num_devices(model, say)
         check_splittable([train, *others.values()], self._num_devices)
-        batch_to_xy = filled(batch_to_xy or default_batch_to_xy(model, train), self._num_devices)
-        self._feed = Feed(train, batch_to_xy)
+        batch_to_xy = batch_to_xy or default_batch_to_xy(model, train)
+        fills = self._num_devices > 1 or any(map(pads_batches, [train, *others.values()]))
+        self._multiple = self._num_devices if fills else None
+        if self._multiple == 1:
+            say_filling(model, say)
+        self._feed = Feed(train, batch_to_xy, self._multiple)
         self._timer = EpochTimer(options.num_epochs)
         self._steps = StepProgress(say)
-        self._evaluation = Evaluation(model, others, folder, batch_to_xy, extra_scores, self._steps, say)
+        self._evaluation = Evaluation(
+            model, others, folder, batch_to_xy, extra_scores, self._steps, say, self._multiple
+        )
         self._data_facts = data_facts(train.manifest)
         self._limit = TimeLimit(options.stop_after, begun)
         self._interrupts = Interrupts()
@@ -121,7 +126,7 @@ class Training:
         found = find_checkpoint(self._folder, self._options.start_epoch)
         self._supply.begin(replace(found, epoch=min(found.epoch, most + 1)))
         open_feed = self._open_any
-        prepare_model(self._model, self._options.seed, open_feed, self._num_devices)
+        prepare_model(self._model, self._options.seed, open_feed, self._multiple)
         build_metrics(self._model, open_feed)
         state, metrics = ModelState(self._model), MetricStates(self._model)
         load_it, why_not = partial(self._load, state), self._why_not

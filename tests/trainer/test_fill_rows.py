@@ -5,6 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqmill.trainer.batch_graph import NUM_ROWS
 from seqmill.trainer.fill_rows import filled, real_rows
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -31,11 +32,15 @@ def test_rows_of_zeros_are_added_and_told_from_the_others(num_rows, multiple, we
     np.testing.assert_array_equal(real_rows(more_weights), [1] * num_rows + [0] * (len(more_y) - num_rows))
 
 
-def test_on_one_device_nothing_is_changed():
-    def batch_to_xy(batch):
-        return batch["data"], batch["classes"]
-
-    assert filled(batch_to_xy, 1) is batch_to_xy
+@pytest.mark.parametrize(("multiple", "least", "wanted"), [(1, 5, 5), (4, 5, 8), (1, 2, 3), (2, 0, 4)])
+def test_rows_are_added_up_to_a_number_and_to_a_multiple(multiple, least, wanted):
+    batch = {"data": tf.ones([3, 2]), NUM_ROWS: tf.constant(least, tf.int64)}
+    seen = []
+    (x, _, weights) = filled(
+        lambda batch: (seen.append(set(batch)) or batch["data"], batch["data"]), multiple
+    )(batch)
+    assert seen == [{"data"}] and x.shape == (wanted, 2)
+    np.testing.assert_array_equal(real_rows(weights), [1] * 3 + [0] * (wanted - 3))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,13 @@ class CorpusEpochs(PerEpochOptions):
             length_key=self.length_key,
             length_limits=LengthLimits(self.max_seq_length, self.min_seq_length),
             chunking={k: replace(rule, min_size=least.get(k, 0)) for k, rule in self.chunking.items()},
-            batch_limits=BatchLimits(self.batch_size, self.max_seqs, self.packed),
+            batch_limits=BatchLimits(
+                batch_size=self.batch_size,
+                max_seqs=self.max_seqs,
+                packed=self.packed,
+                length_buckets=self.length_buckets,
+                pad_batch=self.pad_batch,
+            ),
             seed=seed,
             fixed_random_seed=self.fixed_random_seed,
             partition_epoch=self.partition_epoch,
@@ -85,7 +91,7 @@ class _AskedEpochs(CorpusEpochs):
     @model_validator(mode="after")
     def _fit_each_other(self) -> _AskedEpochs:
         wrong = [f"schedule: table {number + 1} {text}" for number, text in named_twice(self.schedule_tables)]
-        if wrong := [*wrong, *_without_limit(self.asked_schedule())]:
+        if wrong := [*wrong, *_unusable_limits(self.asked_schedule())]:
             raise ValueError("\n".join(wrong))
         return self
 
@@ -137,10 +143,12 @@ def ask_epochs(options: Mapping[str, Any], data_keys: Sequence[str]) -> EpochsAs
     return EpochsAsked(given.asked_schedule(), given.max_rejected)
 
 
-def _without_limit(schedule: Schedule) -> Iterator[str]:
+def _unusable_limits(schedule: Schedule) -> Iterator[str]:
     for stretch in schedule.stretches:
         limits = stretch.options.batch_limits
         if not limits.batch_size and limits.max_seqs is None:
             epochs = EpochRange(stretch.first, stretch.last)
             where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
             yield f"expected batch_size or max_seqs{where}, found neither"
+        if limits.mistake:
+            yield limits.mistake

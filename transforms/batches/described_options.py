@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -16,6 +17,9 @@ from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch, parse_epochs
 
+_UNLESS_SET: Mapping[str, Any] = {"length_buckets": {}, "padded_lengths": {}, "pad_batch": False}
+"""Options that are described only where they are set, with what they are otherwise."""
+
 
 def describe(schedule: Schedule) -> dict[str, Any]:
     """What a manifest says of the options of a corpus' epochs.
@@ -26,7 +30,7 @@ def describe(schedule: Schedule) -> dict[str, Any]:
     changed = []
     for stretch in schedule.stretches:
         options = describe_epoch(stretch.options)
-        differing = {name: value for name, value in options.items() if base[name] != value}
+        differing = differing_options(base, options)
         if differing:
             changed.append({"epochs": str(EpochRange(stretch.first, stretch.last)), **differing})
     return {
@@ -37,13 +41,25 @@ def describe(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+def differing_options(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of an epoch, described, those that are not as in ``base``."""
+    both = {**_UNLESS_SET, **base}, {**_UNLESS_SET, **options}
+    return {name: value for name, value in both[1].items() if both[0][name] != value}
+
+
 def describe_epoch(options: EpochOptions) -> dict[str, Any]:
     """What a manifest says of the options of an epoch."""
+    limits = options.batch_limits
+    buckets = {
+        "length_buckets": dict(limits.length_buckets),
+        "padded_lengths": {key: list(axes) for key, axes in limits.padded_lengths.items()},
+        "pad_batch": limits.pad_batch,
+    }
     chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
     return {
-        "batch_size": dict(options.batch_limits.batch_size),
-        "max_seqs": options.batch_limits.max_seqs,
-        "packed": options.batch_limits.packed,
+        "batch_size": dict(limits.batch_size),
+        "max_seqs": limits.max_seqs,
+        "packed": limits.packed,
         "max_seq_length": dict(options.length_limits.longest),
         "min_seq_length": dict(options.length_limits.shortest),
         "seq_ordering": str(options.ordering),
@@ -55,7 +71,18 @@ def describe_epoch(options: EpochOptions) -> dict[str, Any]:
         "fixed_random_seed": options.fixed_random_seed,
         "num_shards": options.num_shards,
         "shard_size": options.shard_size,
+        **{name: value for name, value in buckets.items() if value != _UNLESS_SET[name]},
     }
+
+
+def as_asked(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Described options as a configuration has them: all that can be set, and nothing that was chosen."""
+    changed = [dict(entry) for entry in described.get("schedule", ()) if isinstance(entry, Mapping)]
+    for entry in changed:
+        entry.pop("padded_lengths", None)
+    asked = {**_UNLESS_SET, **described, "schedule": [entry for entry in changed if len(entry) > 1]}
+    del asked["padded_lengths"]
+    return asked
 
 
 def undescribe(described: Mapping[str, Any]) -> Schedule:
@@ -75,6 +102,14 @@ def undescribe(described: Mapping[str, Any]) -> Schedule:
         options = _epoch_options({**base, **{k: v for k, v in entry.items() if k != "epochs"}})
         changes.append(Stretch(epochs.first, epochs.last, options))
     return Schedule(_epoch_options(base), given.num_epochs, given.distinct_epochs, tuple(changes))
+
+
+def check_chosen(schedule: Schedule) -> None:
+    """Raises ValueError where the time axes of some epochs are not chosen."""
+    for options in (schedule.options, *(one.options for one in schedule.changes)):
+        limits = options.batch_limits
+        if limits.padded_lengths.keys() != limits.length_buckets.keys():
+            raise ValueError(f"padded_lengths: expected those of {', '.join(limits.length_buckets)}")
 
 
 def show_option(value: object) -> str:
@@ -106,12 +141,30 @@ def _epoch_options(described: Mapping[str, Any]) -> EpochOptions:
             key: KeyChunking(*parse_chunking(text), given.min_chunk_size.get(key, 0))
             for key, text in given.chunking.items()
         },
-        batch_limits=BatchLimits(given.batch_size, given.max_seqs, given.packed),
+        batch_limits=_batch_limits(given),
         seed=given.seed,
         fixed_random_seed=given.fixed_random_seed,
         partition_epoch=given.partition_epoch,
         num_shards=given.num_shards,
         shard_size=given.shard_size,
+    )
+
+
+def _batch_limits(given: Any) -> BatchLimits:
+    axes = given.padded_lengths
+    if axes and axes.keys() != given.length_buckets.keys():
+        raise ValueError(f"padded_lengths: of {', '.join(axes)}, expected {', '.join(given.length_buckets)}")
+    for key, found in axes.items():
+        most = given.length_buckets[key]
+        if len(found) > most or any(a >= b for a, b in pairwise(found)):
+            raise ValueError(f"padded_lengths: {key}: expected at most {most} in rising order")
+    return BatchLimits(
+        batch_size=given.batch_size,
+        max_seqs=given.max_seqs,
+        packed=given.packed,
+        length_buckets=given.length_buckets,
+        padded_lengths=axes,
+        pad_batch=given.pad_batch,
     )
 
 
@@ -146,6 +199,9 @@ class _DescribedEpoch:
     fixed_random_seed: _Whole | None
     num_shards: _Positive | None
     shard_size: _Positive
+    length_buckets: dict[str, _Positive] = field(default_factory=dict)
+    padded_lengths: dict[str, tuple[_Positive, ...]] = field(default_factory=dict)
+    pad_batch: Annotated[bool, Field(strict=True)] = False
 
 
 _SCHEDULE_NAMES = [field.name for field in fields(_DescribedSchedule)]

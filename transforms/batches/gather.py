@@ -90,7 +90,7 @@ class Gatherer:
         starts: Mapping[str, np.ndarray],
         lengths: Mapping[str, np.ndarray],
         batch_starts: np.ndarray,
-        longest: Mapping[str, np.ndarray] | None,
+        time_axes: Mapping[str, np.ndarray] | None,
     ) -> tuple[list[GatheredArrays], Tags]:
         """The arrays of consecutive batches, and the tags of all entries.
 
@@ -99,7 +99,7 @@ class Gatherer:
             starts: Per data key the first frame of every entry, [n].
             lengths: Per data key the frames of every entry, [n].
             batch_starts: First entry of every batch, and n, [batches + 1].
-            longest: Per data key the frames of every batch's time axis, [batches]; None for packed batches.
+            time_axes: Per data key the frames of every batch's time axis, [batches]; None for packed batches.
 
         Returns:
             Per batch and data key the array, padded [B, T, *feature_shape] or packed [sum of T,
@@ -110,13 +110,13 @@ class Gatherer:
         batches = [GatheredArrays(self.source.data_keys) for _ in batch_seqs]
         for key, spec in self.source.data_keys.items():
             sizes = lengths[key].astype(np.int64) * spec.frame_bytes
-            if longest is None:
+            if time_axes is None:
                 frames = np.diff(np.concatenate(([0], np.cumsum(lengths[key], dtype=np.int64)))[batch_starts])
                 shapes: list[tuple[int, ...]] = [(total,) for total in frames.tolist()]
                 strides = sizes
             else:
-                shapes = list(zip(batch_seqs.tolist(), longest[key].tolist(), strict=True))
-                strides = np.repeat(longest[key] * spec.frame_bytes, batch_seqs)
+                shapes = list(zip(batch_seqs.tolist(), time_axes[key].tolist(), strict=True))
+                strides = np.repeat(time_axes[key] * spec.frame_bytes, batch_seqs)
             parts = list(_parts(groups, key, starts[key] * spec.frame_bytes, spec.frame_bytes))
             pieces = self._pieces(parts, sizes, strides, batch_starts)
             for batch, shape, own in zip(batches, shapes, pieces, strict=True):

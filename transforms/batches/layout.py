@@ -14,6 +14,7 @@ from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
+from seqmill.transforms.planning.length_buckets import with_buckets
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
 from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
@@ -58,6 +59,11 @@ class EpochLayout:
             num_frames=self.plan.num_frames,
             padded_frames=self.plan.padded_frames,
         )
+
+
+def planned_by(store: Store, schedule: Schedule) -> Schedule:
+    """The schedule that a store's epochs are planned by: one whose ``length_buckets`` are chosen."""
+    return with_buckets(schedule, store.lengths) if schedule.has_buckets else schedule
 
 
 def select_sequences(store: Store, schedule: Schedule) -> Selection:
@@ -111,6 +117,15 @@ def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
     # Not in ``_content``: other labels under the same numbers change no shard.
     vocabs = {key: others.get(str(spec.vocab)) for key, spec in store.data_keys.items() if spec.vocab}
     return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(schedule))
+
+
+def is_planned_from(manifest: Manifest, store: Store) -> bool:
+    """Whether a manifest plans epochs as they are planned from what a store holds now."""
+    schedule = manifest.schedule
+    return (
+        manifest.fingerprint == corpus_fingerprint(store, schedule)
+        and planned_by(store, schedule) == schedule
+    )
 
 
 def selected_counts(store: Store, selection: Selection) -> Counts:

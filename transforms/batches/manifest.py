@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from seqmill.transforms.batches.described_options import undescribe
+from seqmill.transforms.batches.described_options import check_chosen, undescribe
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
@@ -132,7 +132,7 @@ def read(folder: str) -> Manifest:
     hint = "incomplete, or no batches at all (run `seqmill preprocess`)"
     manifest: Manifest = read_sealed(output_folder.manifest_path(folder), _ADAPTER, FORMAT, hint)
     try:
-        manifest.schedule  # noqa: B018
+        check_chosen(manifest.schedule)
     except ValueError as error:
         path = output_folder.manifest_path(folder)
         raise UnusableManifestError(f"{path}: unusable options ({error})") from None

@@ -97,15 +97,18 @@ def padded_batches(
     lengths = {key: chunk_lengths(key, column, planned.chunk, chunking) for key, column in whole.items()}
     edges = planned.batch_starts
     _check_chunks(whole, starts, lengths)
-    longest = {key: np.maximum.reduceat(column, edges[:-1]) for key, column in lengths.items()}
-    for first, last in _windows(_array_bytes(source, edges, None if packed else longest, lengths)):
+    limits = options.batch_limits
+    time_axes = {
+        key: limits.time_axis(key, np.maximum.reduceat(column, edges[:-1])) for key, column in lengths.items()
+    }
+    for first, last in _windows(_array_bytes(source, edges, None if packed else time_axes, lengths)):
         entries = slice(int(edges[first]), int(edges[last]))
         arrays, tags = gatherer.gather(
             rows[entries],
             {key: column[entries] for key, column in starts.items()},
             {key: column[entries] for key, column in lengths.items()},
             edges[first : last + 1] - edges[first],
-            None if packed else {key: column[first:last] for key, column in longest.items()},
+            None if packed else {key: axes[first:last] for key, axes in time_axes.items()},
         )
         bounds = pairwise(edges[first : last + 1].tolist())
         yield [
@@ -134,15 +137,16 @@ def _check_chunks(
 def _array_bytes(
     source: SequenceSource,
     edges: np.ndarray,
-    longest: Mapping[str, np.ndarray] | None,
+    time_axes: Mapping[str, np.ndarray] | None,
     lengths: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     """Bytes of the arrays of every batch, [batches]."""
     total = np.zeros(len(edges) - 1, np.int64)
     for key, spec in source.data_keys.items():
-        frames = (
-            np.add.reduceat(lengths[key], edges[:-1]) if longest is None else np.diff(edges) * longest[key]
-        )
+        if time_axes is None:
+            frames = np.add.reduceat(lengths[key], edges[:-1])
+        else:
+            frames = np.diff(edges) * time_axes[key]
         total += frames * spec.frame_bytes
     return total
 

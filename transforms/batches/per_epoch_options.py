@@ -111,6 +111,13 @@ class PerEpochOptions(Options):
     fixed_random_seed: Annotated[int | None, BeforeValidator(none_or(whole_number(0), is_no_text))] = Field(
         None, description="one permutation for all epochs"
     )
+    length_buckets: PerKey = Field(
+        default_factory=dict,
+        description="pad to at most so many different lengths: a number, or a table per key",
+    )
+    pad_batch: bool = Field(
+        False, description="train on batches filled up, so that all of the same length have as many rows"
+    )
 
 
 class ScheduleTable(PerEpochOptions):

@@ -250,7 +250,7 @@ def _planned_columns(
     }
     for key, spec in data_keys.items():
         frame = int(varint_sizes(np.array(spec.feature_shape, np.int64)).sum())
-        time_axes = [plan.batch_frames[key]] if plan.packed else [plan.batch_seqs, plan.longest[key]]
+        time_axes = [plan.batch_frames[key]] if plan.packed else [plan.batch_seqs, plan.time_axes[key]]
         columns[shape(key)] = np.sum([varint_sizes(axis) for axis in time_axes], axis=0) + frame, by_batch
         columns[lengths(key)] = varint_sizes(plan.lengths[key]), by_entry
     return columns

@@ -85,6 +85,8 @@ def cut_segments(
     """
     edges = shard_edges(batch_bytes, options).tolist()
     rules = {key: asdict(rule) for key, rule in options.chunking.items()}
+    limits = options.batch_limits
+    time_axes = [dict(limits.padded_lengths)] if limits.padded_lengths else []
     for shard, (first, last) in enumerate(pairwise(edges)):
         entries = slice(int(plan.batch_starts[first]), int(plan.batch_starts[last]))
         digest = xxhash.xxh3_128(plan.seq_index[entries].astype(np.int64).data)
@@ -100,7 +102,7 @@ def cut_segments(
             bytes=int(batch_bytes[first:last].sum()),
             plan=plan_file,
             fingerprint=fingerprint(
-                content, rules, options.length_key, options.batch_limits.packed, first, digest.hexdigest()
+                content, rules, options.length_key, limits.packed, first, digest.hexdigest(), *time_axes
             ),
         )
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from seqmill.transforms.planning.best_buckets import rounded_up
 from seqmill.transforms.planning.blocks import blocks
 
 _BLOCK = 1 << 15
@@ -21,12 +22,15 @@ _NARROW = 128  # batches of fewer sequences are found for all starts of a block 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Limits of a batch.
+    """Limits of a batch, and what its array is padded to.
 
     Attributes:
         batch_size: Per limited data key the most frames, padding included.
         max_seqs: The most sequences; None for no limit.
         packed: Whether sequences lie behind one another, without padding.
+        length_buckets: Per data key how many time axes there may be; of others, each batch has its own.
+        padded_lengths: Per such key the time axes, ascending: what ``with_buckets`` chose.
+        pad_batch: Whether batches are filled up with rows, so that all of the same time axes have as many.
 
     >>> BatchLimits({"data": 4000}, max_seqs=200).max_seqs
     200
@@ -35,6 +39,65 @@ class BatchLimits:
     batch_size: Mapping[str, int]
     max_seqs: int | None = None
     packed: bool = False
+    length_buckets: Mapping[str, int] = field(default_factory=dict)
+    padded_lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    pad_batch: bool = False
+
+    @property
+    def mistake(self) -> str | None:
+        """Why they cannot be meant together, if so.
+
+        >>> BatchLimits({}, 9, packed=True, pad_batch=True).mistake
+        'pad_batch: packed batches have no padding; expected only one of pad_batch and packed'
+        """
+        names = [name for name in ("length_buckets", "pad_batch") if getattr(self, name)]
+        if self.packed and names:
+            return f"{names[0]}: packed batches have no padding; expected only one of {names[0]} and packed"
+        unlike = [key for key in self.batch_size if key not in self.length_buckets]
+        if self.pad_batch and unlike:
+            return (
+                f"pad_batch: batch_size limits {unlike[0]}; expected length_buckets of it too, or its rows "
+                "would not be the same"
+            )
+        return None
+
+    def time_axis(self, key: str, longest: np.ndarray) -> np.ndarray:
+        """The frames that arrays of a data key are padded to.
+
+        Args:
+            key: The data key.
+            longest: Frames of their longest sequences, any shape.
+
+        Raises:
+            ValueError: The time axes are not chosen yet.
+
+        >>> limits = BatchLimits({}, 2, length_buckets={"data": 2}, padded_lengths={"data": (5, 9)})
+        >>> limits.time_axis("data", np.array([2, 5, 6])).tolist()
+        [5, 5, 9]
+        """
+        if key not in self.length_buckets:
+            return longest
+        if key not in self.padded_lengths:
+            raise ValueError(f"length_buckets of {key} are not chosen; expected what with_buckets gives")
+        return rounded_up(longest, self.padded_lengths[key])
+
+    def num_rows(self, time_axes: Mapping[str, np.ndarray], batch_seqs: np.ndarray) -> np.ndarray:
+        """The rows of batches as they are trained on, [batches].
+
+        Args:
+            time_axes: Per data key the time axis of every batch, [batches].
+            batch_seqs: Their sequences, [batches].
+
+        >>> limits = BatchLimits({"data": 20}, 9, pad_batch=True)
+        >>> limits.num_rows({"data": np.array([2, 5])}, np.array([8, 4])).tolist()
+        [9, 4]
+        """
+        if not self.pad_batch:
+            return batch_seqs
+        most = [size // time_axes[key] for key, size in self.batch_size.items()]
+        if self.max_seqs is not None:
+            most.append(np.full(len(batch_seqs), self.max_seqs))
+        return np.maximum(np.minimum.reduce(most), batch_seqs)
 
 
 def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchLimits) -> np.ndarray:
@@ -53,7 +116,7 @@ def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchL
     most = num_seqs if limits.max_seqs is None else limits.max_seqs
     if not limits.batch_size:
         return np.append(np.arange(0, num_seqs, max(most, 1)), num_seqs)
-    columns = [lengths[key] for key in limits.batch_size]
+    columns = [limits.time_axis(key, lengths[key]) for key in limits.batch_size]
     sizes = list(limits.batch_size.values())
     if limits.packed:
         return _cut_packed(columns, sizes, most, num_seqs)
@@ -74,8 +137,8 @@ def cut_batches(lengths: Mapping[str, np.ndarray], num_seqs: int, limits: BatchL
 
 
 def oversized(lengths: Mapping[str, np.ndarray], limits: BatchLimits) -> int:
-    """How many sequences (or chunks) are alone over ``batch_size`` in any key."""
-    over = [lengths[key] > limit for key, limit in limits.batch_size.items()]
+    """How many sequences (or chunks) are alone over ``batch_size`` in any key, padding included."""
+    over = [limits.time_axis(key, lengths[key]) > limit for key, limit in limits.batch_size.items()]
     return int(np.count_nonzero(np.logical_or.reduce(over))) if over else 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.blocks import blocks, positions, positions_where, taken
 from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.planning.drop import LengthLimits, drop
-from seqmill.transforms.planning.entries import make_entries
+from seqmill.transforms.planning.entries import Entries, make_entries
 from seqmill.transforms.planning.order import Ordering, epoch_order
 
 CODE_VERSION = 2  # raised when the same lengths would be planned otherwise, or give another plan file
@@ -130,7 +130,7 @@ class EpochPlan:
         chunk_start: First frame in the length key, int32 [n].
         batch_starts: First entry of every batch, and n, int64 [batches + 1].
         oversized: Entries that alone are over ``batch_size``.
-        packed: Whether the entries of a batch lie behind one another, without padding.
+        limits: What the batches were cut by.
 
     >>> lengths = {"data": np.array([3, 4, 2])}
     >>> rows, zeros = np.array([5, 7, 8]), np.zeros(3, np.int64)
@@ -146,7 +146,12 @@ class EpochPlan:
     chunk_start: np.ndarray
     batch_starts: np.ndarray
     oversized: int
-    packed: bool = False
+    limits: BatchLimits = field(default_factory=lambda: BatchLimits({}))
+
+    @property
+    def packed(self) -> bool:
+        """Whether the entries of a batch lie behind one another, without padding."""
+        return self.limits.packed
 
     @property
     def num_batches(self) -> int:
@@ -188,11 +193,28 @@ class EpochPlan:
         return self._of_batches(np.maximum)
 
     @cached_property
+    def time_axes(self) -> dict[str, np.ndarray]:
+        """Per data key the frames that every batch is padded to, int64 [batches]."""
+        return {key: self.limits.time_axis(key, longest) for key, longest in self.longest.items()}
+
+    @cached_property
+    def batch_rows(self) -> np.ndarray:
+        """Rows of every batch as it is trained on, those included that fill it up, int64 [batches]."""
+        return self.limits.num_rows(self.time_axes, self.batch_seqs)
+
+    @cached_property
     def batch_frames(self) -> dict[str, np.ndarray]:
         """Per data key the frames of every batch's array, padding included, int64 [batches]."""
         if self.packed:
             return self._of_batches(np.add)
-        return {key: longest * self.batch_seqs for key, longest in self.longest.items()}
+        return {key: frames * self.batch_seqs for key, frames in self.time_axes.items()}
+
+    @property
+    def step_frames(self) -> dict[str, np.ndarray]:
+        """Per data key the frames that a training step sees of every batch, int64 [batches]."""
+        if not self.limits.pad_batch:
+            return self.batch_frames
+        return {key: frames * self.batch_rows for key, frames in self.time_axes.items()}
 
     @property
     def num_frames(self) -> dict[str, int]:
@@ -206,10 +228,10 @@ class EpochPlan:
 
     @property
     def num_shapes(self) -> int:
-        """Distinct shapes of batches, over all data keys together."""
+        """Distinct shapes of batches as they are trained on, over all data keys together."""
         if self.packed:
             return len(np.unique(np.stack([*self.batch_frames.values()]), axis=1).T)
-        return len(np.unique(np.stack([self.batch_seqs, *self.longest.values()]), axis=1).T)
+        return len(np.unique(np.stack([self.batch_rows, *self.time_axes.values()]), axis=1).T)
 
     def _of_batches(self, reduce: np.ufunc) -> dict[str, np.ndarray]:
         reduced = {key: np.empty(self.num_batches, np.int64) for key in self.lengths}
@@ -236,6 +258,11 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
     >>> plan.num_seqs, plan.num_batches
     (8, 3)
     """
+    return cut_entries(order_epoch(selection, options, epoch), options.batch_limits, epoch)
+
+
+def order_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Entries:
+    """What an epoch consists of, in order: arguments as for ``plan_epoch``."""
     order = epoch_order(
         options.ordering,
         selection.lengths[options.length_key],
@@ -244,16 +271,29 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
         options.partition_epoch,
         options.fixed_random_seed,
     )
-    made = make_entries(order, selection.rows, selection.lengths, options.chunking, options.length_key)
+    return make_entries(order, selection.rows, selection.lengths, options.chunking, options.length_key)
+
+
+def cut_entries(entries: Entries, limits: BatchLimits, epoch: int) -> EpochPlan:
+    """The plan of an epoch from its entries.
+
+    Args:
+        entries: What ``order_epoch`` gave.
+        limits: Limits of its batches.
+        epoch: Its number.
+
+    Raises:
+        ValueError: Time axes are not chosen yet (``with_buckets``).
+    """
     return EpochPlan(
         epoch=epoch,
-        seq_index=made.seq_index,
-        chunk=made.chunk,
-        lengths=made.lengths,
-        chunk_start=made.chunk_start,
-        batch_starts=batching.cut_batches(made.lengths, len(made.seq_index), options.batch_limits),
-        oversized=batching.oversized(made.lengths, options.batch_limits),
-        packed=options.batch_limits.packed,
+        seq_index=entries.seq_index,
+        chunk=entries.chunk,
+        lengths=entries.lengths,
+        chunk_start=entries.chunk_start,
+        batch_starts=batching.cut_batches(entries.lengths, len(entries.seq_index), limits),
+        oversized=batching.oversized(entries.lengths, limits),
+        limits=limits,
     )
 
 

@@ -115,6 +115,12 @@ class Schedule:
         """How many epochs are stored."""
         return sum(map(self._num_stored, self.stretches))
 
+    @property
+    def has_buckets(self) -> bool:
+        """Whether any epoch has ``length_buckets``."""
+        every = (self.options, *(one.options for one in self.changes))
+        return any(options.batch_limits.length_buckets for options in every)
+
     @cached_property
     def stretches(self) -> tuple[Stretch, ...]:
         """All epochs in turn, with the ``order_shift`` by which their passes follow one another."""

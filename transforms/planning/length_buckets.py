@@ -1,0 +1,71 @@
+"""Which time axes batches may have, where ``length_buckets`` says how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.best_buckets import best_buckets
+from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, cut_entries, order_epoch, select
+from seqmill.transforms.planning.schedule import Schedule, Stretch
+
+
+def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Schedule:
+    """The schedule with the time axes chosen that its ``length_buckets`` allow.
+
+    They are the same for all epochs of equal options, so that a compiler sees few shapes in a whole training.
+    The lengths that pad least are found exactly, for each data key by itself, twice: for all sequences (or
+    chunks), which is best where those of a batch are alike, and for the longest of each batch as batches
+    would be without buckets, which is best where they are not. The first pass over the corpus is then cut
+    into batches both ways, and what really pads less is taken.
+
+    Args:
+        schedule: The epochs.
+        lengths: Per data key the length of every sequence in the store.
+
+    >>> import seqmill
+    >>> schedule = seqmill.load_config("config.toml", {"length_buckets": "2"}).schedule_of("train")
+    >>> store = seqmill.Store("work/store/train")
+    >>> with_buckets(schedule, store.lengths).at(1).batch_limits.padded_lengths["data"]
+    (4, 8)
+    """
+    known: dict[str, EpochOptions] = {}
+
+    def chosen(options: EpochOptions) -> EpochOptions:
+        if not options.batch_limits.length_buckets:
+            return options
+        name = repr(replace(options, order_shift=0))
+        if name not in known:
+            limits = replace(options.batch_limits, padded_lengths=_choose(options, lengths))
+            known[name] = replace(options, batch_limits=limits)
+        return replace(known[name], order_shift=options.order_shift)
+
+    changes = tuple(Stretch(one.first, one.last, chosen(one.options)) for one in schedule.changes)
+    return replace(schedule, options=chosen(schedule.options), changes=changes)
+
+
+def _choose(options: EpochOptions, lengths: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """Per data key the time axes."""
+    limits = options.batch_limits
+    selection = select(lengths, options)
+    if not len(selection.rows):
+        return dict.fromkeys(limits.length_buckets, ())
+    whole = order_epoch(selection, replace(options, partition_epoch=1, order_shift=0), 1)
+    plain = cut_entries(whole, BatchLimits(limits.batch_size, limits.max_seqs), 1)
+    candidates = []
+    for lengths_of, weights in (
+        (whole.lengths, np.ones(len(whole.seq_index), np.int64)),
+        (plain.longest, plain.batch_seqs),
+    ):
+        found = {k: best_buckets(lengths_of[k], weights, most) for k, most in limits.length_buckets.items()}
+        candidates.append(replace(limits, padded_lengths=found))
+    return dict(min(candidates, key=lambda one: _padding(cut_entries(whole, one, 1))).padded_lengths)
+
+
+def _padding(plan: EpochPlan) -> float:
+    """How many times as large as its frames the arrays of an epoch are, added up over keys with buckets."""
+    frames = plan.num_frames
+    return sum(int(plan.step_frames[key].sum()) / frames[key] for key in plan.limits.length_buckets)
