@@ -344,5 +344,5 @@ def _absolute(value: Any, folder: str) -> Any:
 
 
 def _line(where: tuple[str, ...], text: str, flags: Mapping[tuple[str, ...], str]) -> str:
-    name = next((flags[where[:n]] for n in (1, 3) if where[:n] in flags), ".".join(where))
-    return f"{name}: {text}"
+    names = (".".join((flags[where[:n]], *where[n:])) for n in (1, 3) if where[:n] in flags)
+    return f"{next(names, '.'.join(where))}: {text}"

@@ -41,6 +41,7 @@ class Share:
 class _State:
     bars: Console | None = None  # what draws bars now, and must print lines above them
     is_quiet = False
+    kept: list[str] | None = None  # lines that are kept, not printed
     said: ClassVar[set[str]] = set()  # what is not said again
 
 
@@ -50,6 +51,18 @@ _state = _State()
 def be_quiet() -> None:
     """Says nothing any more of what is going on: another process has the terminal."""
     _state.is_quiet = True
+
+
+@contextmanager
+def keeping() -> Iterator[list[str]]:
+    """Keeps what is said, in place of printing it, until the block ends."""
+    before = _state.kept
+    kept: list[str] = []
+    _state.kept = kept
+    try:
+        yield kept
+    finally:
+        _state.kept = before
 
 
 def say(message: str, always: bool = False, once: bool = False) -> None:
@@ -64,6 +77,9 @@ def say(message: str, always: bool = False, once: bool = False) -> None:
         return
     if once:
         _state.said.add(message)
+    if _state.kept is not None and not always:
+        _state.kept.append(message)
+        return
     line, bars = printable(message), _state.bars
     with suppress(OSError, ValueError):
         if bars is not None:
@@ -114,7 +130,12 @@ class _Reports:
 
 def _is_terminal() -> bool:
     with suppress(OSError, ValueError, AttributeError):
-        return not _state.is_quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return (
+            not _state.is_quiet
+            and _state.kept is None
+            and sys.stderr.isatty()
+            and os.environ.get("TERM") != "dumb"
+        )
     return False
 
 

@@ -23,6 +23,7 @@ _FLAGS_OF_COMMANDS = {
     "json": ("plan",),
     "dry_run": ("cleanup",),
     "follow": ("preprocess", "train"),
+    "watch": ("preprocess",),
 }
 
 

@@ -64,7 +64,7 @@ def follow(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) 
         os.nice(_NICE)
     folder = output_folder.epochs_folder(config.output, TRAIN)
     # Where nothing else is to be done, a training may be reading already.
-    if fresh or not _is_brought(config):
+    if fresh or not is_brought(config):
         preprocess(config, beam_flags, fresh, ahead=-1)
     with (
         reader(config.output, "preprocess --follow"),
@@ -75,7 +75,8 @@ def follow(config: Config, beam_flags: Sequence[str] = (), fresh: bool = False) 
         _Follower(config, folder, engine).run()
 
 
-def _is_brought(config: Config) -> bool:
+def is_brought(config: Config) -> bool:
+    """Whether ``preprocess`` would find nothing to do but the epochs that are written beside the training."""
     if config.store is not None:
         check_shared_stores(config)
     elif not is_ingested(scan(config)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -54,6 +54,7 @@ class Scanned:
         sizes: Bytes of every input file.
         hashes: What they hold.
         declared: Per data key the labels that the input itself declares for its numbers.
+        data_keys: What the arrays must be like; None to find out.
     """
 
     config: Config
@@ -61,6 +62,7 @@ class Scanned:
     sizes: dict[str, int]
     hashes: ContentHashes
     declared: dict[str, Vocab]
+    data_keys: Mapping[str, ArraySpec] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,12 @@ class StoreWork:
     fingerprint: str
 
 
-def scan(config: Config) -> Scanned:
+def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
     """Finds the input of a run.
+
+    Args:
+        config: The configuration.
+        data_keys: What the arrays must be like; None to find out.
 
     Raises:
         SeqmillError: A file is missing, or is not of its format at all.
@@ -100,7 +106,7 @@ def scan(config: Config) -> Scanned:
     sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
     hashes = ContentHashes()
     hashes.of_all(sizes)
-    return Scanned(config, splits, sizes, hashes, _declared(keys, splits))
+    return Scanned(config, splits, sizes, hashes, _declared(keys, splits), data_keys)
 
 
 def count_work(scanned: Scanned) -> CountWork | None:
@@ -123,7 +129,9 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     for key in keys:
         if key.type in ("chars", "words") and key.vocab:
             check_labels_occur(key.vocab, vocabs[key.name], key.type)
-    specs = _array_specs(keys, splits, vocabs, options.audio_root)
+    specs = scanned.data_keys
+    if specs is None:
+        specs = _array_specs(keys, splits, vocabs, options.audio_root)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     arrays = [_decisive(key, scanned.hashes) for key in keys]
     root = _beside(splits, options.audio_root)
@@ -132,7 +140,7 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     limits = (options.max_rejected, options.allow_damaged)
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
     folder = output_folder.store_folder(scanned.config.store_output, name)
-    return StoreWork(folder, specs, vocab_paths, sources, tasks, whole)
+    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole)
 
 
 def _all_paths(inputs: Inputs) -> list[str]:

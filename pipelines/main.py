@@ -39,7 +39,8 @@ _CONFIG_COMMANDS = {
         "write every epoch as batches, ingesting first if needed",
         "Ingests the corpora of CONFIG if needed, then writes every epoch of each as padded batches in "
         "TFRecord files, into output/epochs. A rerun does only what is missing or has changed. With "
-        "epochs_ahead, those of train that a training needs next; --follow goes on while it trains.",
+        "epochs_ahead, those of train that a training needs next; --follow goes on while it trains. --watch "
+        "makes windows of a stream of the files of train that arrive.",
     ),
     "train": (
         "train the model on what preprocess wrote",
@@ -103,6 +104,7 @@ _SHOW_FLAGS = (
     ("--num_seqs", 5, "sequences to show of each batch"),
 )
 _FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
+_WATCH_HELP = "make windows of files of train as they arrive, for `seqmill train --follow`"
 _FOLLOW_WINDOWS_HELP = "train on the windows of a stream as they appear"
 _CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
@@ -201,6 +203,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             command.add_argument("--check", action="store_true", help=_CHECK_HELP)
         if name == "preprocess":
             command.add_argument("--follow", action="store_true", help=_FOLLOW_HELP)
+            command.add_argument("--watch", action="store_true", help=_WATCH_HELP)
             command.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
         if name == "train":
             command.add_argument("--follow", action="store_true", help=_FOLLOW_WINDOWS_HELP)
@@ -278,6 +281,11 @@ def _preprocess(options: argparse.Namespace, rest: list[str], **how: Any) -> Non
     config, beam_flags = _load(options, rest)
     if getattr(options, "follow", False):
         _follow(options, config, beam_flags)
+        return
+    if getattr(options, "watch", False):
+        from seqmill.pipelines.watch import watch
+
+        watch(config, beam_flags)
         return
     from seqmill.pipelines.preprocess import preprocess
 

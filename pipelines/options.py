@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from seqmill.pipelines.windows_options import WindowsOptions
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
 from seqmill.transforms.batches.per_epoch_options import Count, ScheduleTable, is_no_text
@@ -99,6 +100,9 @@ class Config(TrainOptions):
     )
     schedule: tuple[ScheduleTable, ...] = Field(
         (), description="tables [[schedule]]: options of train that some epochs have in place of the others"
+    )
+    windows: WindowsOptions = Field(
+        WindowsOptions(), description="how files that arrive become windows: a table (interval, settle, ...)"
     )
     data: Mapping[str, DataKey]
     corpus: Mapping[str, CorpusOptions]

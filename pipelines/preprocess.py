@@ -24,12 +24,14 @@ from seqmill.transforms.batches.begin_epochs import (
 from seqmill.transforms.batches.layout import planned_by, select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
+from seqmill.transforms.batches.stream import is_stream
 from seqmill.transforms.batches.unchunkable import are_few_rejected
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
+from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
@@ -64,6 +66,7 @@ def preprocess(
     2
     """
     warn_of_schedule(config)
+    _check_no_stream(config)
     with (
         only_writer(config.output, "run"),
         reading_stores(config, "run"),
@@ -74,7 +77,7 @@ def preprocess(
         bring_stores(config, engine, fresh)
         if check is not None:
             check()
-        _write_epochs(config, engine, fresh, shards, ahead)
+        bring_epochs(config, engine, fresh, shards, ahead)
 
 
 def is_up_to_date(config: Config, ahead: int | None = None) -> bool:
@@ -93,12 +96,22 @@ def warn_of_schedule(config: Config) -> None:
         console.say(f"warning: schedule: epochs {epochs} are behind num_epochs = {config.num_epochs}")
 
 
+def _check_no_stream(config: Config) -> None:
+    for folder in filter(is_stream, _epochs_folders(config)):
+        raise UsageError(
+            f"{folder}: is a stream of windows: `seqmill preprocess --watch` goes on with it; or choose "
+            "another output"
+        )
+
+
 def _epochs_folders(config: Config) -> list[str]:
     return [output_folder.epochs_folder(config.output, name) for name in config.corpus]
 
 
-def _write_epochs(config: Config, engine: Engine, fresh: bool, shards: bool, ahead: int | None) -> None:
-    """Brings the epochs of every corpus up to date, in one step for all."""
+def bring_epochs(
+    config: Config, engine: Engine, fresh: bool = False, shards: bool = True, ahead: int | None = None
+) -> None:
+    """``preprocess``, where stores are there: brings epochs up to date, in one step for all corpora."""
     open_corpora = []
     for name in config.corpus:
         needed = needed_epochs(config, name, ahead) if shards else NONE_TO_WRITE

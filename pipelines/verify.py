@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from seqmill.pipelines.console import say
-from seqmill.pipelines.corpus_folders import corpus_folders, output_of
+from seqmill.pipelines.corpus_folders import corpus_folders, corpus_name, output_of
 from seqmill.pipelines.verify_against_store import compare_with_store
 from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
@@ -58,12 +58,12 @@ def verify(path: str, store: str | None = None) -> None:
         if output is not None and folders != [path]:
             _verify_none_is_missing(output, folders)
         for folder in folders:
-            _verify_corpus(folder, None if folder == path else files.name(folder), store)
+            _verify_corpus(folder, None if folder == path else corpus_name(folder), store)
 
 
 def _verify_none_is_missing(output: str, folders: list[str]) -> None:
     """Every corpus that has a store must have epochs, too."""
-    there = {files.name(folder) for folder in folders}
+    there = {corpus_name(folder) for folder in folders}
     for name in files.list_names(output_folder.all_stores_folder(output)):
         store = output_folder.store_folder(output, name)
         if name not in there and files.exists(output_folder.manifest_path(store)):

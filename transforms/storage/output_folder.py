@@ -84,6 +84,11 @@ def watch_folder(output: str) -> str:
     return files.join(output, "watch")
 
 
+def arrivals_path(folder: str) -> str:
+    """Which files have become windows, in the folder of the watch."""
+    return files.join(folder, "arrivals.json")
+
+
 def model_folder(output: str) -> str:
     """What a training writes."""
     return files.join(output, "model")
