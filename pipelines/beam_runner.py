@@ -23,7 +23,7 @@ from seqmill.pipelines.beam_options import BeamOptions, beam_options
 from seqmill.pipelines.endpoints import check_listens, is_this_machine
 from seqmill.pipelines.failures import deepest_cause, runner_failure
 from seqmill.transforms.beam.step import Step
-from seqmill.transforms.beam.tasks import RunTasks, clear_failures, read_failures
+from seqmill.transforms.beam.tasks import RunTasks, read_failures
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -49,7 +49,6 @@ def run_on_beam(
     """
     options = beam_options(beam_flags, step.num_tasks)
     _check_endpoints(options)
-    clear_failures(step)
     console.say(
         f"{step.title}: {step.num_tasks} task{'' if step.num_tasks == 1 else 's'} on {_where(options)}"
     )
@@ -69,9 +68,7 @@ def run_on_beam(
     finally:
         for part in step.parts:  # a worker that was lost may have left half a file
             files.remove_temporaries(part.folder)
-    failed = read_failures(step)
-    clear_failures(step)
-    return failed
+    return read_failures(step)
 
 
 def _execute(options: BeamOptions, transform: beam.PTransform) -> None:

@@ -30,12 +30,16 @@ class Cluster:
         workers: The processes that do its work, or start those that do.
         head: The process that hands out the work.
         add_worker: Starts one more of ``workers``.
+        at_work: The processes that do work.
+        is_idle: Whether they do none now.
     """
 
     flags: tuple[str, ...]
     workers: list[psutil.Process] = field(default_factory=list)
     head: psutil.Process | None = None
     add_worker: Callable[[], None] | None = None
+    at_work: Callable[[], list[psutil.Process]] | None = None
+    is_idle: Callable[[], bool] | None = None
 
 
 @contextmanager
@@ -51,21 +55,27 @@ def prism(folder: Path) -> Iterator[Cluster]:
 @contextmanager
 def job_service(folder: Path, num_pools: int = 2) -> Iterator[Cluster]:
     """Beam's portable job service and worker pools outside of it; each of its jobs takes the next pool."""
-    port, pools = free_port(), [free_port() for _ in range(num_pools)]
+    port, pool_ports = free_port(), [free_port() for _ in range(num_pools)]
     with ExitStack() as started:
         start = partial(_start, started, folder)
         service = start("apache_beam.runners.portability.local_job_service_main", "-p", str(port))
-        workers = [
-            start("apache_beam.runners.worker.worker_pool_main", f"--service_port={pool}") for pool in pools
+        pools = [
+            start("apache_beam.runners.worker.worker_pool_main", f"--service_port={pool_port}")
+            for pool_port in pool_ports
         ]
-        wait_until_open(port, *pools)
+        wait_until_open(port, *pool_ports)
         flags = (
             "--runner=PortableRunner",
             f"--job_endpoint=127.0.0.1:{port}",
             "--environment_type=EXTERNAL",
-            f"--environment_config={started.enter_context(pools_in_turn(pools))}",
+            f"--environment_config={started.enter_context(pools_in_turn(pool_ports))}",
         )
-        yield Cluster(flags, workers, service)
+
+        def at_work() -> list[psutil.Process]:
+            found = [child for pool in pools for child in pool.children()]
+            return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+        yield Cluster(flags, pools, service, at_work=at_work, is_idle=lambda: not at_work())
 
 
 @contextmanager
@@ -90,7 +100,13 @@ def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         wait_until_open(port)
         with Client(address, timeout=60) as client:
             client.wait_for_workers(num_workers, timeout=60)
-        yield Cluster(("--runner=dask", f"--dask_client_address={address}"), workers, scheduler, add_worker)
+
+        def is_idle() -> bool:
+            with Client(address, timeout=60) as client:
+                return not any(client.run(lambda dask_worker: dask_worker.state.executing_count).values())
+
+        flags = ("--runner=dask", f"--dask_client_address={address}")
+        yield Cluster(flags, workers, scheduler, add_worker, lambda: workers, is_idle)
 
 
 def _start(started: ExitStack, folder: Path, module: str, *arguments: str) -> psutil.Process:

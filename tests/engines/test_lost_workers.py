@@ -4,11 +4,11 @@ import re
 
 import clusters
 import pytest
-from seqmill_runs import tree, write_config, write_jsonl
+from corpora import NUM_TASKS
+from seqmill_runs import tree
 from started_run import Run, wait_for
 
 RECEIPT = re.compile(r"(\d{5})(-receipt)?\.json")
-NUM_TASKS = {"store": 80, "epochs": 120}
 
 
 @pytest.fixture
@@ -16,24 +16,6 @@ def cluster(tmp_path_factory):
     """Of this test alone, which breaks it."""
     with clusters.dask(tmp_path_factory.mktemp("dask")) as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def many_tasks(tmp_path_factory):
-    """A corpus of many small tasks, and what they write."""
-    folder = tmp_path_factory.mktemp("many")
-    for file in range(NUM_TASKS["store"]):
-        write_jsonl(
-            folder / f"{file:02d}.jsonl", [{"data": list(range(1 + (file + i) % 37))} for i in range(50)]
-        )
-    return write_config(
-        folder,
-        {"data": {"type": "ints"}},
-        {"train": {"format": "jsonl", "files": ["*.jsonl"]}},
-        seq_ordering="random",
-        num_epochs=3,
-        num_shards=40,
-    )
 
 
 @pytest.fixture(scope="module")

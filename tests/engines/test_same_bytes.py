@@ -36,20 +36,22 @@ COUNTS = [
 
 
 @pytest.fixture(scope="module")
-def in_memory(config, silent_seqmill):
+def in_memory(two_corpora, silent_seqmill):
     """What one process writes."""
-    output = config.parent / "in-memory"
-    silent_seqmill.succeeds("preprocess", config, f"--output={output}", "--direct_num_workers=1")
+    output = two_corpora.parent / "in-memory"
+    silent_seqmill.succeeds("preprocess", two_corpora, f"--output={output}", "--direct_num_workers=1")
     silent_seqmill.succeeds("verify", output)
     return tree(output)
 
 
 @pytest.mark.parametrize(("engine", "exchange"), CASES)
 def test_bytes_and_counts_are_those_of_one_process(
-    request, tmp_path, config, in_memory, seqmill, engine, exchange
+    request, tmp_path, two_corpora, in_memory, seqmill, engine, exchange
 ):
     flags = LOCAL.get(engine) or request.getfixturevalue(engine).flags
-    run = seqmill.succeeds("preprocess", config, f"--output={tmp_path}", *flags, f"--exchange={exchange}")
+    run = seqmill.succeeds(
+        "preprocess", two_corpora, f"--output={tmp_path}", *flags, f"--exchange={exchange}"
+    )
     assert tree(tmp_path) == in_memory
     lines = [line for line in run.err.splitlines() if not STEP.search(line)]
     assert [re.sub(r" /\S*;", " …;", line) for line in lines] == COUNTS

@@ -89,7 +89,8 @@ class RunTasks(beam.PTransform):
     """Does all tasks of a step, then finishes each of its parts once.
 
     Args:
-        step: What to do. Why a part failed is left in its folder, for the driver to read (``read_failures``).
+        step: What to do. Why a part failed is left beside its progress, for the driver to read
+            (``read_failures``).
 
     Attributes:
         parts: Those of the step, without their tasks: what travels with every element.
@@ -111,19 +112,17 @@ class RunTasks(beam.PTransform):
 
     def expand(self, pbegin: Any) -> Any:  # noqa: D102
         nums_tasks = [len(part.tasks) for part in self.step.parts]
-        return self.outcomes(pbegin) | FinishTasks(partial(_finish_parts, self.parts, nums_tasks))
+        return self.outcomes(pbegin) | FinishTasks(
+            partial(_finish_parts, self.parts, nums_tasks, self.step.run_id)
+        )
 
 
 def read_failures(step: Step) -> dict[int, str]:
     """Why parts of a step failed, where they did."""
-    paths = {number: output_folder.failure_path(part.folder) for number, part in enumerate(step.parts)}
+    paths = {
+        number: output_folder.failure_path(part.folder, step.run_id) for number, part in enumerate(step.parts)
+    }
     return {number: files.read_json(path)["error"] for number, path in paths.items() if files.exists(path)}
-
-
-def clear_failures(step: Step) -> None:
-    """Forgets the failures of an earlier run."""
-    for part in step.parts:
-        files.remove(output_folder.failure_path(part.folder))
 
 
 def _attempt(element: tuple[int, Any], parts: tuple[Part, ...], run_id: str) -> Outcome:
@@ -149,14 +148,16 @@ def _finish(collected: tuple[int, Iterable[Outcome]], finish: Callable[[Sequence
     return finish(sorted(collected[1], key=_index))
 
 
-def _finish_parts(parts: tuple[Part, ...], nums_tasks: list[int], outcomes: Sequence[Outcome]) -> None:
+def _finish_parts(
+    parts: tuple[Part, ...], nums_tasks: list[int], run_id: str, outcomes: Sequence[Outcome]
+) -> None:
     by_part: defaultdict[int, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by_part[outcome.part].append(outcome)
     for number, part in enumerate(parts):
         errors = _errors(by_part[number], nums_tasks[number])
         if error := part.complete(nums_tasks[number], errors):
-            _write_failure(part.folder, error)
+            _write_failure(output_folder.failure_path(part.folder, run_id), error)
 
 
 def _finish_brought(outcomes: Sequence[Outcome]) -> Any:
@@ -177,11 +178,15 @@ def _errors(outcomes: Sequence[Outcome], num_tasks: int) -> list[str]:
     return errors
 
 
-def _write_failure(folder: str, message: str) -> None:
+def _write_failure(path: str, message: str) -> None:
+    """Leaves the reason of a failure, unless the run that would read it is over."""
     try:
-        files.write_json(output_folder.failure_path(folder), {"error": message})
+        if not files.is_local(path) or files.is_folder(files.parent(path)):
+            files.write_json(path, {"error": message})
+            return
     except OSError:
-        raise SeqmillError(message) from None  # travels as the runner's own failure
+        pass
+    raise SeqmillError(message)  # travels as the runner's own failure
 
 
 def _index(outcome: Outcome) -> int:

@@ -264,6 +264,6 @@ def routes_path(folder: str, epoch: int) -> str:
     return files.join(routes_folder(folder), f"{epoch_name(epoch)}.i32")
 
 
-def failure_path(folder: str) -> str:
-    """Why the last run of tasks failed, for the driver to read."""
-    return files.join(folder, "failure.json")
+def failure_path(folder: str, run_id: str) -> str:
+    """Why the tasks of a run failed, for its driver to read before it removes the progress of the run."""
+    return files.join(progress_folder(folder), f"{run_id}.failure")
