@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 
 from seqmill.pipelines.input_files import Inputs, find_inputs
 from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
+from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import (
@@ -22,26 +19,18 @@ from seqmill.transforms.readers import (
     ReadOptions,
     Split,
     declared_labels,
-    get_field,
-    open_split,
-    split_corpus,
 )
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.content_hash import ContentHashes
-from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.storage.output_folder import counted_vocab_path
+from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
 from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
-from seqmill.transforms.store.encode_blocks import split_encoders
 from seqmill.transforms.store.ingest import IngestTask
 from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
-
-SPLIT_BYTES = 16_000_000
-_SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
-_MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
-_PROBED_SEQS = 100
 
 
 @dataclass(frozen=True)
@@ -131,7 +120,7 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
             check_labels_occur(key.vocab, vocabs[key.name], key.type)
     specs = scanned.data_keys
     if specs is None:
-        specs = _array_specs(keys, splits, vocabs, options.audio_root)
+        specs = array_specs(keys, splits, vocabs, options.audio_root)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     arrays = [_decisive(key, scanned.hashes) for key in keys]
     root = _beside(splits, options.audio_root)
@@ -183,15 +172,8 @@ def _declared(keys: Sequence[DataKey], splits: dict[str, list[Split]]) -> dict[s
 def _split(
     options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
 ) -> list[Split]:
-    target = SPLIT_BYTES
-    form = FORMATS[options.format]
-    if form.names_files or (any(key.type in AUDIO_TYPES for key in keys) and not form.holds_values):
-        paths = inputs if isinstance(inputs, list) else next(iter(inputs.values()))
-        total = sum(sizes[path] for path in paths)
-        target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
     reading = ReadOptions(options.max_record_size, options.quoting)
-    fields = [key.field for key in keys] + ([options.seq_tag] if options.seq_tag else [])
-    return split_corpus(options.format, inputs, target, reading, fields)
+    return split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
 
 
 def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[IngestTask]:
@@ -230,40 +212,3 @@ def _beside(splits: list[Split], folder: str | None) -> str | None:
     if folder is None or not files.is_local(folder) or not files.is_local(splits[0].source):
         return folder
     return os.path.relpath(folder, files.parent(splits[0].source))
-
-
-def _array_specs(
-    keys: tuple[DataKey, ...], splits: list[Split], vocabs: dict[str, Vocab], root: str | None
-) -> dict[str, ArraySpec]:
-    """What the arrays are like; shapes of ``floats`` are those of most of the corpus' first sequences."""
-    encoders = split_encoders(splits[0], keys, vocabs, None, root)
-    unknown = [key for key in keys if encoders[key.name].feature_shape is None]
-    probed = _probe_shapes(unknown, splits, root) if unknown else {}
-    specs = {}
-    for key in keys:
-        shape = encoders[key.name].feature_shape
-        if shape is None:
-            shape = probed[key.name]
-        vocab = output_folder.vocab_name(key.name) if key.name in vocabs else None
-        num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
-        specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab)
-    return specs
-
-
-def _probe_shapes(
-    keys: Sequence[DataKey], splits: list[Split], root: str | None
-) -> dict[str, tuple[int, ...]]:
-    """The shape of most of the first sequences, per data key; as many splits are looked into as it takes."""
-    shapes: dict[str, Counter[tuple[int, ...]]] = {key.name: Counter() for key in keys}
-    for split in splits:
-        open_keys = [key for key in keys if not shapes[key.name]]
-        if not open_keys:
-            break
-        encoders = split_encoders(split, open_keys, {}, None, root)
-        for _, record in islice(open_split(split, [key.field for key in open_keys]), _PROBED_SEQS):
-            if not isinstance(record, RejectedSequence):
-                for key in open_keys:
-                    with suppress(RejectedSequence):
-                        array = encoders[key.name].encode(get_field(record, key.field))
-                        shapes[key.name][array.shape[1:]] += 1
-    return {key: found.most_common(1)[0][0] if found else () for key, found in shapes.items()}

@@ -106,7 +106,7 @@ def test_nan_in_floats_of_a_parquet_file(tmp_path, seqmill):
 def test_rejects_of_a_file_that_many_workers_read_have_the_lines_of_the_whole_file(
     tmp_path, seqmill, monkeypatch
 ):
-    monkeypatch.setattr("seqmill.pipelines.ingest_work.SPLIT_BYTES", 500)
+    monkeypatch.setattr("seqmill.transforms.store.corpus_splits.SPLIT_BYTES", 500)
     records = [{"x": [i]} for i in range(300)]
     records[7], records[123], records[255], records[256] = "nonsense", {}, {"x": []}, "{"
     config = write_config(tmp_path, INTS, jsonl_corpus(tmp_path, records), max_rejected=0.5)

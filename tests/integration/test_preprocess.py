@@ -218,7 +218,7 @@ def test_any_number_of_shards_gives_the_same_batches(tmp_path, seqmill):
 
 
 def test_worker_processes_memory_and_beam_give_the_same_bytes(tmp_path, seqmill, monkeypatch):
-    monkeypatch.setattr("seqmill.pipelines.ingest_work.SPLIT_BYTES", 2000)
+    monkeypatch.setattr("seqmill.transforms.store.corpus_splits.SPLIT_BYTES", 2000)
     data = {**DATA, "text": {"type": "words", "eos": True}}
     records = [{**record, "text": "a b c"[: 1 + i % 5]} for i, record in enumerate(numbers(150))]
     records[77] = "bad"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from seqmill.transforms.beam.plan_epochs import PlanEpochs as PlanEpochs
     from seqmill.transforms.beam.plan_epochs import PlannedSegment as PlannedSegment
     from seqmill.transforms.beam.pre_batch import PreBatch as PreBatch
+    from seqmill.transforms.beam.read_sequences import ReadSequences as ReadSequences
     from seqmill.transforms.beam.staged_sequences import StoreWritten as StoreWritten
     from seqmill.transforms.beam.write_batches import WriteBatches as WriteBatches
     from seqmill.transforms.beam.write_store import WriteStore as WriteStore
@@ -28,6 +29,7 @@ _HOMES = {
     "PlannedSegment": "beam.plan_epochs",
     "PreBatch": "beam.pre_batch",
     "Ragged": "features.ragged",
+    "ReadSequences": "beam.read_sequences",
     "SequenceBlock": "store.sequence_block",
     "StoreWritten": "beam.staged_sequences",
     "WriteBatches": "beam.write_batches",

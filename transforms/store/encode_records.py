@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features import MAX_RECORD_SIZE, Encoder, Ragged, Vocab, make_encoder
+from seqmill.transforms.features import MAX_RECORD_SIZE, Encoder, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
@@ -86,7 +86,7 @@ class RecordEncoder:
         report = collector.take_report()
         return SequenceBlock(
             origin=self.origin,
-            arrays=arrays if kept else {key: self._empty(key) for key in self._encoders},
+            arrays=arrays if kept else self.origin.no_arrays(),
             order=tuple(kept),
             tags=tuple(tags),
             read=len(records),
@@ -114,10 +114,6 @@ class RecordEncoder:
         num_labels = encoder.num_labels if vocab is None else len(vocab)
         name = None if vocab is None else vocab_name(key.name)
         return ArraySpec(key.type, key.elements, encoder.feature_shape, num_labels, name)
-
-    def _empty(self, key: str) -> Ragged:
-        spec = self.origin.data_keys[key]
-        return Ragged(np.empty((0, *spec.feature_shape), spec.elements), np.empty(0, np.int32))
 
 
 def read_labels(key: DataKey) -> Vocab:

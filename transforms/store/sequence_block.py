@@ -53,6 +53,14 @@ class Origin:
         """What rejects and messages call the source of records that are in no file."""
         return f"records by {self.order_by}"
 
+    def no_arrays(self) -> dict[str, Ragged]:
+        """The arrays of no sequences."""
+        none = np.empty(0, np.int32)
+        return {
+            key: Ragged(np.empty((0, *spec.feature_shape), spec.elements), none)
+            for key, spec in self.data_keys.items()
+        }
+
 
 @dataclass(frozen=True)
 class SplitEnd:

@@ -13,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +29,7 @@ from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.length_index import index_schema, write_index
-from seqmill.transforms.store.sequence_block import Origin, SequenceBlock, SplitPart, largest
+from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, SplitPart, largest
 from seqmill.transforms.store.store_writer import StoreWriter
 
 _FORMAT = "seqmill.staged/1"
@@ -150,7 +150,7 @@ class Stager:
             writer.append(block.arrays, block.tags or block.order)
             self._hashes.frombytes(content_hashes(block).tobytes())
             self._order += block.order if block.part is None else [first + int(at) for at in block.order]
-        self._rejects += (orjson.dumps([first, asdict(reject)]) for reject in block.rejects)
+        self._rejects += (_reject_line(first, reject) for reject in block.rejects)
         self._num_bytes += block.num_bytes
         if block.part is None:
             self._sum.add(block)
@@ -284,6 +284,20 @@ class _Sum:
 
     def note(self, part: SplitPart | None) -> BlockNote:
         return BlockNote(part=part, **vars(self))
+
+
+def _reject_line(first: int, reject: Reject) -> bytes:
+    return orjson.dumps(
+        [
+            first,
+            {
+                "place": reject.place,
+                "count": reject.count,
+                "reason": reject.reason,
+                "detail": reject.detail,
+            },
+        ]
+    )
 
 
 def _path(staged_folder: str, name: str, kind: str) -> str:

@@ -128,7 +128,7 @@ def _duplicates(corpus: StagedCorpus) -> list[dict[str, Any]]:
             assert index.texts is not None
             key = index.texts[row].as_py()
         detail = f"another record has {corpus.origin.order_by} = {key!r:.100} too"
-        rejects.append({"order": key, "reason": DUPLICATE, "detail": detail, "count": 1})
+        rejects.append({"order": key, "count": 1, "reason": DUPLICATE, "detail": detail})
     return rejects
 
 
