@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from seqmill.transforms.storage.progress import totals
+from seqmill.transforms.storage.progress import seconds_between, totals
 from seqmill.transforms.storage.terminal import printable
 
 if TYPE_CHECKING:
@@ -115,16 +115,27 @@ class _Reports:
     def __init__(self, shares: Sequence[Share], run_id: str):
         self._open = [share for share in shares if share.total]
         self._run_id = run_id
+        self._found: dict[
+            str, tuple[float, tuple[int, int]]
+        ] = {}  # by folder: when it was asked, what it said
 
     def read(self) -> list[tuple[Share, int, int]]:
         """Of the shares that have begun (of all, the first) what is done, and the sequences handled."""
         found: list[tuple[Share, int, int]] = []
         for share in self._open[:_MOST_SHOWN]:
-            done, num_seqs = totals(share.folder, self._run_id)
+            done, num_seqs = self._totals(share.folder)
             if done >= share.total:
                 self._open.remove(share)
             elif done or num_seqs or not found:
                 found.append((share, done, num_seqs))
+        return found
+
+    def _totals(self, folder: str) -> tuple[int, int]:
+        """What a folder says; it is not asked more often than workers report."""
+        asked, found = self._found.get(folder, (float("-inf"), (0, 0)))
+        if time.monotonic() - asked >= seconds_between(folder) / 2:
+            found = totals(folder, self._run_id)
+            self._found[folder] = time.monotonic(), found
         return found
 
 

@@ -20,7 +20,7 @@ from seqmill.pipelines.failures import keep_trace, runner_failure
 from seqmill.pipelines.work_queue import WorkQueue
 from seqmill.pipelines.worker_processes import WorkerDied, WorkerFailed, WorkerProcesses
 from seqmill.transforms.beam.step import Step
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.errors import SeqmillError
 
 START_SECONDS = 0.5  # until workers are there
@@ -152,8 +152,7 @@ def _processes(number: int) -> str:
 @contextlib.contextmanager
 def _shown(step: Step) -> Iterator[None]:
     """Shows how far workers are that report into the folders of a step's parts."""
-    folders = [output_folder.progress_folder(part.folder) for part in step.parts]
-    _clear(folders)
+    folders, start = [output_folder.progress_folder(part.folder) for part in step.parts], time.monotonic()
     with contextlib.suppress(Exception):  # no progress is shown then; the work goes on
         for folder in folders:
             files.make_folder(folder)
@@ -165,10 +164,15 @@ def _shown(step: Step) -> Iterator[None]:
         with console.progress(shares, step.run_id):
             yield
     finally:
-        _clear(folders)
+        _clear([folder for folder in folders if time.monotonic() - start >= _least_seconds(folder)])
 
 
 def _clear(folders: list[str]) -> None:
     for folder in folders:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), files.impatient():
             files.remove(folder)
+
+
+def _least_seconds(folder: str) -> float:
+    """How long a step lasts at least if there is a report in a folder."""
+    return 0.0 if files.is_local(folder) else progress.seconds_between(folder)

@@ -12,9 +12,8 @@ from seqmill.transforms.batches.layout import corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.planning.schedule import Schedule
-from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import damaged
-from seqmill.transforms.storage.manifest_file import UnusableManifestError
+from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
 from seqmill.transforms.storage.ranges import ranges
 from seqmill.transforms.store.sequence_store import Store
 
@@ -66,10 +65,10 @@ def epochs_there(
 
 
 def _manifest(folder: str) -> Manifest | None:
-    if not files.exists(output_folder.manifest_path(folder)):
-        return None
     try:
         return manifest.read(folder)
+    except NoManifestError:
+        return None
     except UnusableManifestError as error:
         console.say(f"{error}; it is made again")
         return None

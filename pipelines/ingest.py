@@ -26,7 +26,7 @@ from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.current_run import begin_run, clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
-from seqmill.transforms.storage.manifest_file import UnusableManifestError
+from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store import count_labels
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
@@ -86,15 +86,18 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
     for path, labels in _given_labels(scanned):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
-    parts = [part for name in config.corpus if (part := _prepare(scanned, name, fresh))]
+    with files.remembering(*(output_folder.store_folder(config.output, name) for name in config.corpus)):
+        parts = [part for name in config.corpus if (part := _prepare(scanned, name, fresh))]
     if not parts:
         return
     began = time.time_ns()
     with _from_unchanged(scanned.hashes, [part.folder for part in parts], output_folder.manifest_path):
         engine.run(Step("ingest", tuple(parts)))
     for part in parts:
-        learn_hashes(part.folder, part.tasks, config.corpus[part.corpus].audio_root, scanned.hashes, began)
-        _report(part.folder)
+        audio_root = config.corpus[part.corpus].audio_root
+        with files.remembering(part.folder):
+            learn_hashes(part.folder, part.tasks, audio_root, scanned.hashes, began)
+            _report(part.folder)
 
 
 def is_ingested(scanned: Scanned) -> bool:
@@ -105,11 +108,12 @@ def is_ingested(scanned: Scanned) -> bool:
     if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
         return False
     works = {name: store_work(scanned, name) for name in scanned.config.corpus}
-    return all(
-        _is_complete(work.folder, work.fingerprint, False, lambda _: None)
-        and not _changed_recordings(scanned, name, work)
-        for name, work in works.items()
-    )
+    with files.remembering(*(work.folder for work in works.values())):
+        return all(
+            _is_complete(work.folder, work.fingerprint, False, lambda _: None)
+            and not _changed_recordings(scanned, name, work)
+            for name, work in works.items()
+        )
 
 
 def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
@@ -152,14 +156,15 @@ def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[In
 
 def _count_vocabs(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:
     folder, run = todo.folder, todo.fingerprint
-    clear_leftovers(folder)
-    counted = count_labels.counted_fingerprint(folder, fresh)
-    if counted == run:
-        return
-    if counted is None and files.exists(output_folder.vocab_summary_path(folder)):
-        console.say(f"{folder}: missing labels, or not what was written; they are made again")
-    _begin(folder, run, output_folder.vocab_summary_path(folder))
-    open_tasks = [task for task in todo.tasks if not count_labels.is_counted(folder, task)]
+    with files.remembering(folder):
+        clear_leftovers(folder)
+        counted = count_labels.counted_fingerprint(folder, fresh)
+        if counted == run:
+            return
+        if counted is None and files.exists(output_folder.vocab_summary_path(folder)):
+            console.say(f"{folder}: missing labels, or not what was written; they are made again")
+        _begin(folder, run, output_folder.vocab_summary_path(folder))
+        open_tasks = [task for task in todo.tasks if not count_labels.is_counted(folder, task)]
     finish = WriteVocabs(folder, todo.keys, run, tuple(task.fingerprint for task in todo.tasks))
     work = CountLabels(folder, todo.keys, run)
     with _from_unchanged(scanned.hashes, [folder], output_folder.vocab_summary_path):
@@ -168,7 +173,7 @@ def _count_vocabs(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool
 
 def _begin(folder: str, run: str, published: str) -> None:
     """Takes back what an earlier run has published, and leaves the folder to this one."""
-    files.remove(published)
+    files.remove_file(published)
     files.make_folder(output_folder.receipts_folder(folder))
     begin_run(folder, run)
 
@@ -237,10 +242,10 @@ def _is_complete(folder: str, whole: str, fresh: bool, say: _Say) -> bool:
 
 def _written(folder: str, say: _Say) -> StoreManifest | None:
     """The manifest of the store that is there, if it can be used."""
-    if not files.exists(output_folder.manifest_path(folder)):
-        return None
     try:
         return read_manifest(folder)
+    except NoManifestError:
+        return None
     except UnusableManifestError as error:
         say(f"{error}; it is made again")
         return None

@@ -86,15 +86,15 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
     Raises:
         SeqmillError: A file is missing, or is not of its format at all.
     """
-    inputs = find_inputs(config)
-    keys = tuple(config.data.values())
-    paths = [path for found in inputs.values() for path in _all_paths(found)]
-    sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
-    splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
-    beside = [path for parts in splits.values() for split in parts for _, path in split.files]
-    sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
-    hashes = ContentHashes()
-    hashes.of_all(sizes)
+    keys, hashes = tuple(config.data.values()), ContentHashes()
+    with files.remembering():
+        inputs = find_inputs(config)
+        paths = [path for found in inputs.values() for path in _all_paths(found)]
+        sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
+        splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
+        beside = [path for parts in splits.values() for split in parts for _, path in split.files]
+        sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
+        hashes.of_all(sizes)
     return Scanned(config, splits, sizes, hashes, _declared(keys, splits), data_keys)
 
 

@@ -112,28 +112,34 @@ def bring_epochs(
     config: Config, engine: Engine, fresh: bool = False, shards: bool = True, ahead: int | None = None
 ) -> None:
     """``preprocess``, where stores are there: brings epochs up to date, in one step for all corpora."""
+    with files.remembering(*_epochs_folders(config)):
+        open_corpora = _begin_epochs(config, fresh, shards, ahead)
+    if not shards or not open_corpora:
+        return
+    write_epochs(open_corpora, engine, config.exchange)
+    for todo in open_corpora:
+        _say_what_was_written(todo.work)
+
+
+def _begin_epochs(config: Config, fresh: bool, shards: bool, ahead: int | None) -> list[Todo]:
+    """Plans what is to be written of every corpus, and makes its folder ready for it."""
     open_corpora = []
     for name in config.corpus:
         needed = needed_epochs(config, name, ahead) if shards else NONE_TO_WRITE
         if todo := _what_is_to_do(config, name, fresh, needed):
             open_corpora.append(todo)
-    if not shards:
-        for todo in open_corpora:
-            begin(todo.work)
-            console.say(f"plan {todo.store.manifest.corpus}: batches come from {todo.store.folder}")
-    if not shards or not open_corpora:
-        return
-    num_bytes = sum(_room(config, todo.work) for todo in open_corpora)
-    check_space(output_folder.all_epochs_folder(config.output), num_bytes)
+    if shards:
+        num_bytes = sum(_room(config, todo.work) for todo in open_corpora)
+        check_space(output_folder.all_epochs_folder(config.output), num_bytes)
     for todo in open_corpora:
         begin(todo.work)
-        if todo.work.num_written:
-            there, num_segments = todo.work.num_written, todo.work.num_written + len(todo.work.segments)
-            name = todo.store.manifest.corpus
+        name, there = todo.store.manifest.corpus, todo.work.num_written
+        if not shards:
+            console.say(f"plan {name}: batches come from {todo.store.folder}")
+        elif there:
+            num_segments = there + len(todo.work.segments)
             console.say(f"preprocess {name}: {there} of {num_segments} shards are there")
-    write_epochs(open_corpora, engine, config.exchange)
-    for todo in open_corpora:
-        _say_what_was_written(todo.work)
+    return open_corpora
 
 
 def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None) -> Todo | None:
@@ -153,7 +159,8 @@ def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None
 def _is_up_to_date(config: Config, name: str, needed: Needed | None) -> bool:
     folder = output_folder.epochs_folder(config.output, name)
     store = Store(output_folder.store_folder(config.store_output, name))
-    there = epochs_there(folder, store, planned_by(store, config.schedule_of(name)), False, needed)
+    with files.remembering(folder):
+        there = epochs_there(folder, store, planned_by(store, config.schedule_of(name)), False, needed)
     return there.is_complete and _few_rejected(config, name, there.manifest)
 
 

@@ -58,7 +58,8 @@ def verify(path: str, store: str | None = None) -> None:
         if output is not None and folders != [path]:
             _verify_none_is_missing(output, folders)
         for folder in folders:
-            _verify_corpus(folder, None if folder == path else corpus_name(folder), store)
+            with files.remembering(folder):
+                _verify_corpus(folder, None if folder == path else corpus_name(folder), store)
 
 
 def _verify_none_is_missing(output: str, folders: list[str]) -> None:

@@ -63,8 +63,9 @@ class StoredEpoch:
         self._open: dict[int, Future[ShardFile]] = {}
         self._lock = threading.Lock()
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="seqmill-shard")
-        for shard in shards:
-            check_size(folder, shard)
+        with files.remembering(*({files.parent(files.join(folder, shard.file)) for shard in shards})):
+            for shard in shards:
+                check_size(folder, shard)
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
         """The array and the lengths (int32 [B]) of each data key in turn, in recycled memory.

@@ -12,7 +12,12 @@ from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed, write_sealed
+from seqmill.transforms.storage.manifest_file import (
+    NoManifestError,
+    UnusableManifestError,
+    read_sealed,
+    write_sealed,
+)
 
 FORMAT = "seqmill.epoch/1"
 
@@ -102,13 +107,13 @@ def find(folder: str, corpus: Manifest, epoch: Epoch) -> EpochManifest | None:
     Raises:
         UnusableManifestError: As ``read``.
     """
-    path = output_folder.epoch_manifest_path(folder, epoch.epoch)
-    if not files.exists(path):
+    try:
+        found = _read(folder, epoch.epoch)
+    except NoManifestError:
         return None
-    found = _read(folder, epoch.epoch)
     if found.planned.fingerprint != epoch.fingerprint:
         return None
-    _check_agreement(path, found, corpus, epoch)
+    _check_agreement(output_folder.epoch_manifest_path(folder, epoch.epoch), found, corpus, epoch)
     return found
 
 

@@ -9,12 +9,13 @@ from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
 from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.segment import (
+    Receipt,
     Segment,
     epoch_fingerprint,
     num_receipts,
     read_receipts,
 )
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -59,21 +60,26 @@ def finish_if_last(folder: str, run: str, segment: Segment) -> None:
 
 
 def _finish(folder: str, corpus: Manifest, epoch: Epoch) -> None:
-    receipts = read_receipts(folder, epoch.epoch)
+    with files.remembering(output_folder.epoch_folder(folder, epoch.epoch)):
+        receipts = read_receipts(folder, epoch.epoch)
+        _check_written(folder, epoch, receipts)
+        content = EpochManifest(
+            format=epoch_manifest.FORMAT,
+            corpus=corpus.corpus,
+            planned=epoch,
+            plan=receipts[0].segment.plan,
+            shards=tuple(receipt.shard for receipt in receipts),
+        )
+        epoch_manifest.write(folder, content)
+
+
+def _check_written(folder: str, epoch: Epoch, receipts: list[Receipt]) -> None:
     segments = [receipt.segment for receipt in receipts]
     if epoch_fingerprint(segments, epoch.left_out) != epoch.fingerprint:
         raise SeqmillError(f"{folder}: epoch {epoch.epoch}: a shard is missing or not as planned; run again")
     for shard in (receipt.shard for receipt in receipts):
         if not files.is_whole(files.join(folder, shard.file), shard.bytes):
             raise SeqmillError(f"{folder}: {shard.file} is missing or not as planned; run again")
-    content = EpochManifest(
-        format=epoch_manifest.FORMAT,
-        corpus=corpus.corpus,
-        planned=epoch,
-        plan=segments[0].plan,
-        shards=tuple(receipt.shard for receipt in receipts),
-    )
-    epoch_manifest.write(folder, content)
 
 
 @lru_cache(maxsize=4)

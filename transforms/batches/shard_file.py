@@ -28,7 +28,10 @@ class ShardFile:
     """
 
     def __init__(self, folder: str, shard: Shard, check: bool = True):
-        self.path = check_size(folder, shard)
+        # A remote file is compared when its copy is made, with one request.
+        is_local = files.is_local(folder)
+        self.path = check_size(folder, shard) if is_local else files.inside(folder, shard.file)
+        check = check or not is_local
         self._content = map_checked(self.path, shard.checksum) if check else files.map_bytes(self.path)
         if len(self._content) != shard.bytes:
             raise _other_size(self.path, len(self._content), shard)

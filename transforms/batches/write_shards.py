@@ -68,22 +68,22 @@ class WriteShards:
         """
         reporter = Reporter(output_folder.progress_folder(self.folder))
         path = files.join(self.folder, segment.file)
-        with ExitStack() as published, files.write_atomically(path) as file:
-            sink = HashingFile(file)
-            for batches in padded_batches(source, rows, planned, self.schedule.at(segment.epoch)):
-                before = sink.size
-                records = map(tfrecord.framed, record.encode_all(batches))
-                for piece in tfrecord.joined(chain.from_iterable(records)):
-                    sink.write(piece)
-                reporter.add(sink.size - before, sum(len(batch.seq_tags) for batch in batches))
-            if sink.size != segment.bytes:
-                raise RuntimeError(
-                    f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned"
-                )
-            published.enter_context(publishing(self.folder, self.run))
-        reporter.flush()
-        with publishing(self.folder, self.run):
+        with ExitStack() as published:
+            with files.write_atomically(path) as file:
+                sink = HashingFile(file)
+                for batches in padded_batches(source, rows, planned, self.schedule.at(segment.epoch)):
+                    before = sink.size
+                    records = map(tfrecord.framed, record.encode_all(batches))
+                    for piece in tfrecord.joined(chain.from_iterable(records)):
+                        sink.write(piece)
+                    reporter.add(sink.size - before, sum(len(batch.seq_tags) for batch in batches))
+                if sink.size != segment.bytes:
+                    raise RuntimeError(
+                        f"{segment.file}: wrote {sink.size} bytes where {segment.bytes} were planned"
+                    )
+                published.enter_context(publishing(self.folder, self.run))
             write_receipt(self.folder, segment, sink.xxh128)
+        reporter.flush()
         finish_if_last(self.folder, self.run, segment)
 
 

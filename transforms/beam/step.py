@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seqmill.transforms.storage import output_folder, progress
+from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.errors import SeqmillError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -128,7 +128,8 @@ def attempt(work: Callable[[], None], folder: str, run_id: str | None) -> str | 
     if run_id is not None:
         progress.begin(output_folder.progress_folder(folder), run_id)
     try:
-        work()
+        with files.remembering():
+            work()
     except SeqmillError as error:
         return str(error)
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -119,10 +120,12 @@ class RunTasks(beam.PTransform):
 
 def read_failures(step: Step) -> dict[int, str]:
     """Why parts of a step failed, where they did."""
-    paths = {
-        number: output_folder.failure_path(part.folder, step.run_id) for number, part in enumerate(step.parts)
-    }
-    return {number: files.read_json(path)["error"] for number, path in paths.items() if files.exists(path)}
+    failures = {}
+    for number, part in enumerate(step.parts):
+        with suppress(FileNotFoundError):
+            path = output_folder.failure_path(part.folder, step.run_id)
+            failures[number] = files.read_json(path)["error"]
+    return failures
 
 
 def _attempt(element: tuple[int, Any], parts: tuple[Part, ...], run_id: str) -> Outcome:

@@ -29,6 +29,8 @@ _READ_BYTES = 1 << 20
 _SETTLED_NS = 2_000_000_000
 MOST_REMEMBERED = 1_000_000  # 32 bytes each
 _ATTEMPTS = 3
+# Remote files of at most so many bytes in all are read to be hashed; of more, their store's word is taken.
+MOST_HASHED_REMOTELY = 8_000_000_000
 _THREADS = 8
 _ROW = np.dtype([("version", "<u8", 2), ("digest", "<u8", 2)])
 _HASH_BYTES = 16
@@ -50,6 +52,8 @@ class ContentHashes:
         self._used: dict[bytes, bytes] = {}
         self._is_news = False
         self._seen: dict[str, tuple[_Version, str]] = {}
+        self._remote: dict[str, tuple[str | None, str]] = {}  # what its store says of a file, and its hash
+        self._by_tag: set[str] = set()  # remote files that are not read
 
     def of(self, path: str) -> str:
         """What tells the content of a file from every other: its xxh3_128, or a store's own word for it.
@@ -57,9 +61,9 @@ class ContentHashes:
         Raises:
             SeqmillError: The file is not there, cannot be read, or changes while it is read.
         """
-        if not files.is_local(path):
-            return files.content_tag(path) or _hash_remote(path)
         try:
+            if not files.is_local(path):
+                return self._of_remote(path)
             for _ in range(_ATTEMPTS):
                 version = _version(path)
                 key = _key(version)
@@ -82,8 +86,11 @@ class ContentHashes:
     def of_all(self, paths: Iterable[str]) -> dict[str, str]:
         """The hashes of many files, read side by side, and remembered."""
         paths = list(dict.fromkeys(paths))
+        remote = [path for path in paths if not files.is_local(path)]
+        if remote and sum(map(files.size, remote)) > MOST_HASHED_REMOTELY:
+            self._by_tag.update(remote)
         with ThreadPoolExecutor(min(_THREADS, 2 * (os.cpu_count() or 1))) as pool:
-            hashes = dict(zip(paths, pool.map(self.of, paths), strict=True))
+            hashes = dict(zip(paths, pool.map(files.sharing(self.of), paths), strict=True))
         self.remember()
         return hashes
 
@@ -107,11 +114,30 @@ class ContentHashes:
         Raises:
             SeqmillError: Names the first that has changed.
         """
+        for path, (tag, digest) in self._remote.items():
+            if tag != files.content_tag(path) or (tag is None and _hash_remote(path) != digest):
+                raise _changed(path)
         for path, (version, digest) in self._seen.items():
             with suppress(OSError):
                 if _version(path) == version or _hash_local(path).hex() == digest:
                     continue
-            raise SeqmillError(f"{path}: it changed while this run read it; run again")
+            raise _changed(path)
+
+    def _of_remote(self, path: str) -> str:
+        """The hash of a remote file, read once a run, or once while its store says that it is the same."""
+        if path not in self._remote:
+            tag = files.content_tag(path)
+            if tag is not None and path in self._by_tag:
+                self._remote[path] = tag, tag
+                return tag
+            key = xxhash.xxh3_128_digest(f"{path} {tag}".encode())
+            digest = None if tag is None else self._find(key)
+            if digest is None:
+                digest = bytes.fromhex(_hash_remote(path))
+                if tag is not None:
+                    self._used[key], self._is_news = digest, True
+            self._remote[path] = tag, digest.hex()
+        return self._remote[path][1]
 
     def _find(self, key: bytes) -> bytes | None:
         if key in self._used:
@@ -211,9 +237,13 @@ def _hash_local(path: str) -> bytes:
     return digest.digest()
 
 
+def _changed(path: str) -> SeqmillError:
+    return SeqmillError(f"{path}: it changed while this run read it; run again")
+
+
 def _hash_remote(path: str) -> str:
     digest = xxhash.xxh3_128()
-    with files.open_read(path) as file:
+    with files.open_read(path, files.size(path)) as file:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import orjson
 
-from seqmill.transforms.storage import local_files, remote_files, remote_reading, remote_view
+from seqmill.transforms.storage import local_files, remote_calls, remote_files, remote_reading, remote_view
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.temporaries import remove_left
 
@@ -161,6 +161,11 @@ def remembering(*folders: str) -> Iterator[None]:
             if not is_local(folder):
                 remote_files.list_below(folder)
         yield
+
+
+def impatient() -> AbstractContextManager[None]:
+    """Lets calls of remote files in a block fail at their first failure: for what nothing depends on."""
+    return remote_calls.impatient()
 
 
 def sharing(work: _Work) -> _Work:

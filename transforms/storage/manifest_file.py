@@ -20,6 +20,10 @@ HASH_FIELD = "xxh128"
 _NO_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)  # a folder, a pipe or device, a link to itself
 
 
+class NoManifestError(SeqmillError):
+    """There is no such JSON file of ours."""
+
+
 class UnusableManifestError(SeqmillError):
     """A JSON file of ours is there, but damaged, changed, or of another version of seqmill."""
 
@@ -58,7 +62,7 @@ def read_sealed(path: str, adapter: TypeAdapter[Any], expected_format: str, hint
         hint: What a folder without the file is, for the message.
 
     Raises:
-        SeqmillError: There is no such file.
+        NoManifestError: There is no such file.
         UnusableManifestError: It is of another format, not what was written, or not valid.
     """
     content = read_sealed_json(path, expected_format, hint)
@@ -75,7 +79,7 @@ def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, An
     try:
         content = files.read_json(path)
     except FileNotFoundError:
-        raise SeqmillError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
+        raise NoManifestError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise

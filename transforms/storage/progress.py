@@ -16,7 +16,7 @@ import orjson
 
 from seqmill.transforms.storage import files
 
-_SECONDS = 1.0
+_SECONDS, _SECONDS_REMOTE = 1.0, 10.0
 _SECONDS_AFTER_FAILURE = 30.0  # a file system that is away may take long to say so
 _MOST_FOLDERS = 8  # that a long-lived worker remembers
 
@@ -54,9 +54,14 @@ class Reporter:
             self._count.add(done, num_seqs)
 
     def flush(self) -> None:
-        """Writes the count now."""
+        """Writes the count now; to a remote folder, no more often than at other times."""
         if self._count:
-            self._count.write()
+            self._count.flush()
+
+
+def seconds_between(folder: str) -> float:
+    """How often workers report into a folder."""
+    return _SECONDS if files.is_local(folder) else _SECONDS_REMOTE
 
 
 def totals(folder: str, run_id: str) -> tuple[int, int]:
@@ -77,7 +82,8 @@ class _Count:
         self._path = files.join(folder, f"{run_id}-{os.getpid()}-{secrets.token_hex(4)}.json")
         self._done = 0
         self._num_seqs = 0
-        self._next = time.monotonic() + _SECONDS
+        self._seconds = seconds_between(folder)
+        self._next = time.monotonic() + self._seconds
         self._failed_until = 0.0
 
     def add(self, done: int, num_seqs: int) -> None:
@@ -86,11 +92,15 @@ class _Count:
         if time.monotonic() >= self._next:
             self.write()
 
+    def flush(self) -> None:
+        if files.is_local(self._path) or time.monotonic() >= self._next:
+            self.write()
+
     def write(self) -> None:
         now = time.monotonic()
         if now < self._failed_until:
             return
-        self._next = now + _SECONDS
+        self._next = now + self._seconds
         try:
             _replace(self._path, orjson.dumps({"done": self._done, "num_seqs": self._num_seqs}))
         except Exception:
@@ -100,7 +110,7 @@ class _Count:
 def _replace(path: str, content: bytes) -> None:
     """Like ``files.write_atomically``, but not to last: without fsync, and no folder is made for it."""
     if not files.is_local(path):
-        with files.write_atomically(path) as file:
+        with files.impatient(), files.write_atomically(path) as file:
             file.write(content)
         return
     temporary = Path(path).with_suffix(".new")

@@ -12,7 +12,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -47,6 +49,7 @@ _WANTED_CREDENTIALS = {
 
 _Result = TypeVar("_Result")
 
+_is_impatient: ContextVar[bool] = ContextVar("impatient", default=False)
 _slots = threading.BoundedSemaphore(MOST_REQUESTS)
 
 
@@ -114,7 +117,7 @@ def call(url: str, work: Callable[[Any, str], _Result]) -> _Result:
             if (refusal := _refusal(url, error)) is not None:
                 raise refusal from None
             passed = time.monotonic() - start
-            if attempt == MOST_ATTEMPTS or passed + pause > seconds:
+            if attempt == MOST_ATTEMPTS or _is_impatient.get() or passed + pause > seconds:
                 tried = "once" if attempt == 1 else f"{attempt} times in {passed:.0f} s"
                 raise RemoteError(
                     errno.EIO, f"{_text(error)}; tried {tried}, expected the server to answer", url
@@ -122,6 +125,16 @@ def call(url: str, work: Callable[[Any, str], _Result]) -> _Result:
         time.sleep(pause * random.uniform(0.75, 1.0))
         pause = min(2 * pause, _LONGEST_PAUSE)
     raise AssertionError
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Lets calls in a block fail at their first failure."""
+    token = _is_impatient.set(True)
+    try:
+        yield
+    finally:
+        _is_impatient.reset(token)
 
 
 def _seconds() -> float:

@@ -44,6 +44,8 @@ def find_info(url: str) -> Info | None:
     try:
         info: Info = call(url, lambda fs, path: fs.info(path))
     except FileNotFoundError:
+        if view:
+            view.put_nothing(url)
         return None
     if view and info["type"] == "file":
         view.put(url, info)
@@ -53,8 +55,12 @@ def find_info(url: str) -> Info | None:
 def info_of(url: str) -> Info:
     """As ``find_info``. Raises FileNotFoundError where nothing stands there."""
     if (info := find_info(url)) is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+        raise _no_file(url)
     return info
+
+
+def _no_file(url: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
 
 
 def size(url: str) -> int:
@@ -201,6 +207,9 @@ def _fetched(url: str) -> IO[bytes]:
 
 def read_bytes(url: str) -> bytes:
     """The whole of a file, in one request."""
+    view = remote_view.current()
+    if view and view.find(url) is None:
+        raise _no_file(url)
     return bytes(call(url, lambda fs, path: fs.cat_file(path)))
 
 

@@ -30,6 +30,7 @@ class View:
         self.heads: dict[str, bytes] = {}
         self._folders: set[str] = set()
         self._files: dict[str, Info] = {}
+        self._nothing: set[str] = set()
         self._inner: dict[str, set[str]] = {}  # folders, and the names in each
 
     def add_listing(self, folder: str, files: Mapping[str, Info]) -> None:
@@ -49,7 +50,7 @@ class View:
             return self._files[url]
         if self._inner.get(url):
             return FOLDER
-        return None if self.has(url) else UNKNOWN
+        return None if url in self._nothing or self.has(url) else UNKNOWN
 
     def names(self, folder: str) -> list[str] | None:
         """Names in a folder, sorted; None where they are not known."""
@@ -69,10 +70,15 @@ class View:
     def put(self, url: str, info: Info) -> None:
         """Learns of a file."""
         self._files[url] = info
+        self._nothing.clear()  # a folder above may be there now
         self.heads.pop(url, None)
         while "/" in url.partition("://")[2]:
             url, _, name = url.rpartition("/")
             self._inner.setdefault(url, set()).add(name)
+
+    def put_nothing(self, url: str) -> None:
+        """Learns that neither a file nor a folder is at a URL."""
+        self._nothing.add(url.rstrip("/"))
 
     def drop(self, url: str) -> None:
         """Learns that nothing is at a URL, or below it, any more."""

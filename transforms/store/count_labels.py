@@ -77,7 +77,7 @@ class WriteVocabs:
 
     def __call__(self, num_tasks: int) -> None:
         """Writes the vocabularies; called when all tasks have succeeded."""
-        with publishing(self.folder, self.fingerprint):
+        with publishing(self.folder, self.fingerprint), files.remembering(self.folder):
             self._write()
 
     def _write(self) -> None:

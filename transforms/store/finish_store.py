@@ -77,7 +77,7 @@ class FinishStore:
             SeqmillError: Too many sequences were rejected, none is left, a source is damaged, or a part of
                 the store is missing.
         """
-        with publishing(self.folder, self.run):
+        with publishing(self.folder, self.run), files.remembering(self.folder):
             self._finish()
 
     def _finish(self) -> None:
@@ -138,6 +138,8 @@ class FinishStore:
 
     def _rejects(self, receipts: list[SplitReceipt]) -> Iterator[bytes]:
         for index, receipt in enumerate(receipts):
+            if receipt.rejects is None:
+                continue
             content = map_checked(rejects_part(self.folder, index), receipt.rejects).tobytes()
             for line in content.splitlines():
                 reject = orjson.loads(line)

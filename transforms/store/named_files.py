@@ -53,6 +53,8 @@ def learn_hashes(
 
 def _read(folder: str, task: IngestTask, audio_root: str | None) -> Mapping[str, str | None]:
     """Of the files that the records of a finished split name the hashes, by path."""
+    if not files.exists(named_files_part(folder, task.index)):
+        return {}
     receipt = read_receipt(folder, task.index, by_size=True)
     if receipt is None or receipt.named_files is None:
         return {}

@@ -14,7 +14,7 @@ from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 from seqmill.transforms.storage.output_folder import split_receipt_path
 from seqmill.transforms.store.sequence_store import StoreFile
 
-FORMAT = "seqmill.ingested/2"
+FORMAT = "seqmill.ingested/3"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SplitReceipt:
         format: ``FORMAT``.
         file: Its Arrow file.
         lengths: Its part of the length index.
-        rejects: Its part of the rejected sequences.
+        rejects: Its part of the rejected sequences; None where there are none.
         named_files: Hashes of the files that its records name; None where they name none.
         tags: Hashes of its tags, by which equal ones are counted; None where tags are not given.
     """
@@ -33,7 +33,7 @@ class SplitReceipt:
     format: str
     file: StoreFile
     lengths: Checksum
-    rejects: Checksum
+    rejects: Checksum | None
     named_files: Checksum | None = None
     tags: Checksum | None = None
 
@@ -61,8 +61,9 @@ def read_receipt(folder: str, index: int, fresh: bool = False, by_size: bool = F
         expected = {
             files.inside(folder, receipt.file.file): receipt.file.checksum,
             lengths_part(folder, index): receipt.lengths,
-            rejects_part(folder, index): receipt.rejects,
         }
+        if receipt.rejects is not None:
+            expected[rejects_part(folder, index)] = receipt.rejects
         if receipt.named_files is not None:
             expected[named_files_part(folder, index)] = receipt.named_files
         if receipt.tags is not None:

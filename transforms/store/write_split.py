@@ -90,17 +90,25 @@ class SplitFile:
         """
         name = store_file_name(self.index)
         tag_hashes = array("Q")
-        with ExitStack() as published, files.write_atomically(files.join(self.folder, name)) as file:
-            writer = StoreWriter(file, self.data_keys, self.has_tags)
+        with ExitStack() as published:
+            with files.write_atomically(files.join(self.folder, name)) as file:
+                writer = StoreWriter(file, self.data_keys, self.has_tags)
 
-            def append(arrays: Mapping[str, Ragged], positions: Sequence[int], tags: Sequence[str]) -> None:
-                writer.append(arrays, tags if self.has_tags else positions)
-                if self.has_tags:
-                    tag_hashes.extend(xxh3_64_intdigest(tag.encode()) for tag in tags)
+                def append(
+                    arrays: Mapping[str, Ragged], positions: Sequence[int], tags: Sequence[str]
+                ) -> None:
+                    writer.append(arrays, tags if self.has_tags else positions)
+                    if self.has_tags:
+                        tag_hashes.extend(xxh3_64_intdigest(tag.encode()) for tag in tags)
 
-            report = fill(append)
-            writer.close()
-            published.enter_context(publishing(self.folder, self.run))
+                report = fill(append)
+                writer.close()
+                published.enter_context(publishing(self.folder, self.run))
+            self._leave_receipt(name, report, writer, tag_hashes)
+
+    def _leave_receipt(
+        self, name: str, report: SplitReport, writer: StoreWriter, tag_hashes: array[int]
+    ) -> None:
         rejected: Counter[str] = Counter()
         for reject in report.rejects:
             rejected[reject["reason"]] += reject["count"]
@@ -119,17 +127,16 @@ class SplitFile:
             largest_error=report.largest_error,
             damaged=report.damaged,
         )
-        with publishing(self.folder, self.run):
-            rejects = b"".join(orjson.dumps(reject) + b"\n" for reject in report.rejects)
-            receipt = SplitReceipt(
-                format=FORMAT,
-                file=entry,
-                lengths=write_index(lengths_part(self.folder, self.index), writer.index),
-                rejects=_write(rejects_part(self.folder, self.index), rejects),
-                named_files=self._write_named_files(report.named_files),
-                tags=self._write_tag_hashes(tag_hashes),
-            )
-            write_receipt(self.folder, self.index, receipt)
+        rejects = b"".join(orjson.dumps(reject) + b"\n" for reject in report.rejects)
+        receipt = SplitReceipt(
+            format=FORMAT,
+            file=entry,
+            lengths=write_index(lengths_part(self.folder, self.index), writer.index),
+            rejects=_write(rejects_part(self.folder, self.index), rejects) if rejects else None,
+            named_files=self._write_named_files(report.named_files),
+            tags=self._write_tag_hashes(tag_hashes),
+        )
+        write_receipt(self.folder, self.index, receipt)
 
     def _write_named_files(self, named: Mapping[str, str | None]) -> Checksum | None:
         if not named:
