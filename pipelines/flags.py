@@ -21,6 +21,7 @@ _WRITE_BATCHES = ("ingest", "preprocess", "run")
 _FLAGS_OF_COMMANDS = {
     "check": _WRITE_BATCHES,
     "json": ("plan",),
+    "compare": ("plan",),
     "dry_run": ("cleanup",),
     "follow": ("preprocess", "train"),
     "watch": ("preprocess",),
@@ -59,6 +60,20 @@ def load_with_flags(options: argparse.Namespace, rest: list[str]) -> tuple[Confi
     Raises:
         UsageError: The configuration or a flag is wrong.
     """
+    overrides, beam_flags = read_flags(options, rest)
+    return load_config(options.config, overrides), beam_flags
+
+
+def read_flags(options: argparse.Namespace, rest: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The values of options as a command line gives them, by option, and Beam's flags.
+
+    Args:
+        options: What the parser knew.
+        rest: All other arguments.
+
+    Raises:
+        UsageError: A flag is wrong.
+    """
     _refuse_flags_of_others(options.command, rest)
     overrides: dict[str, str] = dict(getattr(options, "overrides", {}))
     beam_flags = []
@@ -79,7 +94,7 @@ def load_with_flags(options: argparse.Namespace, rest: list[str]) -> tuple[Confi
         from seqmill.pipelines.beam_options import beam_options
 
         beam_options(beam_flags)
-    return load_config(options.config, overrides), beam_flags
+    return overrides, beam_flags
 
 
 def _refuse_flags_of_others(command: str, flags: list[str]) -> None:

@@ -106,6 +106,10 @@ _SHOW_FLAGS = (
 _FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
 _WATCH_HELP = "make windows of files of train as they arrive, for `seqmill train --follow`"
 _FOLLOW_WINDOWS_HELP = "train on the windows of a stream as they appear"
+_COMPARE_HELP = (
+    "compare options that are given several values, such as --seq_ordering=random,sorted "
+    "--batch_size=4000,8000: one table of all combinations, nothing is written"
+)
 _CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
@@ -209,6 +213,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
             command.add_argument("--follow", action="store_true", help=_FOLLOW_WINDOWS_HELP)
         if name == "plan":
             command.add_argument("--json", action="store_true", help="print JSON for programs")
+            command.add_argument("--compare", action="store_true", help=_COMPARE_HELP)
         if name == "cleanup":
             command.add_argument("--dry_run", action="store_true", help="only print what would be deleted")
         for flag, details in _OWN_FLAGS.get(name, {}).items():
@@ -265,6 +270,9 @@ def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
 
 @interrupts.ending_at_once()
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
+    if options.compare:
+        _compare(options, rest)
+        return
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.plan import plan, totals
     from seqmill.pipelines.plan_tables import print_reports
@@ -274,6 +282,17 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     with interrupts.ending_at_once():  # what it writes, it writes alone
         reports = plan(config, beam_flags, None if options.json else rate)
     print_reports(reports, options.json, totals=totals(config, reports, rate))
+
+
+def _compare(options: argparse.Namespace, rest: list[str]) -> None:
+    from seqmill.pipelines.compare import compare
+    from seqmill.pipelines.compare_table import print_comparison
+    from seqmill.pipelines.flags import read_flags
+
+    overrides, beam_flags = read_flags(options, rest)
+    with interrupts.ending_at_once():
+        rows = compare(options.config, overrides, beam_flags)
+    print_comparison(rows, options.json)
 
 
 @interrupts.ending_at_once()

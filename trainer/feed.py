@@ -55,7 +55,7 @@ class Feed:
         share = share_of(corpus.epoch(stored).num_batches, first_batch=first_batch)
         source = open_source(corpus, stored)
         try:
-            yield self._graph.dataset(source, share, self._corpus.manifest.schedule.at(stored).batch_limits)
+            yield self._graph.dataset(source, share, corpus.manifest.schedule.at(stored).batch_limits)
         except tf.errors.OpError:
             if source.error is not None:
                 raise source.error from None

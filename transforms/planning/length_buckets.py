@@ -9,7 +9,15 @@ import numpy as np
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.best_buckets import best_buckets
-from seqmill.transforms.planning.plan import EpochOptions, EpochPlan, cut_entries, order_epoch, select
+from seqmill.transforms.planning.entries import Entries
+from seqmill.transforms.planning.plan import (
+    EpochOptions,
+    EpochPlan,
+    Selection,
+    cut_entries,
+    order_epoch,
+    select,
+)
 from seqmill.transforms.planning.schedule import Schedule, Stretch
 
 
@@ -48,12 +56,26 @@ def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Sched
 
 
 def _choose(options: EpochOptions, lengths: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """Per data key the time axes."""
-    limits = options.batch_limits
     selection = select(lengths, options)
     if not len(selection.rows):
-        return dict.fromkeys(limits.length_buckets, ())
-    whole = order_epoch(selection, replace(options, partition_epoch=1, order_shift=0), 1)
+        return dict.fromkeys(options.batch_limits.length_buckets, ())
+    return time_axes(first_pass(selection, options), options.batch_limits)
+
+
+def first_pass(selection: Selection, options: EpochOptions) -> Entries:
+    """All that the epochs of the first pass consist of, in order."""
+    return order_epoch(selection, replace(options, partition_epoch=1, order_shift=0), 1)
+
+
+def time_axes(whole: Entries, limits: BatchLimits) -> dict[str, tuple[int, ...]]:
+    """Per data key with ``length_buckets`` the time axes that are chosen for it.
+
+    Args:
+        whole: What ``first_pass`` gave.
+        limits: Limits of the batches.
+    """
+    if not limits.length_buckets:
+        return {}
     plain = cut_entries(whole, BatchLimits(limits.batch_size, limits.max_seqs), 1)
     candidates = []
     for lengths_of, weights in (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -229,9 +230,7 @@ class EpochPlan:
     @property
     def num_shapes(self) -> int:
         """Distinct shapes of batches as they are trained on, over all data keys together."""
-        if self.packed:
-            return len(np.unique(np.stack([*self.batch_frames.values()]), axis=1).T)
-        return len(np.unique(np.stack([self.batch_rows, *self.time_axes.values()]), axis=1).T)
+        return len(distinct_shapes([self]))
 
     def _of_batches(self, reduce: np.ufunc) -> dict[str, np.ndarray]:
         reduced = {key: np.empty(self.num_batches, np.int64) for key in self.lengths}
@@ -295,6 +294,26 @@ def cut_entries(entries: Entries, limits: BatchLimits, epoch: int) -> EpochPlan:
         oversized=batching.oversized(entries.lengths, limits),
         limits=limits,
     )
+
+
+def distinct_shapes(plans: Sequence[EpochPlan]) -> np.ndarray:
+    """The shapes of batches of some epochs as they are trained on, each once, int64 [shapes, axes].
+
+    Args:
+        plans: All of them packed, or none, with the same data keys.
+    """
+    axes = [
+        np.concatenate([(plan.batch_frames if plan.packed else plan.time_axes)[key] for plan in plans])
+        for key in plans[0].lengths
+    ]
+    if not plans[0].packed:
+        axes.insert(0, np.concatenate([plan.batch_rows for plan in plans]))
+    sizes = [int(axis.max(initial=0)) + 1 for axis in axes]
+    if math.prod(sizes) >= 1 << 63:
+        return np.unique(np.stack(axes, axis=1), axis=0)
+    # One number a shape: far faster to sort than columns are.
+    numbers = np.unique(np.ravel_multi_index(axes, sizes))
+    return np.stack(np.unravel_index(numbers, sizes), axis=1)
 
 
 def shard_edges(batch_bytes: np.ndarray, options: EpochOptions) -> np.ndarray:
