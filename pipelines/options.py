@@ -85,6 +85,8 @@ class CorpusOptions(CorpusDefaults):
             )
         if self.quoting is not None and self.format not in ("csv", "tsv"):
             wrong.append(f"quoting is an option of formats csv and tsv, not of {self.format}")
+        if self.audio_root is not None and self.format == "librispeech":
+            wrong.append("audio_root is no option of format librispeech, whose sound lies beside the text")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self

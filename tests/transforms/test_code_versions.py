@@ -6,6 +6,7 @@ into golden/code_versions.json.
 
 import io
 import json
+import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -221,4 +222,37 @@ def _tfrecord(path):
     path.write_bytes(content)
 
 
-WRITERS = {"hdf": _hdf, "ogg_zip": _ogg_zip, "kaldi": _kaldi, "tfrecord": _tfrecord}
+def _arrow(path):
+    table = pa.table({"a": ["x", None, "é"], "b": [[1, 2], [], [3]]})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=2)
+
+
+def _webdataset(path):
+    with tarfile.open(path, "w") as archive:
+        for name, content in (("u.a", b"x"), ("u.b", b"y"), ("v.a", b"\xc3\xa9")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def _lhotse(path):
+    source = {"type": "file", "channels": [0], "source": "f"}
+    cut = {"id": "c", "start": 0, "duration": 1, "recording": {"sources": [source]}, "a": "x", "b": [1]}
+    path.write_text(json.dumps(cut) + "\n" + json.dumps({"id": "r", "sources": [source]}) + "\n[]\n")
+
+
+def _librispeech(path):
+    path.write_text("u x  y\n\nv\n")
+
+
+WRITERS = {
+    "arrow": _arrow,
+    "hdf": _hdf,
+    "kaldi": _kaldi,
+    "lhotse": _lhotse,
+    "librispeech": _librispeech,
+    "ogg_zip": _ogg_zip,
+    "tfrecord": _tfrecord,
+    "webdataset": _webdataset,
+}

@@ -1,4 +1,4 @@
-"""TFRecord files of tf.train.Example."""
+"""TFRecord files of tf.train.Example and tf.train.SequenceExample."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def list_features(splits: Sequence[Split]) -> tuple[str, ...]:
             if isinstance(payload, np.ndarray):
                 features = _features(payload)
                 if isinstance(features, dict):
-                    found.update(k for k, v in features.items() if isinstance(v, list) and len(v) != 1)
+                    found.update(k for k, v in features.items() if type(v) is list and len(v) != 1)
     return tuple(sorted(found))
 
 
 class ExampleReader(Reader):
-    """Reads one split of a TFRecord file of tf.train.Example.
+    """Reads one split of a TFRecord file of tf.train.Example or tf.train.SequenceExample.
 
     A bytes feature is a list of bytes where the corpus was found to hold lists in it (``Split.lists``), else
-    bytes; numbers are NumPy arrays [n], int64 or float32.
+    bytes; numbers are NumPy arrays [n], int64 or float32. Feature lists are as ``decode`` gives them.
 
     Args:
         split: What to read.
@@ -118,7 +118,7 @@ def _record(payload: np.ndarray, lists: frozenset[str], fields: frozenset[str]) 
         return features
     record: dict[str, Any] = {}
     for key, feature in features.items():
-        if not isinstance(feature, list) or key in lists:
+        if type(feature) is not list or key in lists:
             record[key] = feature
         elif len(feature) == 1:
             record[key] = feature[0]

@@ -43,6 +43,10 @@ FORMATS = {
     "tfrecord": Format(2, holds_values=True),
     "hdf": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
     "ogg_zip": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
+    "arrow": Format(1, holds_values=True, is_cut_by_bytes=False),
+    "webdataset": Format(1, tag="seq_tag", holds_values=True),
+    "lhotse": Format(1, tag="seq_tag"),
+    "librispeech": Format(1, tag="seq_tag", names_files=True),
     "kaldi": Format(1, tag="seq_tag", names_files=True),
 }
 
@@ -124,6 +128,22 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
             from seqmill.transforms.readers.ogg_zip import OggZipReader
 
             return OggZipReader(split, [*fields, *optional])
+        case "arrow":
+            from seqmill.transforms.readers.arrow import ArrowReader
+
+            return ArrowReader(split, [*fields, *optional])
+        case "webdataset":
+            from seqmill.transforms.readers.webdataset import WebDatasetReader
+
+            return WebDatasetReader(split, [*fields, *optional])
+        case "lhotse":
+            from seqmill.transforms.readers.lhotse import LhotseReader
+
+            return LhotseReader(split)
+        case "librispeech":
+            from seqmill.transforms.readers.transcripts import TranscriptsReader
+
+            return TranscriptsReader(split, [*fields, *optional])
         case "kaldi":
             from seqmill.transforms.readers.kaldi import KaldiReader
 
@@ -142,6 +162,14 @@ def files_of_folder(format: str, folder: str) -> list[str] | None:
 
             paths = [files.join(folder, name) for name in MAIN_FILES]
             return [path for path in paths if files.is_file(path)][:1]
+        case "librispeech":
+            from seqmill.transforms.readers.transcripts import PATTERN
+
+            return files.expand(files.join(folder, PATTERN))
+        case "arrow":
+            from seqmill.transforms.readers.hugging_face import files_in_folder
+
+            return files_in_folder(folder)
     return None
 
 
@@ -153,9 +181,17 @@ def declared_labels(split: Split, field: str) -> tuple[str, ...] | None:
     """
     match split.format:
         case "hdf":
-            from seqmill.transforms.readers.hdf_layout import declared_labels
+            from seqmill.transforms.readers import hdf_layout
 
-            return declared_labels(split.source, field)
+            return hdf_layout.declared_labels(split.source, field)
+        case "arrow":
+            from seqmill.transforms.readers import arrow
+
+            return arrow.declared_labels(split.source, field)
+        case "parquet":
+            from seqmill.transforms.readers import parquet
+
+            return parquet.declared_labels(split.source, field)
     return None
 
 
@@ -187,6 +223,22 @@ def _split_file(
             from seqmill.transforms.readers.ogg_zip import split_ogg_zip
 
             return split_ogg_zip(path, target_bytes, options)
+        case "arrow":
+            from seqmill.transforms.readers.arrow import split_arrow
+
+            return split_arrow(path, target_bytes, options, fields)
+        case "webdataset":
+            from seqmill.transforms.readers.webdataset import split_webdataset
+
+            return split_webdataset(path, target_bytes, options)
+        case "lhotse":
+            from seqmill.transforms.readers.lhotse import split_lhotse
+
+            return split_lhotse(path, target_bytes, options)
+        case "librispeech":
+            from seqmill.transforms.readers.transcripts import split_transcripts
+
+            return split_transcripts(path, options)
         case "kaldi":
             from seqmill.transforms.readers.kaldi import split_kaldi
 

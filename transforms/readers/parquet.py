@@ -10,9 +10,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seqmill.transforms.readers.arrow_values import plain_values, row_values, tensor_values
+from seqmill.transforms.readers.arrow_records import batch_records
 from seqmill.transforms.readers.compression import GZIP, ZSTD, read_head
 from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.hugging_face import class_names
 from seqmill.transforms.readers.parquet_footer import (
     chunks,
     find_broken_groups,
@@ -75,6 +76,12 @@ def split_parquet(
     return [replace(split, options=options) for split in splits or [single_file_split("parquet", path, 0, 0)]]
 
 
+def declared_labels(path: str, field: str) -> tuple[str, ...] | None:
+    """The names of the classes of a Hugging Face ``ClassLabel``. Raises SeqmillError."""
+    with _open(path) as (file, _):
+        return class_names(path, file.schema_arrow, field)
+
+
 class ParquetReader(Reader):
     """Reads one split of a Parquet file; the columns that hold the given fields, no others.
 
@@ -117,7 +124,7 @@ class ParquetReader(Reader):
                         continue
                     self.num_bytes += item.nbytes
                     is_shared = any(pa.types.is_dictionary(kind) for kind in item.schema.types)
-                    for record in _records(item, shapes, self.split.options):
+                    for record in batch_records(item, shapes, self.split.options):
                         if is_shared and isinstance(record, dict):
                             self.num_bytes += _text_bytes(record)
                         yield position, record
@@ -220,48 +227,8 @@ def _items(
             return
 
 
-def _records(
-    batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType], options: ReadOptions
-) -> Iterator[Record | RejectedSequence]:
-    names = batch.schema.names
-    if not names:
-        return ({} for _ in range(batch.num_rows))
-    if batch.nbytes > options.max_record_size:
-        return _one_by_one(batch, shapes, options)
-    try:
-        rows = zip(*_values(batch, shapes), strict=True)
-    except (ValueError, OverflowError, pa.ArrowException):
-        return _one_by_one(batch, shapes, options)
-    # strict=True would double the time of making a record.
-    return (dict(zip(names, values)) for values in rows)  # noqa: B905
-
-
-def _one_by_one(
-    batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType], options: ReadOptions
-) -> Iterator[Record | RejectedSequence]:
-    for index in range(batch.num_rows):
-        row = batch.slice(index, 1)
-        row = pa.RecordBatch.from_arrays([plain_values(column) for column in row.columns], batch.schema.names)
-        if row.nbytes > options.max_record_size:
-            yield options.too_large("a row", row.nbytes)
-            continue
-        try:
-            yield {name: value for name, (value,) in zip(row.schema.names, _values(row, shapes), strict=True)}
-        except UnicodeDecodeError as error:
-            yield RejectedSequence("invalid UTF-8", str(error))
-        except (ValueError, OverflowError, pa.ArrowException) as error:
-            yield RejectedSequence("unreadable value", str(error))
-
-
 def _text_bytes(record: Record) -> int:
     return sum(len(value) for value in record.values() if isinstance(value, str | bytes))
-
-
-def _values(batch: pa.RecordBatch, shapes: dict[str, pa.FixedShapeTensorType]) -> list[list[Any]]:
-    return [
-        tensor_values(column, shapes[name]) if name in shapes else row_values(column)
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
 
 
 def _num_bytes(file: pq.ParquetFile, group: int, leaves: list[int]) -> int:

@@ -19,7 +19,11 @@ from seqmill.transforms.records.wire import varint, varint_size, varint_sizes, v
 
 BYTES_LIST, INT64_LIST = 1, 3  # field numbers in a Feature
 
-Feature = list[bytes] | np.ndarray
+Feature = list[bytes] | list[Any] | np.ndarray
+
+
+class FeatureList(list[Any]):
+    """The steps of a feature list of a SequenceExample that are no numbers: a list, of one step too."""
 
 
 class BrokenExampleError(ValueError):
@@ -94,6 +98,9 @@ def features_prefix(num_bytes: int) -> bytes:
 def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
     """The features of an Example: bytes lists as lists of bytes, numbers as arrays.
 
+    Those of a SequenceExample are its context and its feature lists: numbers [T] where every step has one,
+    [T, D] where every step has D; else a ``FeatureList``.
+
     Raises:
         BrokenExampleError: The bytes do not parse.
     """
@@ -102,15 +109,11 @@ def decode(record: bytes | np.ndarray) -> dict[str, Feature]:
         message.ParseFromString(bytes(record))
     except DecodeError as error:
         raise BrokenExampleError(f"not a tf.train.Example ({error})") from None
-    features: dict[str, Feature] = {}
-    for key, feature in message.features.feature.items():
-        kind = feature.WhichOneof("kind")
-        if kind == "int64_list":
-            features[key] = np.array(feature.int64_list.value, np.int64)
-        elif kind == "float_list":
-            features[key] = np.array(feature.float_list.value, np.float32)
-        else:
-            features[key] = list(feature.bytes_list.value)
+    features = {key: _values(feature) for key, feature in message.features.feature.items()}
+    for key, steps in message.feature_lists.feature_list.items():
+        if key in features:
+            raise BrokenExampleError(f"{key} is in the context and a feature list as well")
+        features[key] = _steps([_values(step) for step in steps.feature])
     return features
 
 
@@ -122,6 +125,28 @@ def decode_bytes_list(content: bytes | memoryview) -> list[bytes]:
     except DecodeError as error:
         raise BrokenExampleError(f"not a list of bytes ({error})") from None
     return list(message.value)
+
+
+def _values(feature: Any) -> Feature:
+    kind = feature.WhichOneof("kind")
+    if kind == "int64_list":
+        return np.array(feature.int64_list.value, np.int64)
+    if kind == "float_list":
+        return np.array(feature.float_list.value, np.float32)
+    return list(feature.bytes_list.value)
+
+
+def _steps(steps: list[Feature]) -> Feature:
+    """What the steps of a feature list hold, put together."""
+    sizes = {len(step) for step in steps}
+    kinds = {step.dtype if isinstance(step, np.ndarray) else None for step in steps}
+    if len(sizes) == 1 and len(kinds) == 1:
+        if None not in kinds:
+            joined = np.stack(steps)
+            return joined[:, 0] if sizes == {1} else joined
+        if sizes == {1}:
+            return FeatureList(step[0] for step in steps)
+    return FeatureList(steps)
 
 
 _FIELD_1 = b"\x0a"
@@ -190,8 +215,32 @@ def _message_classes() -> tuple[Any, Any]:
         type_name=".seqmill.Features.FeatureEntry",
         label=types.LABEL_REPEATED,
     )
+    steps = file.message_type.add(name="FeatureList")
+    steps.field.add(
+        name="feature",
+        number=1,
+        type=types.TYPE_MESSAGE,
+        type_name=".seqmill.Feature",
+        label=types.LABEL_REPEATED,
+    )
+    lists = file.message_type.add(name="FeatureLists")
+    entry = lists.nested_type.add(name="FeatureListEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.FeatureList")
+    lists.field.add(
+        name="feature_list",
+        number=1,
+        type=types.TYPE_MESSAGE,
+        type_name=".seqmill.FeatureLists.FeatureListEntry",
+        label=types.LABEL_REPEATED,
+    )
+    # A SequenceExample is an Example, whose features are called the context, with feature lists.
     example = file.message_type.add(name="Example")
     example.field.add(name="features", number=1, type=types.TYPE_MESSAGE, type_name=".seqmill.Features")
+    example.field.add(
+        name="feature_lists", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.FeatureLists"
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     example_type, list_type = (
