@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; ends the process with 0, 1 (the run failed) or 2 (wrong use)."""
     begun = time.monotonic()
     logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what its tasks fail with comes as exceptions
     escape_what_the_terminal_lacks()
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:

@@ -1,40 +1,64 @@
 import random
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import servers
 from fault_proxy import FaultProxy
-from object_store import KEY, SECRET, ObjectStore, environment
+from object_store import KEY, SECRET, ObjectStore, clear_clients, environment
 from seqmill_runs import write_config, write_jsonl
 
 LETTERS, PHONES = "abcdefghij", "ABCDEFGHIJ"
 
 
+@contextmanager
+def serving(folder, port):
+    """Runs MinIO on what a folder holds; gives its process."""
+    command = [servers.built_engine("minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+    settings = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
+    with servers.server([*command, folder / "data"], folder / "log", settings) as process:
+        servers.wait_until_open(port)
+        yield process
+
+
 @pytest.fixture(scope="session")
 def minio(tmp_path_factory):
     """A MinIO server behind a proxy; the settings of this process lead to the proxy."""
-    program = servers.built_engine("minio")
     folder, port = tmp_path_factory.mktemp("minio"), servers.free_port()
     (folder / "data/bucket").mkdir(parents=True)  # a bucket is a folder
-    command = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", folder / "data"]
-    settings = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
     proxy = FaultProxy(port)
     with (
-        servers.server(command, folder / "log", settings),
+        serving(folder, port),
         proxy.listening() as endpoint,
         pytest.MonkeyPatch.context() as patch,
     ):
-        servers.wait_until_open(port)
         for name, value in environment(endpoint).items():
             patch.setenv(name, value)
         yield ObjectStore(port, proxy, endpoint, folder / "data")
 
 
 @pytest.fixture
+def mortal_store(tmp_path, monkeypatch):
+    """A store of its own that can be killed and started again: ``with mortal_store.running():``."""
+    folder, port = tmp_path / "minio", servers.free_port()
+    (folder / "data/bucket").mkdir(parents=True)
+    proxy = FaultProxy(port)
+    with proxy.listening() as endpoint:
+        for name, value in environment(endpoint).items():
+            monkeypatch.setenv(name, value)
+        clear_clients()
+        store = ObjectStore(port, proxy, endpoint, folder / "data")
+        store.running = lambda: serving(folder, port)
+        yield store
+    clear_clients()
+
+
+@pytest.fixture
 def store(minio, request):
     """The server, and a place in its bucket that nothing else uses; the proxy does as it should."""
     minio.proxy.reset()
+    clear_clients()
     minio.url = f"s3://bucket/{request.node.name.replace('[', '-').replace(']', '')}"
     yield minio
     minio.proxy.reset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fsspec
+from s3fs import S3FileSystem
 from seqmill_runs import tree
 
 from seqmill.transforms.storage.locks import LOCK_FILE
@@ -68,3 +69,8 @@ def environment(endpoint, key=KEY, secret=SECRET):
         "AWS_CONFIG_FILE": "/nowhere",
         "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
     }
+
+
+def clear_clients():
+    """Lets the next call read the settings of this process anew."""
+    S3FileSystem.clear_instance_cache()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files, output_folder, remote_lock
 from seqmill.transforms.storage.errors import SeqmillError
 
 LOCK_FILE = ".lock"
@@ -23,7 +23,7 @@ _NO_FILE = (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO)
 
 @contextmanager
 def only_writer(folder: str, doing: str) -> Iterator[None]:
-    """Keeps all others out of a folder; folders that are not local have no lock.
+    """Keeps all others out of a folder; out of one that is not local, all other writers.
 
     Args:
         folder: What only one process may write to; made if it is not there.
@@ -34,7 +34,8 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
             link stands in the place of the lock or of a folder of ours.
     """
     if not files.is_local(folder):
-        yield
+        with remote_lock.only_writer(files.join(folder, LOCK_FILE), doing):
+            yield
         return
     _refuse_links(folder)
     with ExitStack() as held:
@@ -55,7 +56,8 @@ def only_writer(folder: str, doing: str) -> Iterator[None]:
 def reader(folder: str, doing: str) -> Iterator[None]:
     """Keeps writers out of a folder while it is read, but no other readers.
 
-    Folders that are not local, that this process may not write to or that cannot be locked have no lock.
+    Folders that this process may not write to or that cannot be locked have no lock. Of a folder that is not
+    local only its writer has one: who begins to write while it is read is noticed by the hashes of files.
 
     Args:
         folder: What is read.
@@ -65,7 +67,10 @@ def reader(folder: str, doing: str) -> Iterator[None]:
         SeqmillError: Another process writes there, or a link stands in the place of the lock.
     """
     with ExitStack() as held:
-        if files.is_local(folder):
+        if not files.is_local(folder):
+            with suppress(OSError):
+                remote_lock.check_no_writer(files.join(folder, LOCK_FILE))
+        else:
             with suppress(OSError):
                 descriptor = open_lock(folder, held)
                 _lock(descriptor, folder, fcntl.LOCK_SH)

@@ -33,6 +33,7 @@ OBJECT_STORES = (*_S3, "gs", "gcs", "abfs", "abfss", "az", "adl")
 # What is worth another attempt although the request was understood: damage on the way, and too much at once.
 _PASSING_CODES = {
     *("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling"),
+    "ConditionalRequestConflict",
     *("BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }
 _PASSING_STATUS = (408, 425, 429)
@@ -159,7 +160,7 @@ def _refusal(url: str, error: Exception) -> Exception | None:
         if isinstance(cause, Exception) and _is_of_network(cause) and status not in (404, 410):
             return _refusal(url, cause)  # the server could not be asked
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
-    if isinstance(error, FileExistsError):
+    if isinstance(error, FileExistsError) or code == "PreconditionFailed":
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
     if isinstance(error, IsADirectoryError | NotADirectoryError):
         return type(error)(error.errno or errno.EISDIR, error.strerror or "a folder stands there", url)

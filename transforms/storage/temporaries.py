@@ -19,7 +19,7 @@ _SECONDS_LEFT = 86_400  # without a change, before another machine's temporary f
 
 def temporary_beside(path: Path) -> Path:
     """A new name in the folder of ``path``, by which ``remove_left`` sees whose it is."""
-    owner = f"{_this_machine()}-{os.getpid()}"
+    owner = f"{this_machine()}-{os.getpid()}"
     return path.with_name(f"{TEMPORARY_PREFIX}{owner}-{secrets.token_hex(4)}-{path.name}")
 
 
@@ -49,12 +49,12 @@ def _is_left(temporary: Path) -> bool:
     """Whether nobody writes a temporary file any more. Raises FileNotFoundError."""
     machine, _, rest = temporary.name.removeprefix(TEMPORARY_PREFIX).partition("-")
     process = rest.partition("-")[0]
-    if machine != _this_machine() or not process.isdigit():
+    if machine != this_machine() or not process.isdigit():
         return time.time() - temporary.lstat().st_mtime > _SECONDS_LEFT
-    return not _is_running(int(process))
+    return not is_running(int(process))
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
     """Whether a process of this machine has not ended; one that nobody has waited for yet has."""
     try:
         os.kill(process, 0)
@@ -69,7 +69,7 @@ def _is_running(process: int) -> bool:
 
 
 @cache
-def _this_machine() -> str:
+def this_machine() -> str:
     """Where process numbers mean the same: this machine since it was started, and this container of it."""
     parts = [platform.node()]
     with suppress(OSError):
