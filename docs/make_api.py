@@ -3,6 +3,7 @@
 import inspect
 
 import seqmill
+from seqmill.transforms import beam
 
 ROOMS = {
     "pipelines": "Commands, as functions",
@@ -15,9 +16,10 @@ ROOMS = {
 }
 HEAD = """# API
 
-What `seqmill` exports. Each name is imported when it is first asked for, so that `import seqmill` loads
-neither Apache Beam nor TensorFlow. `help(seqmill.NAME)` gives arguments, shapes, errors and an example; the
-examples are run by the tests. Everything else is internal and may change at any time.
+What `seqmill` and `seqmill.transforms.beam` export. Each name is imported when it is first asked for, so that
+`import seqmill` loads neither Apache Beam nor TensorFlow. `help(seqmill.NAME)` gives arguments, shapes,
+errors and an example; the examples are run by the tests. Everything else is internal and may change at any
+time.
 
 This page is made by `make api`; a test compares it with the code."""
 
@@ -29,7 +31,10 @@ def main() -> None:
         names = [name for name in seqmill.__all__ if home(name).startswith(f"seqmill.{room}")]
         print(f"\n## {title}\n\n| name | |\n|---|---|")
         for name in sorted(names, key=str.lower):
-            print(f"| `seqmill.{name}` | {summary(name)} |")
+            print(f"| `seqmill.{name}` | {summary(getattr(seqmill, name))} |")
+    print("\n## Transforms for pipelines of your own: [Beam](beam.md)\n\n| name | |\n|---|---|")
+    for name in sorted(beam.__all__, key=str.lower):
+        print(f"| `seqmill.transforms.beam.{name}` | {summary(getattr(beam, name))} |")
 
 
 def home(name: str) -> str:
@@ -37,9 +42,9 @@ def home(name: str) -> str:
     return getattr(getattr(seqmill, name), "__module__", "")
 
 
-def summary(name: str) -> str:
-    """The first sentence of its docstring, without a link to RETURNN's option of the same name."""
-    text = inspect.getdoc(getattr(seqmill, name)) or ""
+def summary(value: object) -> str:
+    """The first paragraph of a docstring."""
+    text = inspect.getdoc(value) or ""
     return " ".join(text.split("\n\n")[0].split()).replace("``", "`").replace("|", "\\|")
 
 

@@ -5,7 +5,6 @@ All of it is checked against the models in ``pipelines/options.py``, and every m
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from seqmill.transforms.batches.per_epoch_options import (
     ScheduleTable,
     named_twice,
 )
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.data_keys import DataKey, why_no_name
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files
@@ -44,8 +43,6 @@ T = TypeVar("T")
 
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _PATHS = ("output", "store", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
 _COLUMNS = ("lengths", "mask", *PACKED_COLUMNS)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
@@ -234,9 +231,8 @@ def _tables(value: Any, section: str, mistakes: list[Mistake]) -> dict[str, dict
         if not isinstance(table, dict):
             mistakes.append(((section, name), f"found {table!r}; expected a table [{section}.<name>]"))
             continue
-        if not _NAME.fullmatch(name) or name in _RESERVED:
-            text = f"{name!r} cannot be a name; expected letters, digits, '_', '-' and '.', and none of "
-            mistakes.append(((section,), text + ", ".join(_RESERVED)))
+        if text := why_no_name(name):
+            mistakes.append(((section,), text))
         if "name" in table:
             mistakes.append(((section, name, "name"), "unknown option; the table's own name is it"))
         tables[name] = table

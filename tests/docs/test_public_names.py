@@ -11,9 +11,18 @@ from pathlib import Path
 import pytest
 
 import seqmill
+from seqmill.transforms import beam as transforms
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = [name for name in seqmill.__all__ if name != "__version__"]
+OF_BEAM = [f"transforms.beam.{name}" for name in transforms.__all__]
+
+public = pytest.mark.parametrize("name", [*PUBLIC, *OF_BEAM])
+
+
+def named(name):
+    """What ``seqmill.<name>`` is."""
+    return getattr(transforms if name in OF_BEAM else seqmill, name.rpartition(".")[2])
 
 
 def test_importing_seqmill_loads_nothing_heavy():
@@ -21,15 +30,17 @@ def test_importing_seqmill_loads_nothing_heavy():
 import sys, seqmill
 assert seqmill.__version__
 seqmill.parse_ordering, seqmill.UsageError
+import seqmill.transforms.beam
 heavy = {"apache_beam", "tensorflow", "keras", "pyarrow", "pydantic"} & sys.modules.keys()
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_type_checkers_see_the_same_names():
+@pytest.mark.parametrize("module", [seqmill, transforms], ids=["seqmill", "transforms.beam"])
+def test_type_checkers_see_the_same_names(module):
     # What stands under TYPE_CHECKING must be what __getattr__ gives.
-    tree = ast.parse((ROOT / "seqmill" / "__init__.py").read_text())
+    tree = ast.parse(Path(module.__file__).read_text())
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     seen = {
         alias.asname: f"{node.module}.{alias.name}"
@@ -37,14 +48,15 @@ def test_type_checkers_see_the_same_names():
         for alias in node.names
         if str(node.module).startswith("seqmill.")
     }
-    given = {name: getattr(seqmill, name) for name in PUBLIC}
+    given = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
     assert seen == {name: f"{value.__module__}.{value.__name__}" for name, value in given.items()}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@public
 def test_every_example_runs(name, example_folder, monkeypatch):
     monkeypatch.chdir(example_folder)
-    value = getattr(seqmill, name)
+    monkeypatch.setattr(sys, "argv", sys.argv[:1])  # which Beam takes for its own
+    value = named(name)
     globs = dict(vars(sys.modules[value.__module__]))
     tests = [test for test in doctest.DocTestFinder().find(value, name, globs=globs) if test.examples]
     assert tests, f"seqmill.{name} has no example"
@@ -55,9 +67,9 @@ def test_every_example_runs(name, example_folder, monkeypatch):
     assert runner.failures == 0, "see what was printed"
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@public
 def test_arguments_are_explained(name):
-    value = getattr(seqmill, name)
+    value = named(name)
     text = inspect.getdoc(value)
     parameters = inspect.signature(value).parameters.values() if inspect.isfunction(value) else []
     for parameter in parameters:

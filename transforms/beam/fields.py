@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqmill.transforms.batches.corpus_epochs import check_epochs
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.data_keys import DataKey, why_no_name
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
@@ -51,6 +51,8 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
     for name, options in value.items():
         if not isinstance(name, str) or not isinstance(options, Mapping | DataKey):
             raise wrong(transform, f"keys[{name!r}]", options, "its options by name, or a DataKey")
+        if text := why_no_name(name):
+            raise UsageError(f"{_name(transform)}: keys: {text}")
         try:
             given = vars(options) if isinstance(options, DataKey) else {"field": name, **options}
             keys.append(checked(DataKey, {**given, "name": name}))

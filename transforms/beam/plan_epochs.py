@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pipeline import PipelineVisitor
 
 from seqmill.transforms.batches.corpus_epochs import EpochsAsked, ask_epochs
-from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.staged_sequences import StoreWritten
@@ -33,6 +33,13 @@ class PlannedSegment:
         store_fingerprint: Of that store.
         asked: What the epochs of the corpus are planned by.
         num_segments: How many segments all epochs of the corpus have.
+
+    >>> import apache_beam as beam
+    >>> from seqmill.transforms.beam import PlanEpochs
+    >>> with beam.Pipeline() as pipeline:
+    ...     segments = pipeline | PlanEpochs("work/store/train", {"max_seqs": 3})
+    ...     printed = segments | beam.Map(lambda planned: print(planned.segment.bytes, planned.num_segments))
+    1159 1
     """
 
     segment: Segment
@@ -88,8 +95,10 @@ class PlanEpochs(beam.PTransform):
 def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> EpochsAsked:
     """What options ask for of the epochs of a store. Raises UsageError."""
     if isinstance(options, Schedule):
-        return EpochsAsked(options, _MAX_REJECTED)
-    return ask_epochs(options, [*store.data_keys])
+        asked = EpochsAsked(options, _MAX_REJECTED)
+    else:
+        asked = ask_epochs(options, [*store.data_keys])
+    return replace(asked, schedule=planned_by(store, asked.schedule))
 
 
 def _segments(

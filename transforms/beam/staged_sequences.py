@@ -51,6 +51,9 @@ class StoreWritten:
         num_frames: Per data key their frames.
         counts: What became of the records.
         rejected: The file that lists the rejects; None where there are none.
+
+    >>> describe_store("work/store/train").num_frames
+    {'data': 36, 'classes': 36}
     """
 
     folder: str

@@ -19,8 +19,9 @@ from seqmill.transforms.beam.staged_sequences import (
 )
 from seqmill.transforms.beam.step import Part
 from seqmill.transforms.beam.tasks import DoTasks, PartTask
+from seqmill.transforms.features.data_keys import why_no_name
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.store.sequence_block import SequenceBlock
 from seqmill.transforms.store.staging import Stager
 from seqmill.transforms.store.store_plan import StoreOptions, plan_store
@@ -69,10 +70,12 @@ class WriteStore(beam.PTransform):
 
     def __post_init__(self) -> None:
         self.folder = fields.folder_of(self, self.folder)
-        if self.corpus is not None and "/" in fields.text_of(self, "corpus", self.corpus):
-            raise fields.wrong(self, "corpus", self.corpus, "a name without /")
+        given = self.corpus
+        corpus = files.name(self.folder) if given is None else fields.text_of(self, "corpus", given)
+        if text := why_no_name(corpus):
+            raise UsageError(f"WriteStore: corpus: {text}")
         self._options = StoreOptions(
-            corpus=self.corpus or files.name(self.folder),
+            corpus=corpus,
             max_rejected=fields.share_of(self, "max_rejected", self.max_rejected),
             allow_damaged=fields.flag_of(self, "allow_damaged", self.allow_damaged),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import numpy as np
@@ -34,6 +35,22 @@ _BELONG_TO = {
     "window": ("log_mel",),
     "hop": ("log_mel",),
 }
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_RESERVED = ("seq_tag", "seq_index", "chunk_start", "batch_index", "position", "tag_size", "..", ".")
+
+
+def why_no_name(name: str) -> str | None:
+    """Why a data key or a corpus cannot be called so; None where it can.
+
+    >>> why_no_name("data"), why_no_name("../data")[:26]
+    (None, "'../data' cannot be a name")
+    """
+    if _NAME.fullmatch(name) and name not in _RESERVED:
+        return None
+    expected = f"expected letters, digits, '_', '-' and '.', and none of {', '.join(_RESERVED)}"
+    return f"{name!r} cannot be a name; {expected}"
 
 
 def _channel(value: Any) -> Any:

@@ -19,6 +19,10 @@ class Ragged:
     Attributes:
         values: The frames of all arrays, [sum T_i, *feature_shape], in the dtype of the data key.
         lengths: The T_i, int32 [n].
+
+    >>> ragged = Ragged(np.array([5, 2, 3], np.int32), np.array([1, 2], np.int32))
+    >>> np.split(ragged.values, np.cumsum(ragged.lengths)[:-1])
+    [array([5], dtype=int32), array([2, 3], dtype=int32)]
     """
 
     values: np.ndarray
