@@ -2,13 +2,16 @@
 
     python -m benchmarks.memory --folder /dev/shm
 
-Both corpora are float32 features [T, 80] in Parquet files. The command line runs as a user would run it, and
-every 20 ms RssAnon of each of its processes is read from /proc; memory-mapped files are not in it, as the
-system takes them back when it needs to.
+Both corpora are float32 features [T, 80] in Parquet files, which repeat the same gigabyte. Each step runs as
+a user would run it, and every 20 ms RssAnon of each of its processes is read from /proc; memory-mapped files
+are not in it, as the system takes them back when it needs to.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +27,8 @@ from benchmarks import common
 from seqmill.transforms.storage import files
 
 _POLL_SECONDS = 0.02
+_DISTINCT = 1.0  # gigabytes
+_STEPS = ("ingest", "preprocess")
 _CONFIG = """
 output = "{folder}/out"
 batch_size = 40000
@@ -37,6 +42,8 @@ format = "parquet"
 files = ["{folder}/corpus-*.parquet"]
 """
 
+_Peaks = tuple[int, ...]
+
 
 def main() -> None:
     """Runs both corpora and prints a table."""
@@ -45,38 +52,54 @@ def main() -> None:
         small=(0.2, "size of the small corpus in gigabytes"),
         large=(2.0, "size of the large corpus in gigabytes"),
         workers=(2, "worker processes"),
+        leave=(2.0, "gigabytes of the disk that are left free, or all ends"),
     )
     args = parser.parse_args()
-    sizes = (args.small, args.large)
     with common.scratch(args.folder) as folder:
-        peaks = [_peaks(size, folder, args.workers) for size in sizes]
-    rows: list[Sequence[object]] = [
-        (f"{size:g} GB", *(f"{peak / 1e6:,.0f}" for peak in peak_of))
-        for size, peak_of in zip(sizes, peaks, strict=True)
-    ]
-    rows.append(("large : small", *(f"{large / small:.2f}" for small, large in zip(*peaks, strict=True))))
-    columns = ("float32 [T, 80]", "driver MB", "largest worker MB", "all together MB")
+        paths = _write_parquet(folder, int(min(args.small, _DISTINCT) * 1e9))
+        runs = [_run(size, paths, folder, args) for size in (args.small, args.large)]
+    rows: list[Sequence[object]] = []
+    for step in _STEPS:
+        for size, run in zip((args.small, args.large), runs, strict=True):
+            peaks, seconds = run[step]
+            figures = [f"{peak / 1e6:,.0f}" for peak in peaks]
+            rows.append((step, f"{size:g} GB", *figures, f"{seconds:.0f}", f"{size * 1e3 / seconds:,.0f}"))
+        ratios = [large / small for small, large in zip(*(run[step][0] for run in runs), strict=True)]
+        rows.append((step, "large : small", *(f"{ratio:.2f}" for ratio in ratios), "", ""))
+    columns = ("", "float32 [T, 80]", "driver MB", "largest worker MB", "all together MB", "s", "MB/s")
     common.print_table(f"peak anonymous memory, {args.workers} workers", columns, rows)
 
 
-def _peaks(gigabytes: float, folder: str, workers: int) -> tuple[int, int, int]:
-    """The largest RssAnon of the driver, of any worker, and of all at the same time, in bytes."""
+def _run(
+    gigabytes: float, paths: list[str], folder: str, args: argparse.Namespace
+) -> dict[str, tuple[_Peaks, float]]:
+    """Per step its peaks and seconds, for a corpus that repeats ``paths`` up to a size."""
     with common.scratch(folder) as own:
-        _write_parquet(own, int(gigabytes * 1e9))
+        size = sum(pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size for path in paths)
+        for number in range(round(gigabytes * 1e9 / size * len(paths))):
+            os.link(paths[number % len(paths)], f"{own}/corpus-{number:05d}.parquet")
         Path(own, "config.toml").write_text(_CONFIG.format(folder=own))
-        command = [sys.executable, "-m", "seqmill.pipelines.main", "preprocess", f"{own}/config.toml"]
-        command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
-        driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return {step: _peaks(step, own, args.workers, args.leave) for step in _STEPS}
+
+
+def _peaks(step: str, folder: str, workers: int, leave: float) -> tuple[_Peaks, float]:
+    """Of a command the largest RssAnon of driver, any worker, and all at the same time; its seconds."""
+    command = [sys.executable, "-m", "seqmill.pipelines.main", step, f"{folder}/config.toml"]
+    command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
+    start = time.monotonic()
+    with Path(folder, "errors").open("w") as errors:
+        driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
         peaks = (0, 0, 0)
         while driver.poll() is None:
             own_size = anonymous(driver.pid)
             others = [anonymous(child.pid) for child in driver.children(recursive=True)]
-            now = (own_size, max(others, default=0), own_size + sum(others))
-            peaks = tuple(map(max, peaks, now))  # type: ignore[assignment]
+            peaks = tuple(map(max, peaks, (own_size, max(others, default=0), own_size + sum(others))))
+            if shutil.disk_usage(folder).free < leave * 1e9:
+                driver.terminate()
             time.sleep(_POLL_SECONDS)
-        if driver.returncode:
-            raise SystemExit(driver.stderr.read().decode())
-    return peaks
+    if driver.returncode:
+        raise SystemExit(Path(folder, "errors").read_text())
+    return peaks, time.monotonic() - start
 
 
 def anonymous(pid: int) -> int:
@@ -88,14 +111,17 @@ def anonymous(pid: int) -> int:
     return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("RssAnon")), 0)
 
 
-def _write_parquet(folder: str, num_bytes: int) -> None:
+def _write_parquet(folder: str, num_bytes: int) -> list[str]:
+    """Files that are far smaller than what they hold: of few values, compressed."""
+    paths = []
     for number, block in enumerate(common.float_blocks(num_bytes)):
-        ragged = block["data"]
-        frames = pa.FixedSizeListArray.from_arrays(pa.array(ragged.values.reshape(-1)), 80)
-        offsets = pa.array(np.concatenate(([0], np.cumsum(ragged.lengths))).astype(np.int32))
+        values, lengths = np.round(block["data"].values * 2) / 2, block["data"].lengths
+        frames = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 80)
+        offsets = pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32))
         table = pa.table({"data": pa.ListArray.from_arrays(offsets, frames)})
-        path = files.join(folder, f"corpus-{number:05d}.parquet")
-        pq.write_table(table, path, compression="none", use_dictionary=False)
+        paths.append(files.join(folder, f"part-{number:05d}.parquet"))
+        pq.write_table(table, paths[-1], compression="zstd", use_dictionary=False)
+    return paths
 
 
 if __name__ == "__main__":
