@@ -42,7 +42,7 @@ def write_epochs(todos: Sequence[Todo], engine: Engine, exchange: str, doing: st
         exchange: How sequences come to the workers: ``"gather"`` or ``"shuffle"``.
         doing: What is being done, for people.
     """
-    step = Step(doing, tuple(_part(todo) for todo in todos))
+    step = Step(doing, tuple(_part(todo, engine.is_this_machine) for todo in todos))
     if exchange == "gather":
         engine.run(step)
     elif engine.is_this_machine:
@@ -91,7 +91,8 @@ def _check_shards_fit(todos: Sequence[Todo]) -> None:
     )
 
 
-def _part(todo: Todo) -> Part:
+def _part(todo: Todo, is_here: bool) -> Part:
+    """What is to be done of a corpus; where its tasks run here, none hashes what another has."""
     store, work = todo.store, todo.work
     write = WriteShards(
         work.folder,
@@ -99,7 +100,7 @@ def _part(todo: Todo) -> Part:
         store.manifest.fingerprint,
         todo.schedule,
         work.run,
-        known_here(store.compare_files()) if work.segments else None,
+        known_here(store.compare_files()) if work.segments and is_here else None,
     )
     finish = FinishEpochs(work.folder, work.run, tuple(work.epochs))
     sizes = [segment.bytes for segment in work.segments]

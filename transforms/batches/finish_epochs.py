@@ -19,6 +19,8 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import SeqmillError
 
+_SHARDS_OF_A_LIST = 1000  # names that an object store lists in one request
+
 
 @dataclass(frozen=True)
 class FinishEpochs:
@@ -52,11 +54,24 @@ def finish_if_last(folder: str, run: str, segment: Segment) -> None:
         run: The run that the folder must still belong to.
         segment: One whose receipt has just been written.
     """
-    if num_receipts(folder, segment.epoch) != segment.num_shards:
+    if not _are_all_written(folder, segment):
         return
     with publishing(folder, run):
         corpus = _manifest(folder, run)
         _finish(folder, corpus, corpus.by_number[segment.epoch])
+
+
+def _are_all_written(folder: str, segment: Segment) -> bool:
+    """Whether all segments of an epoch are written.
+
+    Listing the receipts grows with the epoch; in a large one most tasks learn from one look, at a segment
+    that will be written late, that others are still to come.
+    """
+    if segment.num_shards > _SHARDS_OF_A_LIST:
+        for shard in range(segment.num_shards - 1, segment.num_shards - 1 - _SHARDS_OF_A_LIST, -1):
+            if not files.exists(output_folder.segment_receipt_path(folder, segment.epoch, shard)):
+                return False
+    return num_receipts(folder, segment.epoch) == segment.num_shards
 
 
 def _finish(folder: str, corpus: Manifest, epoch: Epoch) -> None:

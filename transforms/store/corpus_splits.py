@@ -16,6 +16,8 @@ from seqmill.transforms.storage.errors import RejectedSequence
 from seqmill.transforms.store.encode_blocks import split_encoders
 
 SPLIT_BYTES = 16_000_000
+_MOST_SPLIT_BYTES = 256_000_000
+_MANY_SPLITS = 1 << 15
 _SPLIT_BYTES_OF_PATHS = 2_000  # lines that name audio files: a dozen files a split, …
 _MOST_SPLITS_OF_PATHS = 2_000  # … more where there are many
 _PROBED_SEQS = 100
@@ -39,13 +41,28 @@ def split_for_keys(
         reading: How the files are read.
         sizes: Bytes of every file.
     """
-    target = SPLIT_BYTES
-    if any(key.type in AUDIO_TYPES for key in keys) and not FORMATS[format].holds_values:
-        paths = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
-        total = sum(sizes[path] for path in paths)
+    paths = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+    total, form = sum(sizes[path] for path in paths), FORMATS[format]
+    target = split_bytes(total)
+    if form.names_files or (any(key.type in AUDIO_TYPES for key in keys) and not form.holds_values):
         target = max(_SPLIT_BYTES_OF_PATHS, total // _MOST_SPLITS_OF_PATHS)
     fields = [key.field for key in keys] + ([seq_tag] if seq_tag else [])
     return split_corpus(format, inputs, target, reading, fields)
+
+
+def split_bytes(total: int) -> int:
+    """About how many bytes of a corpus one split has: more of a large one, so that splits are not too many.
+
+    In steps, so that a corpus that grows is seldom split otherwise, which would ingest all of it again.
+
+    >>> from seqmill.transforms.store.corpus_splits import split_bytes
+    >>> split_bytes(10**9), split_bytes(10**12), split_bytes(10**14)
+    (16000000, 32000000, 256000000)
+    """
+    size = SPLIT_BYTES
+    while size < _MOST_SPLIT_BYTES and total > _MANY_SPLITS * size:
+        size *= 2
+    return size
 
 
 def array_specs(

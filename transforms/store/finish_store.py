@@ -150,22 +150,28 @@ class FinishStore:
 
     def _num_duplicate_tags(self, receipts: list[SplitReceipt]) -> int:
         """Sequences whose tag another one before has, told by hashes of 64 bits."""
-        parts = [
-            map_checked(tags_part(self.folder, index), receipt.tags).view("<u8")
-            for index, receipt in enumerate(receipts)
-            if receipt.tags is not None
-        ]
-        hashes = np.sort(np.concatenate([np.empty(0, "<u8"), *parts]))
+        tags = [(index, receipt.tags) for index, receipt in enumerate(receipts) if receipt.tags is not None]
+        hashes = np.empty(sum(part.bytes for _, part in tags) // 8, "<u8")
+        end = 0
+        for index, expected in tags:  # one after another: a system maps so many files at once, and no more
+            part = map_checked(tags_part(self.folder, index), expected).view("<u8")
+            hashes[end : end + len(part)] = part
+            end += len(part)
+        hashes.sort()
         return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
 
     def _index(self, receipts: list[SplitReceipt]) -> pa.Table:
         schema = index_schema(self.data_keys, self.has_tags)
-        parts = [
-            read_index(lengths_part(self.folder, index), receipt.lengths, schema, receipt.file.num_seqs)
-            for index, receipt in enumerate(receipts)
-        ]
-        columns = [np.concatenate([part[name] for part in parts]) for name in schema.names]
-        return pa.Table.from_arrays([pa.array(column) for column in columns], schema=schema)
+        num_seqs = sum(receipt.file.num_seqs for receipt in receipts)
+        columns = {name: np.empty(num_seqs, np.int32) for name in schema.names}
+        end = 0
+        for index, receipt in enumerate(receipts):
+            path, rows = lengths_part(self.folder, index), receipt.file.num_seqs
+            part = read_index(path, receipt.lengths, schema, rows)
+            for name, column in columns.items():
+                column[end : end + rows] = part[name]
+            end += rows
+        return pa.Table.from_arrays([pa.array(column) for column in columns.values()], schema=schema)
 
     def _remove_others(self, entries: list[StoreFile]) -> None:
         """Removes what runs with other splits have left."""
@@ -195,9 +201,13 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str |
     message = f"corpus {corpus}: {total:,} of {counts.read:,} sequences rejected "
     message += f"({total / counts.read:.2%}){limit}; {reasons}"
     if path is not None:
-        first = files.read_bytes(path).splitlines()[0].decode() if total else ""
-        message += f"\n  first: {first}\n  all of them: {path}"
+        message += f"\n  first: {_first_line(path) if total else ''}\n  all of them: {path}"
     raise SeqmillError(message)
+
+
+def _first_line(path: str) -> str:
+    with files.open_read(path) as file:
+        return file.readline().decode().rstrip("\n")
 
 
 def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillError:

@@ -196,6 +196,9 @@ class Block:
 class Store:
     """A store opened for reading. Nothing is read before it is asked for.
 
+    Attributes:
+        most_mapped: Files that it keeps mapped: systems allow a process so many (65,530 on Linux).
+
     Args:
         folder: ``store/<corpus>``: path or URL.
 
@@ -209,6 +212,8 @@ class Store:
     >>> store.sequence("data", row=2), store.tag(2)
     (array([5, 2, 3], dtype=int32), b'words.jsonl:3')
     """
+
+    most_mapped = 20_000
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -275,9 +280,10 @@ class Store:
 
     def block(self, number: int) -> Block:
         """Record batch ``number`` of the store, counted over all files."""
-        if number not in self._blocks:
-            self._blocks[number] = self._open_block(number)
-        return self._blocks[number]
+        block = self._blocks.get(number)
+        if block is None:
+            block = self._blocks[number] = self._open_block(number)
+        return block
 
     def tag(self, row: int) -> bytes:
         """One sequence's tag."""
@@ -347,13 +353,16 @@ class Store:
             raise SeqmillError(f"{path}: {what} is not what the length index says")
 
     def _file(self, number: int) -> ArrowFile:
-        if number not in self._files:
+        file = self._files.get(number)
+        if file is None:
+            if len(self._files) >= self.most_mapped:
+                self._blocks, self._files = {}, {}  # what others still use stays until they are done with it
             entry = self.manifest.files[number]
             path = files.join(self.folder, entry.file)
             schema = store_schema(self.data_keys, self.manifest.has_tags)
             content = map_checked(path, entry.checksum)
-            self._files[number] = ArrowFile(path, content, schema, entry.batch_rows)
-        return self._files[number]
+            file = self._files[number] = ArrowFile(path, content, schema, entry.batch_rows)
+        return file
 
     def _tag_prefix(self, entry: StoreFile) -> bytes:
         """Of default tags: the source's name, with its folders where another source is called the same."""
