@@ -71,12 +71,14 @@ class FaultProxy:
         delay: Seconds that every request is held back.
         fault: function(request) → what to do to it.
         seen: The requests so far, in order of their arrival.
+        num_bytes: What of objects' content has been read.
     """
 
     port: int
     delay: float = 0.0
     fault: Callable[[Request], Fault] = lambda _: None
     seen: list[Request] = field(default_factory=list)
+    num_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def counts(self) -> Counter[str]:
@@ -88,6 +90,7 @@ class FaultProxy:
         """As if it were new."""
         with self._lock:
             self.seen.clear()
+            self.num_bytes = 0
         self.delay, self.fault = 0.0, lambda _: None
 
     @contextmanager
@@ -150,6 +153,8 @@ class FaultProxy:
             client.sendall(answer + content)
             return fault.hidden
         client.sendall(answer + content)
+        with self._lock:
+            self.num_bytes += len(content)
         return True
 
 

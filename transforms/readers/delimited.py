@@ -56,7 +56,7 @@ def split_delimited(
     missing = [field for field in fields if field not in columns]
     if missing:
         raise SeqmillError(f"{path}: no column {', '.join(missing)}; {_described(columns)}")
-    if is_compressed(path) or not files.is_local(path):
+    if is_compressed(path):
         return [replace(single_file_split(format, path, columns=columns), options=options)]
     if format == "csv" and _has_quotes(format, options):
         with named_errors(path):

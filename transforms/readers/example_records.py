@@ -30,7 +30,7 @@ _PROBED_RECORDS = 20_000  # over all files
 
 
 def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[Split]:
-    """Runs of records of a local plain file; a compressed or remote file as a whole.
+    """Runs of records of a plain file; a compressed file as a whole.
 
     Raises:
         SeqmillError: The file is missing, cannot be read, or is of another kind.
@@ -43,8 +43,6 @@ def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[S
     kind = None if is_header(head) else kind_of(head, least=3 if head[4:8] == bytes(4) else 1)
     if kind is not None:
         raise SeqmillError(f"{path}: this is {kind}; format tfrecord expects TFRecord, plain or compressed")
-    if not files.is_local(path):
-        return [whole]
     with named_errors(path):
         content = files.map_bytes(path)
     pending = even_cuts(len(content), target_bytes)[-2:0:-1]
@@ -143,7 +141,8 @@ def _chunks(split: Split) -> Iterator[np.ndarray]:
     codec = _codec(read_head(path, 12))
     if codec is None:
         with named_errors(path):
-            yield files.map_bytes(path)[split.starts[0] : split.ends[0]]
+            end = files.size(path) if split.ends[0] is None else split.ends[0]
+            yield from files.read_blocks(path, split.starts[0], end)
     else:
         yield from (np.frombuffer(piece, np.uint8) for piece in decompressed(path, codec))
 

@@ -78,7 +78,7 @@ def split_lines(block: bytes) -> list[bytes]:
 
 
 def _chunks(path: str, start: int, end: int | None) -> Iterator[bytes]:
-    with named_errors(path), files.open_read(path) as file:
+    with named_errors(path), files.open_read(path, end) as file:
         position = start
         if start > 0:
             file.seek(start - 1)

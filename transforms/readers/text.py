@@ -149,7 +149,7 @@ class _LineIndex:
 def _split_set(keyed_paths: tuple[tuple[str, str], ...], target_bytes: int) -> list[Split]:
     for _, path in keyed_paths:
         check_text(path, "text")
-    if any(is_compressed(path) or not files.is_local(path) for _, path in keyed_paths):
+    if any(is_compressed(path) for _, path in keyed_paths):
         count = len(keyed_paths)
         return [Split("text", keyed_paths, (0,) * count, (None,) * count)]
     indexes = [_index(path) for _, path in keyed_paths]

@@ -49,7 +49,7 @@ def split_webdataset(path: str, target_bytes: int, options: ReadOptions) -> list
     if not is_tar(head):
         kind = kind_of(head) or "something else"
         raise SeqmillError(f"{path}: this is {kind}; format webdataset expects a tar archive")
-    if codec is not None or not files.is_local(path):
+    if codec is not None:
         return [whole]
     with named_errors(path):
         content = files.map_bytes(path)
@@ -178,7 +178,7 @@ def _chunks(split: Split) -> Iterator[np.ndarray]:
     if codec is None:
         with named_errors(path):
             # Beyond the split's end too, as its last record may go on there.
-            yield files.map_bytes(path)[split.starts[0] :]
+            yield from files.read_blocks(path, split.starts[0], files.size(path))
     else:
         yield from (np.frombuffer(piece, np.uint8) for piece in decompressed(path, codec))
 

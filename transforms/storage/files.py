@@ -221,12 +221,16 @@ def open_read(path: str, end: int | None = None) -> IO[bytes]:
     return remote_files.open_read(path, end)
 
 
-def read_blocks(path: str, start: int, end: int) -> Iterator[bytes | np.ndarray]:
-    """The bytes [start, end) of a file: a view of a local one, large blocks of a remote one."""
+def read_blocks(path: str, start: int, end: int) -> Iterator[np.ndarray]:
+    """The bytes [start, end) of a file, uint8: a view of a local one, large blocks of a remote one."""
     if is_local(path):
         yield local_files.map_bytes(path)[start:end]
-    else:
-        yield from remote_reading.blocks(path, start, end)
+        return
+    with remote_files.open_read(path, end) as file:
+        file.seek(start)
+        while start < end and (block := file.read(min(remote_reading.PART_BYTES, end - start))):
+            start += len(block)
+            yield np.frombuffer(block, np.uint8)
 
 
 def read_bytes(path: str) -> bytes:

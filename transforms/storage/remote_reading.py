@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
@@ -135,11 +134,14 @@ class _RangeFile(io.RawIOBase):
         """Makes a block the current one that begins at the position."""
         is_next = self._position == self._start + len(self._block) and len(self._block) > 0
         self._step = min(4 * self._step, PART_BYTES) if is_next else self._first_step
+        start = self._position
         if is_next and self._next is not None:
             block = self._next.result()
         else:
-            block = self._read(self._position, max(wanted, self._step))
-        self._start, self._block, self._next = self._position, block, None
+            if not is_next:  # a file's end, where an index may stand, is fetched in one piece
+                start = max(0, min(start, self._size - _FIRST_BYTES))
+            block = self._read(start, max(wanted, self._step))
+        self._start, self._block, self._next = start, block, None
         behind = self._start + len(block)
         if (is_next or self._step == PART_BYTES) and behind < self._end:
             if self._pool is None:
@@ -159,19 +161,3 @@ class _RangeFile(io.RawIOBase):
                 f"it changed while it was read: {self._size:,} bytes before, {error.size:,} now",
                 self._url,
             ) from None
-
-
-def blocks(url: str, start: int, end: int) -> Iterator[bytes]:
-    """The bytes [start, end) of a file in large blocks, the next one fetched meanwhile."""
-    with ThreadPoolExecutor(2, thread_name_prefix="seqmill-ahead") as pool:
-        pending = [
-            pool.submit(read_range, url, first, min(first + PART_BYTES, end))
-            for first in range(start, min(end, start + 2 * PART_BYTES), PART_BYTES)
-        ]
-        following = start + 2 * PART_BYTES
-        while pending:
-            block = pending.pop(0).result()
-            if following < end:
-                pending.append(pool.submit(read_range, url, following, min(following + PART_BYTES, end)))
-                following += PART_BYTES
-            yield block

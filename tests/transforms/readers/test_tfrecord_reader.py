@@ -57,12 +57,12 @@ def test_splits_equal_the_whole_file(folder, read_corpus, count, target_bytes, b
     assert all(features["parts"] == [b"a", b"b"] for _, features in found)
 
 
-def test_a_large_file_is_split_and_a_remote_one_read_whole(tmp_path, read_corpus, write_remote):
+def test_a_large_file_is_split_and_a_remote_one_alike(tmp_path, read_corpus, write_remote):
     path = tmp_path / "corpus.tfrecord"
     path.write_bytes(b"".join(numbered(1000)))
     assert len(split_corpus("tfrecord", [str(path)], 10_000)) >= 5
     remote = write_remote("corpus.tfrecord", path.read_bytes())
-    assert len(split_corpus("tfrecord", [remote], 10_000)) == 1
+    assert len(split_corpus("tfrecord", [remote], 10_000)) >= 5
     assert numbers(read_corpus("tfrecord", [remote])) == [[i] for i in range(1000)]
 
 
