@@ -16,7 +16,7 @@ from seqmill.transforms.store.encode_records import RecordEncoder, RecordEncodin
 from seqmill.transforms.store.sequence_block import BLOCK_BYTES, BLOCK_SEQS, SequenceBlock, join_blocks
 
 _ROWS = 1024  # records that are encoded at once
-_RAW_BYTES = 4_000_000  # of records that are held before they are encoded
+_RAW_BYTES = 1_000_000  # of records that are held before they are encoded
 _MOST_WINDOWS = 64  # of which a bundle holds blocks that are not full
 
 

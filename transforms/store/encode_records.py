@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,7 @@ from seqmill.transforms.storage.output_folder import vocab_name
 from seqmill.transforms.store.encode_blocks import Collector, describe_row
 from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, VocabFile
 
-INT64 = np.iinfo(np.int64)
+INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,9 @@ class RecordEncoder:
         self.encoding = encoding
         vocabs = {key.name: read_labels(key) for key in encoding.keys if key.vocab}
         self._encoders = {key.name: self._encoder(key, vocabs.get(key.name)) for key in encoding.keys}
+        self._fields = [key.field for key in encoding.keys]
         self._described = [described_by(key) for key in encoding.keys]
+        self._is_described = any(self._described)
         self.origin = Origin(
             data_keys={key.name: self._spec(key, vocabs.get(key.name)) for key in encoding.keys},
             vocab_files={k.name: VocabFile(k.vocab, checksum(k.vocab)) for k in encoding.keys if k.vocab},
@@ -74,6 +75,8 @@ class RecordEncoder:
         for record in records:
             key: int | str | None = None
             try:
+                if type(record) is not dict and not isinstance(record, Mapping):
+                    raise RejectedSequence("record is no mapping", shown(record))
                 key = _order_key(_field(record, self.encoding.order_by))
                 rows.append(self._row(record, key))
                 order.append(key)
@@ -97,8 +100,8 @@ class RecordEncoder:
         )
 
     def _row(self, record: Any, order_key: int | str) -> list[Any]:
-        row = [_field(record, key.field) for key in self.encoding.keys]
-        if any(self._described):
+        row = [_field(record, name) for name in self._fields]
+        if self._is_described:
             row = [*describe_row(row, record, self._described)]
         tag = str(order_key) if self.encoding.seq_tag is None else _field(record, self.encoding.seq_tag)
         return [*row, tag]
@@ -127,35 +130,35 @@ def read_labels(key: DataKey) -> Vocab:
 
 def raw_size(record: Any) -> int:
     """About how many bytes the values of a record hold."""
-    values = record.values() if isinstance(record, Mapping) else [record]
     size = 0
-    for value in values:
-        with suppress(TypeError):
-            size += value.nbytes if isinstance(value, np.ndarray) else 8 * len(value)
+    for value in record.values() if isinstance(record, dict) else [record]:
+        kind = type(value)
+        if kind is str or kind is bytes:
+            size += len(value)
+        elif kind is list or kind is tuple:
+            size += 8 * len(value)
+        elif kind is np.ndarray:
+            size += value.nbytes
     return size
 
 
-def _field(record: Any, name: str) -> Any:
-    if not isinstance(record, Mapping):
-        raise RejectedSequence("record is no mapping", shown(record))
-    return _plain(get_field(record, name))
-
-
-def _plain(value: Any) -> Any:
+def _field(record: Mapping[str, Any], name: str) -> Any:
     """A value as the readers give it, where a library has types of its own for the same."""
-    if isinstance(value, memoryview | bytearray):
+    value = record[name] if name in record else get_field(record, name)
+    kind = type(value)
+    if kind is memoryview or kind is bytearray:
         return bytes(value)
-    if isinstance(value, tuple):
-        return list(value)
-    return value
+    return list(value) if kind is tuple else value
 
 
 def _order_key(value: Any) -> int | str:
     """A value as an order key. Raises RejectedSequence where it is none."""
+    if type(value) is int and INT64_MIN <= value <= INT64_MAX:
+        return value
     if isinstance(value, str | bytes):
         return to_text(value)
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        if INT64.min <= value <= INT64.max:
+        if INT64_MIN <= value <= INT64_MAX:
             return int(value)
         raise RejectedSequence("order key beyond 64 bits", shown(value))
     raise RejectedSequence("order key is neither whole number nor text", f"{kind_of(value)}: {shown(value)}")
