@@ -46,6 +46,7 @@ class GatheredEpoch:
     def __init__(self, epochs: StoreEpochs, epoch: int, batches: range):
         self.error: SeqmillError | None = None
         self._plan = epochs.plan(epoch)
+        epochs.store.bring(self._plan.seq_index)
         self._gathering = _Gathering(epochs.store, self._plan, epochs.options(epoch))
         self._batches = batches
         self._window_of = _windows(self._gathering.batch_bytes()[batches.start : batches.stop : batches.step])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import accumulate
 from typing import Any
 
@@ -19,10 +19,14 @@ from seqmill.transforms.batches.record import BrokenBatchError
 from seqmill.transforms.batches.shard_file import ShardFile, check_size
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.cache import CacheFullError
 from seqmill.transforms.storage.checked_files import forget
 from seqmill.transforms.storage.errors import SeqmillError
 
 ALL_ROWS = slice(None)
+
+# Remote shards are fetched ahead: so many, of so many bytes in all, some of them at once.
+_REMOTE_SHARDS, _REMOTE_BYTES, _REMOTE_THREADS = 8, 1 << 29, 8
 
 _POOL = BufferPool()
 
@@ -62,7 +66,9 @@ class StoredEpoch:
         self._ends = list(accumulate(shard.num_batches for shard in shards))
         self._open: dict[int, Future[ShardFile]] = {}
         self._lock = threading.Lock()
-        self._opener = ThreadPoolExecutor(1, thread_name_prefix="seqmill-shard")
+        self._is_remote = not files.is_local(folder)
+        threads = _REMOTE_THREADS if self._is_remote else 1
+        self._opener = ThreadPoolExecutor(threads, thread_name_prefix="seqmill-shard")
         with files.remembering(*({files.parent(files.join(folder, shard.file)) for shard in shards})):
             for shard in shards:
                 check_size(folder, shard)
@@ -135,14 +141,39 @@ class StoredEpoch:
             raise SeqmillError(f"{shard.path}: record {number}: {error}") from None
 
     def _shard(self, number: int) -> ShardFile:
-        """The shard, while the next one is being opened (fetched, verified) beside it."""
+        """The shard, while the next ones are being opened (fetched, verified) beside it."""
         with self._lock:
-            for wanted in (number, number + 1):
-                if wanted < len(self._shards) and wanted not in self._open:
+            for wanted in range(number, self._last_ahead(number) + 1):
+                if wanted not in self._open:
                     self._open[wanted] = self._opener.submit(self._opened, self._shards[wanted])
             for passed in [opened for opened in self._open if opened < number - 1]:
                 del self._open[passed]
             future = self._open[number]
+        try:
+            return future.result()
+        except CacheFullError:
+            del future
+            return self._only_shard(number)
+
+    def _last_ahead(self, number: int) -> int:
+        """The last shard to open while ``number`` is read: the next one, of remote ones several."""
+        last = min(number + 1, len(self._shards) - 1)
+        room = _REMOTE_BYTES - self._shards[last].bytes
+        while self._is_remote and last + 1 < len(self._shards) and last - number < _REMOTE_SHARDS:
+            room -= self._shards[last + 1].bytes
+            if room < 0:
+                break
+            last += 1
+        return last
+
+    def _only_shard(self, number: int) -> ShardFile:
+        """The shard, where there is no room for others beside it."""
+        with self._lock:
+            others = [*self._open.values()]
+            self._open.clear()
+            wait(others)
+            del others
+            future = self._open[number] = self._opener.submit(self._opened, self._shards[number])
         return future.result()
 
     def _opened(self, shard: Shard) -> ShardFile:

@@ -53,6 +53,7 @@ class WriteShards:
         learn(self.known)
         store = open_store(self.store_folder, self.store_fingerprint)
         planned = read_plan(self.folder, segment)
+        store.bring(planned.seq_index)
         self.write(segment, planned, store, planned.seq_index)
 
     def write(

@@ -153,7 +153,7 @@ def _refusal(url: str, error: Exception) -> Exception | None:
     if code == "NoSuchBucket":
         bucket = urlsplit(url).netloc
         return RemoteError(
-            errno.ENODEV, f"there is no bucket {bucket!r}; expected one that exists, seqmill makes none", url
+            errno.ENODEV, f"there is no bucket {bucket!r}; expected one that exists, none is made here", url
         )
     if isinstance(error, FileNotFoundError):
         cause = error.__cause__

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from functools import cached_property
@@ -36,6 +37,7 @@ from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.length_index import index_schema, read_index
 
 FORMAT = "seqmill.store/2"
+_FETCHED_AT_ONCE = 8
 
 _MOST_POSITIONS = 1 << 48  # lines or records of a source: far from where int64 ends
 
@@ -319,6 +321,20 @@ class Store:
         checksums = {files.join(self.folder, file.file): file.checksum for file in self.manifest.files}
         hash_all(checksums)
         return [*checksums]
+
+    def bring(self, rows: np.ndarray) -> None:
+        """Fetches the files of a remote store that hold some rows, several at once.
+
+        Raises:
+            SeqmillError: One is missing, not what was written, or there is no room for all of them here.
+        """
+        if files.is_local(self.folder):
+            return
+        blocks = np.unique(np.searchsorted(self.block_starts, rows, "right") - 1).tolist()
+        missing = sorted({self._places[block][0] for block in blocks} - self._files.keys())
+        with ThreadPoolExecutor(_FETCHED_AT_ONCE, thread_name_prefix="seqmill-store") as pool:
+            for _ in pool.map(self._file, missing):
+                pass
 
     def record_batch(self, number: int) -> pa.RecordBatch:
         """Record batch ``number`` as Arrow has it, mapped."""
