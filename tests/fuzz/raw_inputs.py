@@ -9,12 +9,16 @@ import io
 import json
 import shutil
 import struct
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import h5py
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from command import seqmill
@@ -38,6 +42,7 @@ class Format:
         read: Makes of a damaged file what may be kept: an independent reading, without seqmill's code; None
             where that cannot be said.
         protected: The format's own checksums let nothing but the records that were written pass.
+        fields: What tag, x and y are called in it.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Format:
     write: Callable[[list[Record]], bytes]
     read: Callable[[bytes], Iterable[Record]] | None = None
     protected: bool = False
+    fields: tuple[str, str, str] = ("id", "x", "y")
 
 
 class RawInputs:
@@ -69,7 +75,9 @@ class RawInputs:
         (self.folder / kind.file).write_bytes(content)
         allow = random.random() < 0.3
         config = self.folder / "config.toml"
-        config.write_text(CONFIG.format(format=kind.name, file=kind.file, allow=str(allow).lower()))
+        tag, x, y = kind.fields
+        said = {"format": kind.name, "file": kind.file, "tag": tag, "x": x, "y": y}
+        config.write_text(CONFIG.format(allow=str(allow).lower(), **said))
         ended = seqmill("ingest", config)
         _check_manners(ended)
         if ended.code:
@@ -82,7 +90,7 @@ class RawInputs:
         # A Parquet file's footer has no checksum: what is changed in it can change any value. That of gzip is
         # behind the data: whoever allows damaged sources gets all that was unpacked before it did not fit.
         protected = kind.protected and not (kind.name == "parquet" and _footer(content) != _footer(whole))
-        protected = protected and not (kind.file.endswith(".gz") and allow)
+        protected = protected and not (kind.file.endswith((".gz", ".zip")) and allow)
         if protected:
             # What stands in the file twice by damage is read twice.
             assert set(kept) <= set(records), f"{set(kept) - set(records)} were kept, but never written"
@@ -100,13 +108,15 @@ def _footer(content: bytes) -> bytes:
 CONFIG = """output = "out"
 batch_size = 1000
 [data.x]
+field = "{x}"
 type = "ints"
 [data.y]
+field = "{y}"
 type = "bytes"
 [corpus.train]
 format = "{format}"
 files = ["{file}"]
-seq_tag = "id"
+seq_tag = "{tag}"
 max_rejected = 1.0
 allow_damaged = {allow}
 """
@@ -268,6 +278,46 @@ def _lines(records: list[Record]) -> bytes:
     return b"".join(y.encode() + b"\n" for _, _, y in records)
 
 
+def _hdf(records: list[Record]) -> bytes:
+    tags, x, y = zip(*records, strict=True)
+    file = io.BytesIO()
+    with h5py.File(file, "w") as hdf:
+        hdf["seqLengths"] = np.array([[len(one), 1] for one in x], "i4")
+        hdf["seqTags"] = np.array([tag.encode() for tag in tags])
+        options = {"chunks": (16,), "maxshape": (None,), "fletcher32": True}
+        hdf.create_dataset("targets/data/x", data=np.concatenate(x).astype("i4"), **options)
+        hdf["targets/data/y"] = list(y)
+    return file.getvalue()
+
+
+def _ogg_zip(records: list[Record]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        entries = [repr({"seq_name": t, "id": t, "x": list(x), "y": y}) for t, x, y in records]
+        archive.writestr("a.txt", "[" + ",\n".join(entries) + "]\n")
+    return file.getvalue()
+
+
+def _webdataset(records: list[Record]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for tag, x, y in records:
+            for ending, content in (("json", json.dumps({"x": x}).encode()), ("txt", y.encode())):
+                member = tarfile.TarInfo(f"{tag}.{ending}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def _arrow(records: list[Record]) -> bytes:
+    tags, x, y = zip(*records, strict=True)
+    table = pa.table({"id": list(tags), "x": pa.array(list(map(list, x))), "y": list(y)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=5)
+    return sink.getvalue().to_pybytes()
+
+
 FORMATS = (
     Format("jsonl", "a.jsonl", _jsonl, _from_jsonl),
     Format("jsonl", "a.jsonl.gz", _compressed("gzip"), protected=True),
@@ -276,4 +326,8 @@ FORMATS = (
     Format("tsv", "a.tsv", _table("\t", csv.QUOTE_NONE), _from_table("\t", csv.QUOTE_NONE)),
     Format("tfrecord", "a.tfrecord", _tfrecord, protected=True),
     Format("parquet", "a.parquet", _parquet, protected=True),
+    Format("hdf", "a.hdf", _hdf, fields=("seq_tag", "x", "y")),
+    Format("ogg_zip", "a.zip", _ogg_zip, protected=True),
+    Format("webdataset", "a.tar", _webdataset, fields=("seq_tag", "json.x", "txt")),
+    Format("arrow", "a.arrow", _arrow),
 )
