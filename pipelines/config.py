@@ -42,7 +42,8 @@ from seqmill.transforms.storage.errors import UsageError
 T = TypeVar("T")
 
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
-_PATHS = ("output", "store", "model", "init_from", "vocab", "tokenizer", "files", "audio_root")
+_MAY_BE_NONE = ("store", "init_from", "audio_root", "only_tags", "not_tags")
+_PATHS = ("output", "model", "vocab", "tokenizer", "files", *_MAY_BE_NONE)
 _COLUMNS = ("lengths", "mask", *PACKED_COLUMNS)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
@@ -323,7 +324,7 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _with_path(option: str, value: Any, folder: str) -> Any:
-    if option not in _PATHS or (option in ("audio_root", "init_from", "store") and value == "none"):
+    if option not in _PATHS or (option in _MAY_BE_NONE and value == "none"):
         return value
     return _absolute(value, folder)
 

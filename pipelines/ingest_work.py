@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqmill.pipelines.input_files import Inputs, find_inputs
 from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
@@ -18,6 +18,7 @@ from seqmill.transforms.readers import (
     FORMATS,
     ReadOptions,
     Split,
+    TagLists,
     declared_labels,
 )
 from seqmill.transforms.storage import files, output_folder
@@ -93,6 +94,7 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
         sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
         splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
         beside = [path for parts in splits.values() for split in parts for _, path in split.files]
+        beside += [path for parts in splits.values() for path in _tag_files(parts[0].tags)]
         sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
         hashes.of_all(sizes)
     return Scanned(config, splits, sizes, hashes, _declared(keys, splits), data_keys)
@@ -173,7 +175,17 @@ def _split(
     options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
 ) -> list[Split]:
     reading = ReadOptions(options.max_record_size, options.quoting)
-    return split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
+    splits = split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
+    return [replace(split, tags=options.tag_lists) for split in splits] if options.tag_lists else splits
+
+
+def _lists(tags: TagLists | None) -> tuple[str | None, ...]:
+    return () if tags is None else (tags.only, tags.others)
+
+
+def _tag_files(tags: TagLists | None) -> list[str]:
+    """The files that list tags."""
+    return [path for path in _lists(tags) if path is not None]
 
 
 def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[IngestTask]:
@@ -190,7 +202,10 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
         starts = split.starts if FORMATS[split.format].is_cut_by_bytes else [0] * len(ends)
         work = max(1, sum(ends) - sum(starts))
         reader = (split.format, FORMATS[split.format].version, vars(split.options), split.lists)
-        content = (index, reader, inputs, split.starts, split.ends, split.columns)
+        content: tuple[object, ...] = (index, reader, inputs, split.starts, split.ends, split.columns)
+        if split.tags is not None:
+            lists = [None if path is None else scanned.hashes.of(path) for path in _lists(split.tags)]
+            content = (*content, split.tags.field, lists)
         tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
     return tasks
 

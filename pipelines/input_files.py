@@ -31,6 +31,9 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
         root = corpus.audio_root
         if root is not None and files.is_local(root) and not files.is_folder(root):
             problems.append(f"corpus.{name}.audio_root: {root}: no such folder")
+        for option, path in (("only_tags", corpus.only_tags), ("not_tags", corpus.not_tags)):
+            if path is not None and not files.is_file(path):
+                problems.append(f"corpus.{name}.{option}: {path}: no such file")
         if isinstance(corpus.files, Mapping):
             by_field = {
                 field: _expand(f"{where}.{field}", given, config.output, problems)

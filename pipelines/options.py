@@ -17,7 +17,7 @@ from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
 from seqmill.transforms.batches.per_epoch_options import Count, ScheduleTable, is_no_text
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.schedule import Schedule
-from seqmill.transforms.readers import FORMATS
+from seqmill.transforms.readers import FORMATS, TagLists
 from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of
 
 TRAIN = "train"
@@ -70,6 +70,12 @@ class CorpusOptions(CorpusDefaults):
     files: Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], BeforeValidator(_files)] = Field(
         description="files or patterns; for text a table with one list (or one file) per data key"
     )
+    only_tags: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
+        None, description="file with a tag a line: only these sequences are read"
+    )
+    not_tags: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
+        None, description="file with a tag a line: these sequences are left out"
+    )
 
     @model_validator(mode="after")
     def _fit_each_other(self, info: ValidationInfo) -> CorpusOptions:
@@ -87,9 +93,19 @@ class CorpusOptions(CorpusDefaults):
             wrong.append(f"quoting is an option of formats csv and tsv, not of {self.format}")
         if self.audio_root is not None and self.format == "librispeech":
             wrong.append("audio_root is no option of format librispeech, whose sound lies beside the text")
+        for option, given in (("only_tags", self.only_tags), ("not_tags", self.not_tags)):
+            if given is not None and self.seq_tag is None:
+                wrong.append(f"{option} needs tags in the data: seq_tag = FIELD")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    @property
+    def tag_lists(self) -> TagLists | None:
+        """Which sequences are read; None for all."""
+        if self.seq_tag is None or (self.only_tags is None and self.not_tags is None):
+            return None
+        return TagLists(self.seq_tag, self.only_tags, self.not_tags)
 
 
 class Config(TrainOptions):

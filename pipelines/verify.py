@@ -20,7 +20,7 @@ from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import drop
+from seqmill.transforms.planning.drop import BY_LENGTH, drop
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
@@ -151,7 +151,8 @@ class _Corpus:
 
     def _check_counts(self) -> None:
         counts = self.content.counts
-        number = counts.kept + sum(counts.dropped.values()) + counts.rejected.get(CHUNKS_DISAGREE, 0)
+        by_length = (n for reason, n in counts.dropped.items() if reason.startswith(BY_LENGTH))
+        number = counts.kept + sum(by_length) + counts.rejected.get(CHUNKS_DISAGREE, 0)
         for epoch in self.content.epochs:
             left_out = sum(epoch.left_out.values())
             if epoch.kept + left_out != number:

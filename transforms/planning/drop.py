@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BY_LENGTH = ("max_seq_length:", "min_seq_length:")
+"""How the reasons begin that sequences are dropped for here."""
+
 
 @dataclass(frozen=True)
 class LengthLimits:

@@ -8,13 +8,14 @@ from seqmill.transforms.readers.formats import (
     open_split,
     split_corpus,
 )
-from seqmill.transforms.readers.split import Reader, ReadOptions, Split
+from seqmill.transforms.readers.split import Reader, ReadOptions, Split, TagLists
 
 __all__ = [
     "FORMATS",
     "ReadOptions",
     "Reader",
     "Split",
+    "TagLists",
     "declared_labels",
     "files_of_folder",
     "get_field",

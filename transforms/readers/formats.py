@@ -103,6 +103,11 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
         fields: Dotted names of the fields that will be asked for; records may lack all others.
         optional: Names of further fields that will be asked for and that the corpus need not have.
     """
+    if split.tags is not None:
+        from seqmill.transforms.readers.tag_lists import SelectedReader
+
+        wanted = list(dict.fromkeys([*fields, split.tags.field]))
+        return SelectedReader(open_split(replace(split, tags=None), wanted, optional), split.tags)
     match split.format:
         case "jsonl":
             from seqmill.transforms.readers.jsonl import JsonlReader

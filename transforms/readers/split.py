@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,21 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
+class TagLists:
+    """Files that list tags, one a line, and so choose sequences.
+
+    Attributes:
+        field: Field of a record that holds its tag.
+        only: Those listed are read; None for all.
+        others: Those listed are left out; None for none.
+    """
+
+    field: str
+    only: str | None = None
+    others: str | None = None
+
+
+@dataclass(frozen=True)
 class Split:
     """A part of a corpus that one worker reads alone; small and picklable.
 
@@ -46,6 +62,7 @@ class Split:
         options: How the files are read.
         listing: Place of its file among those listed; a file that is listed twice is read twice.
         lists: Bytes features of a ``tfrecord`` corpus that hold lists, a list of one value too.
+        tags: Which sequences are read; None for all.
     """
 
     format: str
@@ -56,6 +73,7 @@ class Split:
     options: ReadOptions = ReadOptions()
     listing: int = 0
     lists: tuple[str, ...] = ()
+    tags: TagLists | None = None
 
     @property
     def source(self) -> str:
@@ -76,12 +94,14 @@ class Reader(ABC):
         num_positions: Positions in the split; known after iteration.
         num_records: Records in the split, by what its file says; known after iteration.
         num_bytes: Bytes of content read so far.
+        dropped: Records that were left out on purpose, by reason.
         damaged: What of the split is lost without its being known how many records that were; else None.
     """
 
     def __init__(self, split: Split):
         self.split = split
         self.num_positions = self.num_records = self.num_bytes = 0
+        self.dropped: Counter[str] = Counter()
         self.damaged: str | None = None
         self._num_losses = 0
 

@@ -222,13 +222,15 @@ def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillEr
 def _sum_counts(entries: list[StoreFile], dropped: Mapping[str, int]) -> Counts:
     rejected: Counter[str] = Counter()
     converted: Counter[str] = Counter()
+    left_out = Counter(dropped)
     unknown: Counter[str] = Counter()
     errors: dict[str, float] = {}
     for entry in entries:
         errors.update({key: max(error, errors.get(key, 0.0)) for key, error in entry.largest_error.items()})
         rejected.update(entry.rejected)
         converted.update(entry.converted)
+        left_out.update(entry.dropped)
         unknown.update(entry.unknown)
     kept = sum(entry.num_seqs for entry in entries)
-    read = kept + sum(dropped.values()) + sum(rejected.values())
-    return Counts(read, kept, dropped, rejected, converted, unknown, largest_error=errors)
+    read = kept + left_out.total() + rejected.total()
+    return Counts(read, kept, dict(left_out), rejected, converted, unknown, largest_error=errors)

@@ -93,6 +93,7 @@ class IngestSplits:
         return SplitReport(
             source=files.name(split.source),  # its folders are the last step's to say
             num_positions=reader.num_positions,
+            dropped=reader.dropped,
             rejects=sorted(collector.rejects, key=lambda reject: reject["position"]),
             converted=report.converted,
             unknown=report.unknown,
@@ -107,10 +108,12 @@ class IngestSplits:
 
 def check_accounted(reader: Reader, num_kept: int, num_rejected: int) -> None:
     """Raises SeqmillError where a split had more or fewer records than became something."""
-    if reader.num_records != num_kept + num_rejected:
+    num_dropped = reader.dropped.total()
+    if reader.num_records != num_kept + num_dropped + num_rejected:
         raise SeqmillError(
-            f"{reader.split.source}: {reader.num_records:,} records, but {num_kept:,} kept and "
-            f"{num_rejected:,} rejected; the file has changed meanwhile, or seqmill has lost some"
+            f"{reader.split.source}: {reader.num_records:,} records, but {num_kept:,} kept, "
+            f"{num_dropped:,} dropped and {num_rejected:,} rejected; the file has changed meanwhile, or "
+            "seqmill has lost some"
         )
 
 

@@ -60,6 +60,7 @@ class StoreFile:
         rejected: Records that were not kept, by reason.
         converted: Sequences that were kept but changed on the way.
         largest_error: Per data key of small elements by how much one differs most from what it was made from.
+        dropped: Records that were left out on purpose, by reason.
         damaged: What of the split is lost without its being known how many records that were; else None.
     """
 
@@ -75,6 +76,7 @@ class StoreFile:
     converted: Mapping[str, int]
     unknown: Mapping[str, int]
     largest_error: Mapping[str, float] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
     damaged: str | None = None
 
     @property
@@ -92,7 +94,8 @@ class StoreFile:
             raise ValueError(f"{self.file}: impossible numbers of rows or positions")
         if self.first_position + self.num_positions >= _MOST_POSITIONS:
             raise ValueError(f"{self.file}: impossible numbers of positions")
-        if any(n < 0 for table in (self.rejected, self.converted, self.unknown) for n in table.values()):
+        tables = (self.rejected, self.converted, self.unknown, self.dropped)
+        if any(number < 0 for table in tables for number in table.values()):
             raise ValueError(f"{self.file}: numbers of sequences below 0")
 
 

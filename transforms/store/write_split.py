@@ -44,6 +44,7 @@ class SplitReport:
     Attributes:
         source: The file it was made from.
         num_positions: Its lines or records.
+        dropped: Records that were left out on purpose, by reason.
         rejects: What was not kept, each with ``count`` and ``reason``, in the order to list them.
         converted: Sequences that were kept but changed on the way.
         unknown: Per data key labels that its vocabulary lacks.
@@ -54,6 +55,7 @@ class SplitReport:
 
     source: str
     num_positions: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
     rejects: Sequence[Mapping[str, Any]] = ()
     converted: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class SplitFile:
             unknown=report.unknown,
             converted=report.converted,
             largest_error=report.largest_error,
+            dropped=dict(report.dropped),
             damaged=report.damaged,
         )
         rejects = b"".join(orjson.dumps(reject) + b"\n" for reject in report.rejects)
