@@ -1,0 +1,58 @@
+"""A pipeline that is killed at any moment, and run again, leaves what one that was not killed leaves."""
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from seqmill.transforms.beam import EncodeSequences, PreBatch
+
+OPTIONS = {"max_seqs": 2, "num_epochs": 3, "seq_ordering": "random", "num_shards": 8}
+
+
+def write(folder: Path) -> None:
+    rng = np.random.default_rng(1)
+    records = [{"id": number, "data": rng.integers(0, 9, 200)} for number in range(200)]
+    encode = EncodeSequences({"data": {"type": "ints"}}, order_by="id")
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        pipeline | beam.Create(records) | encode | PreBatch(str(folder / "epochs/train"), OPTIONS)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def kill_when(folder: Path, pattern: str) -> None:
+    """Runs the pipeline in a process that is killed as soon as a file is there."""
+    process = multiprocessing.get_context("fork").Process(target=write, args=(folder,))
+    process.start()
+    while process.is_alive() and not list(folder.glob(pattern)):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert list(folder.glob(pattern))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        pytest.param("epochs/train/.store/staged/*.arrow", marks=pytest.mark.long),
+        pytest.param("epochs/train/.store/manifest.json", marks=pytest.mark.long),
+        "epochs/train/epoch-0002/batches-00003-*.tfrecord",
+    ],
+)
+def test_a_killed_pipeline_is_finished_by_another(tmp_path, pattern):
+    write(tmp_path / "whole")
+    kill_when(tmp_path / "killed", pattern)
+    assert not (tmp_path / "killed/epochs/train/epoch-0003/manifest.json").exists()
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("*.tfrecord")}
+    write(tmp_path / "killed")
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    again = [path for path, time in there.items() if path.stat().st_mtime_ns != time]
+    assert len(again) <= 1  # that of which the receipt was still to come
