@@ -47,16 +47,17 @@ def wanted_leaves(file: pq.ParquetFile, columns: Sequence[str]) -> list[int]:
 def find_broken_groups(file: pq.ParquetFile, groups: range, leaves: Sequence[int]) -> dict[int, str]:
     """Why row groups cannot be read, by group, as far as the footer tells of some leaves."""
     broken = {}
-    without_data = pq.ParquetFile(_NoData(), metadata=file.metadata)
+    no_data = _NoData()
+    without_data = pq.ParquetFile(no_data, metadata=file.metadata)
     for group in groups:
         for leaf in leaves:
+            no_data.is_wanted = False
             try:
                 next(without_data.reader.iter_batches(1, [group], [leaf], use_threads=False), None)
-            except _DataWantedError:
-                continue
             except (pa.ArrowException, OSError) as error:
-                broken[group] = str(error)
-                break
+                if not no_data.is_wanted:
+                    broken[group] = str(error)
+                    break
     return broken
 
 
@@ -66,15 +67,19 @@ def chunks(file: pq.ParquetFile, group: int, leaves: Sequence[int]) -> Iterator[
     return (row_group.column(leaf) for leaf in leaves)
 
 
-class _DataWantedError(Exception):
-    """Data were asked for, after all that the footer says was taken for right."""
-
-
 class _NoData(io.RawIOBase):
-    """A large file that cannot be read."""
+    """A large file that cannot be read.
+
+    It raises nothing: Arrow never lets go of an exception of Python's, nor of what the functions that it came
+    through have in their hands.
+
+    Attributes:
+        is_wanted: Whether data were asked for, after all that the footer says was taken for right.
+    """
 
     def __init__(self) -> None:
         self._position = 0
+        self.is_wanted = False
 
     def readable(self) -> bool:
         return True
@@ -90,4 +95,5 @@ class _NoData(io.RawIOBase):
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        raise _DataWantedError
+        self.is_wanted = True
+        return b""

@@ -1,4 +1,5 @@
 import base64
+import gc
 import io
 from contextlib import suppress
 
@@ -294,3 +295,13 @@ def test_impossible_numbers_of_rows_in_the_footer(tmp_path, rows):
     path.write_bytes(content[:first] + footer[::-1].replace(b"\x01\xc8\x16", rows[::-1], 1)[::-1])
     with pytest.raises(SeqmillError, match="impossible numbers of rows"):
         split_corpus("parquet", [str(path)], 100, fields=["x"])
+
+
+def test_nothing_of_what_was_read_is_kept(tmp_path):
+    path, before = str(tmp_path / "corpus.parquet"), pa.total_allocated_bytes()
+    write(path, pa.table({"x": [np.zeros(100_000, np.float32)] * 20}), 10)
+    for _ in range(3):
+        for split in split_corpus("parquet", [path], 1, fields=["x"]):
+            assert sum(len(record["x"]) for _, record in open_split(split, ["x"])) == 1_000_000
+    gc.collect()
+    assert pa.total_allocated_bytes() - before < 1_000_000
