@@ -6,6 +6,7 @@ N sequences; ``seqTags`` [N] are their tags, ``targets/labels/<key>`` and ``labe
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -26,6 +27,9 @@ _BLOCK_ROWS = 1 << 18
 _LARGEST_CHUNK = 1 << 28
 _LARGEST_LABELS = 1 << 24
 _MOST_KEYS = 1000
+_DEFLATE, _CHECKSUM = 1, 3
+_MOST_EXPANSION = 1032  # of deflate
+_HARMLESS = 1 << 27  # bytes
 _FILTERS = (1, 2, 3, 5, 6, 32000)  # deflate, shuffle, Fletcher's checksum, nbit, scale-offset, LZF
 _NUMBERS, _TEXT = "iuf", "SO"
 
@@ -128,8 +132,10 @@ class Layout:
         try:
             if not self._whole[key]:
                 self._check_written(key, start, end)
+            if _DEFLATE in _filters(array):
+                self._check_sizes(key, start, end)
             values = np.asarray(array[start:end])
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, zlib.error) as error:
             if getattr(error, "errno", None) is not None:
                 raise
             raise RejectedSequence("broken record", f"{key}: {_one_line(error)}") from None
@@ -228,9 +234,8 @@ class Layout:
         if array.external or array.is_virtual:
             self._refuse(f"{name} stands in other files")
         if array.chunks is not None:
-            plist = array.id.get_create_plist()
-            filters = [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
-            if not set(filters) <= set(_FILTERS):
+            filters = _filters(array)
+            if not set(filters) <= set(_FILTERS) or (_DEFLATE in filters and _is_hidden(filters)):
                 self._refuse(f"{name} is compressed by a plugin (filters {filters})")
             if prod(array.chunks) * array.dtype.itemsize > _LARGEST_CHUNK:
                 self._refuse(f"{name} has chunks of shape {list(array.chunks)}")
@@ -242,16 +247,48 @@ class Layout:
         array = self._arrays[key]
         if array.chunks is None:
             raise RejectedSequence("broken record", f"{key}: its values were never written")
-        shape, sizes = array.shape, array.chunks
-        others = [range(0, shape[axis], sizes[axis]) for axis in range(1, array.ndim)]
-        for row in range(start - start % sizes[0], end, sizes[0]):
-            for rest in np.ndindex(*map(len, others)):
-                place = (row, *(axis[index] for axis, index in zip(others, rest, strict=True)))
-                if array.id.get_chunk_info_by_coord(place).byte_offset is None:
-                    raise RejectedSequence("broken record", f"{key}: row {row:,} was never written")
+        for place in _chunks(array, start, end):
+            if array.id.get_chunk_info_by_coord(place).byte_offset is None:
+                raise RejectedSequence("broken record", f"{key}: row {place[0]:,} was never written")
+
+    def _check_sizes(self, key: str, start: int, end: int) -> None:
+        """Refuses chunks that would be unpacked to far more than they are, which HDF5 does not bound."""
+        array = self._arrays[key]
+        num_bytes = prod(array.chunks) * array.dtype.itemsize
+        for place in _chunks(array, start, end):
+            stored = array.id.get_chunk_info_by_coord(place)
+            if stored.byte_offset is None or stored.size * _MOST_EXPANSION <= max(_HARMLESS, num_bytes):
+                continue
+            _, content = array.id.read_direct_chunk(place)
+            unpacked = zlib.decompressobj().decompress(content, num_bytes + 1)
+            if len(unpacked) > num_bytes:
+                raise RejectedSequence("broken record", f"{key}: a chunk of over {num_bytes:,} bytes")
 
     def _refuse(self, found: str) -> NoReturn:
         raise SeqmillError(f"{self.path}: not laid out as RETURNN's HDF files are: {found}")
+
+
+def _filters(array: Any) -> list[int]:
+    """What chunks of an array went through before they were stored."""
+    if array.chunks is None:
+        return []
+    plist = array.id.get_create_plist()
+    return [plist.get_filter(index)[0] for index in range(plist.get_nfilters())]
+
+
+def _is_hidden(filters: list[int]) -> bool:
+    """Whether something but a checksum came behind compression, as nobody does it."""
+    behind = filters[filters.index(_DEFLATE) + 1 :]
+    return set(behind) - {_CHECKSUM} != set()
+
+
+def _chunks(array: Any, start: int, end: int) -> Iterator[tuple[int, ...]]:
+    """Where the chunks begin that hold rows of an array."""
+    shape, sizes = array.shape, array.chunks
+    others = [range(0, shape[axis], sizes[axis]) for axis in range(1, array.ndim)]
+    for row in range(start - start % sizes[0], end, sizes[0]):
+        for rest in np.ndindex(*map(len, others)):
+            yield (row, *(axis[index] for axis, index in zip(others, rest, strict=True)))
 
 
 def _is_whole(array: Any) -> bool:

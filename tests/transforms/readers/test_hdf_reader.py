@@ -1,4 +1,5 @@
 import os
+import zlib
 from pathlib import Path
 
 import h5py
@@ -134,6 +135,21 @@ def test_what_was_never_written_is_no_zero(tmp_path, read_corpus, reject):
         (2, reject("broken record")),
         (3, whole[3]),
     ]
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, read_corpus, reject):
+    path = write(tmp_path / "a.hdf")
+
+    def bomb(file):
+        del file["inputs"]
+        options = {"chunks": (100_000, 2), "maxshape": (None, 2), "compression": 9}
+        array = file.create_dataset("inputs", shape=(10, 2), dtype="f4", **options)
+        packer = zlib.compressobj(9)
+        content = b"".join(packer.compress(bytes(1 << 20)) for _ in range(150)) + packer.flush()
+        array.id.write_direct_chunk((0, 0), content)
+
+    found = read_corpus("hdf", [changed(path, bomb)], fields=["data"])
+    assert [record for _, record in found] == [reject("broken record")] * 4
 
 
 def replaced(name, value, **options):
