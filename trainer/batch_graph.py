@@ -148,6 +148,10 @@ def _load(number: int, index: int) -> list[np.ndarray]:
     except SeqmillError as error:
         source.error = source.error or error
         raise
+    except OSError as error:
+        found = SeqmillError(f"{error.filename or 'an epoch'}: cannot be read ({error.strerror or error})")
+        source.error = source.error or found
+        raise
     return arrays if reader.num_rows is None else [*arrays, reader.num_rows(arrays[::2])]
 
 

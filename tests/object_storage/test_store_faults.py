@@ -1,10 +1,13 @@
 """Whatever goes wrong with an object store is tried again, or one line; and never a wrong output."""
 
+import time
 from itertools import cycle
 
 import pytest
 from fault_proxy import Answer, Cut
 from object_store import clear_clients
+
+from seqmill.transforms.storage import files, progress
 
 PASSING = (
     Answer(503, "SlowDown"),
@@ -96,3 +99,17 @@ def test_a_server_killed_in_ingest_and_in_pre_batch(mortal_store, configured, ex
         ended = seqmill.succeeds("preprocess", config)
         assert "preprocess train: 3 of 4 shards are there" in ended.err or "2 of 4 shards" in ended.err
         assert mortal_store.tree(f"{mortal_store.url}/out") == expected
+
+
+def test_reports_of_progress_are_nothing_that_a_run_waits_for(store, patience):
+    patience(60)
+    store.proxy.fault = lambda _: Answer(500)
+    begun = time.monotonic()
+    with files.impatient(), pytest.raises(OSError, match="tried once"):
+        files.write_json(f"{store.url}/progress/a.json", {})
+    progress.begin(store.url, "run")
+    reporter = progress.Reporter(store.url)
+    reporter.add(1, 1)
+    reporter.flush()
+    assert progress.totals(store.url, "run") == (0, 0)
+    assert time.monotonic() - begun < 30

@@ -67,7 +67,7 @@ def seconds_between(folder: str) -> float:
 def totals(folder: str, run_id: str) -> tuple[int, int]:
     """The sums over all workers of a run, as far as they can be read: (done, sequences)."""
     done = num_seqs = 0
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), files.impatient():
         for name in files.list_names(folder):
             if name.startswith(run_id) and name.endswith(".json"):
                 with contextlib.suppress(Exception):
