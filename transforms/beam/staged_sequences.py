@@ -99,6 +99,7 @@ def finish_planned(folder: str, run: str) -> StoreWritten:
 
 def remove_staged(folder: str) -> None:
     """Removes what was staged for a store."""
+    _opened.clear()  # what is mapped takes room on disk
     files.remove(output_folder.staged_folder(folder))
 
 
@@ -141,6 +142,10 @@ class StagedSequences:
         self.block_starts = np.cumsum([0, *(n for _, _, n in places)])
         self._files: dict[int, ArrowFile] = {}
 
+    def is_of(self, folder: str, plan: StorePlan) -> bool:
+        """Whether these are the sequences that a plan is about: no two staged files have the same name."""
+        return self._folder == folder and self._plan.staged == plan.staged
+
     @cached_property
     def lengths(self) -> dict[str, np.ndarray]:
         """Per data key the frames of every row."""
@@ -175,7 +180,7 @@ def _fill(append: Append, folder: str, plan: StorePlan, planned: PlannedFile) ->
     """Adds the rows of a planned file."""
     columns = read_planned_rows(folder, plan, planned)
     if columns:
-        source, has_tags = _sequences(folder, plan.finish.run), plan.finish.has_tags
+        source, has_tags = _sequences(folder, plan), plan.finish.has_tags
         gatherer = Gatherer(source)
         lengths = {key: columns[f"lengths/{key}"] for key in source.data_keys}
         sizes = sum(
@@ -209,18 +214,26 @@ def _rejects(folder: str, plan: StorePlan, planned: PlannedFile) -> Sequence[Map
 
 
 def _plan(folder: str, run: str) -> StorePlan:
-    plan = _read_plan(folder, run, file_version(output_folder.arranged_path(folder)))
+    version = file_version(output_folder.arranged_path(folder))
+    # Only what tells versions of a file apart can tell a plan from one that the same run made before.
+    plan = read_store_plan(folder) if version is None else _read_plan(folder, version)
     if plan.finish.run != run:
         raise SeqmillError(f"{folder}: another run with other options or input has begun here")
     return plan
 
 
 @lru_cache(maxsize=4)
-def _read_plan(folder: str, run: str, version: object) -> StorePlan:
+def _read_plan(folder: str, version: object) -> StorePlan:
     return read_store_plan(folder)
 
 
-@lru_cache(maxsize=2)
-def _sequences(folder: str, run: str) -> StagedSequences:
-    """The staged sequences of a store, opened once per process."""
-    return StagedSequences(folder, _plan(folder, run))
+_opened: list[StagedSequences] = []  # the last, for the next file of its store
+
+
+def _sequences(folder: str, plan: StorePlan) -> StagedSequences:
+    """The staged sequences that a plan is about, opened once per process."""
+    found = next((one for one in _opened if one.is_of(folder, plan)), None)
+    if found is None:
+        found = StagedSequences(folder, plan)
+        _opened[:] = [found]
+    return found

@@ -90,6 +90,16 @@ def test_blocks_in_any_pieces_make_the_same_store(tmp_path):
     assert content(tmp_path / "b") == content(tmp_path / "a")
 
 
+def test_a_store_is_written_again_by_the_same_process_from_other_staged_files(tmp_path):
+    some = records(30)
+    for order in (some, some[::-1]):
+        order | encode() | WriteStore(str(tmp_path / "a"))
+        expected = content(tmp_path / "a")
+        some[:7] | encode() | WriteStore(str(tmp_path / "a"))
+    some | encode() | WriteStore(str(tmp_path / "b"), corpus="a")
+    assert content(tmp_path / "b") == expected
+
+
 def test_too_many_rejects_end_the_pipeline(tmp_path):
     with pytest.raises(SeqmillError, match=r"1 of 3 sequences rejected.*\n.*lost"):
         [*records(2), {"lost": 1}] | encode() | WriteStore(str(tmp_path))
