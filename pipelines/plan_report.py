@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,8 @@ class CorpusReport:
         schedule: Their options, where these are not the same for all.
         epochs: Those that are stored.
         alike: First and last of the stored epochs that differ from one another by chance alone.
+        padded_lengths: Per data key with ``length_buckets`` those that batches are padded to, but for epochs
+            of which a schedule says otherwise.
         largest_errors: Of small elements, in words.
     """
 
@@ -98,6 +100,7 @@ class CorpusReport:
     schedule: tuple[StretchReport, ...]
     epochs: tuple[EpochReport, ...]
     alike: tuple[tuple[int, int], ...] = ()
+    padded_lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     largest_errors: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +129,7 @@ def report_corpus(
         schedule=tuple(_report_schedule(store, schedule)),
         epochs=tuple(epochs.values()),
         alike=tuple(_alike(schedule)),
+        padded_lengths=schedule.options.batch_limits.padded_lengths,
     )
 
 

@@ -65,6 +65,8 @@ def test_batches_have_few_time_axes_whatever_brings_them(written, seqmill):
     axes = schedule.at(1).batch_limits.padded_lengths
     assert axes == schedule.at(2).batch_limits.padded_lengths and schedule.at(3).batch_limits.max_seqs == 5
     assert len(axes["x"]) == 3 and axes["x"][-1] == 40
+    said = seqmill.succeeds("plan", written / "config.toml", SCHEDULE).out
+    assert f"  x is padded to {', '.join(map(str, axes['x']))} frames\n" in said
     seqmill.succeeds(
         "preprocess", written / "config.toml", SCHEDULE, "--exchange=shuffle", f"--output={written / 'other'}"
     )
