@@ -14,6 +14,7 @@ import numpy as np
 import stateful
 from training_runs import save
 
+from seqmill.pipelines.main import main
 from seqmill.trainer import command, loop, train
 from seqmill.trainer.state.model_state import slots
 from seqmill.transforms.storage.errors import SeqmillError
@@ -65,6 +66,12 @@ def follow_to_the_end(stream: str, folder: str, num_epochs: int) -> None:
     temporary = Path(f"{stream}.tmp.npz")
     np.savez(temporary, *[slot.array() for slot in slots(model)])
     temporary.rename(f"{stream}.npz")
+
+
+def run_command(arguments: list[str]) -> None:
+    """What ``seqmill`` does with these arguments."""
+    _be_quiet()
+    main([str(argument) for argument in arguments])
 
 
 def save_with_little_room(folder: str, answer: str) -> None:

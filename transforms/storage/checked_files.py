@@ -31,6 +31,8 @@ _SETTLED_NS = 100_000_000
 
 _Version = tuple[int, int, int, int, int]
 
+_MOST_KNOWN = 100_000  # versions of files; a process may see new ones for months
+
 _known: dict[_Version, str] = {}
 
 
@@ -138,7 +140,8 @@ def known_here(paths: Iterable[str]) -> Known:
 def learn(known: Known | None) -> None:
     """Takes over what a process of this machine knows; that of another machine means nothing here."""
     if known is not None and known.machine == this_machine():
-        _known.update(known.hashes)
+        for version, digest in known.hashes.items():
+            _learn(version, digest)
 
 
 def file_version(path: str) -> _Version | None:
@@ -196,8 +199,14 @@ def _map(path: str) -> tuple[np.ndarray, Checksum]:
     if digest is None:
         digest = xxhash.xxh3_128_hexdigest(content.data)
         if version is not None and time.time_ns() - max(version[3:]) > _SETTLED_NS:
-            _known[version] = digest
+            _learn(version, digest)
     return content, Checksum(len(content), digest)
+
+
+def _learn(version: _Version, digest: str) -> None:
+    while len(_known) >= _MOST_KNOWN:
+        del _known[next(iter(_known))]
+    _known[version] = digest
 
 
 def _difference(found: Checksum, expected: Checksum) -> str:
