@@ -28,6 +28,7 @@ from seqmill.transforms.batches.stream import (
     publish,
     read_stream,
     stream_of,
+    tidy_window,
 )
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import checksum
@@ -178,7 +179,7 @@ class _Watch:
 
     def _publish(self, window: Manifest, found: dict[str, Taken], lines: Sequence[str]) -> None:
         made = output_folder.epochs_folder(self._made_in, TRAIN)
-        self._tidy(made)
+        tidy_window(made, output_folder.store_folder(self._made_in, TRAIN))
         begin_stream(self._folder, stream_of(window))
         name = self._taken.next_name(time.time_ns() // 1_000_000)
         self._taken.begin(name, found)
@@ -196,16 +197,6 @@ class _Watch:
             if line.startswith("  "):
                 console.say(line)
         self._delete(found)
-
-    def _tidy(self, made: str) -> None:
-        """Leaves in a window what its readers need, and the rejects."""
-        rejected = output_folder.rejected_path(
-            output_folder.store_folder(self._made_in, TRAIN), output_folder.INGEST
-        )
-        if files.exists(rejected):
-            files.copy(rejected, output_folder.rejected_path(made, output_folder.INGEST))
-        files.remove(output_folder.receipts_folder(made))
-        files.remove(output_folder.receipts_folder(output_folder.epoch_folder(made, 1)))
 
     def _without_damaged(self, found: dict[str, Taken], error: str) -> None:
         """Refuses those of files of which no window can be made; where each can, they are windows each."""

@@ -21,7 +21,7 @@ from seqmill.transforms.planning.schedule import EpochRange, Schedule
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
@@ -79,7 +79,7 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
             reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
             epochs = EpochRange(stretch.first, stretch.last)
             where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
-            raise SeqmillError(
+            raise NothingLeftError(
                 f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.num_seqs:,} "
                 f"({reasons})"
             )

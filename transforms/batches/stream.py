@@ -10,7 +10,6 @@ epochs/<corpus>/  stream.json                      what all windows have in comm
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -36,9 +35,9 @@ MOST_CONSUMED = 10_000  # remembered in the folder; a training remembers those t
 
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-\d{5,}")
 _CONSUMED = ".consumed"
+_IDENTITY = "identity.txt"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999  # of the year 9999, behind which no name sorts by time
-_COPY_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -209,9 +208,35 @@ def publish(made: str, folder: str, name: str) -> bool:
 
 def consume(folder: str, name: str) -> None:
     """Removes a window, and remembers that it was there."""
-    with files.write_atomically(files.join(folder, name + _CONSUMED)):
-        pass
+    with files.write_atomically(files.join(folder, name + _CONSUMED)) as file:
+        file.write(identity_of(folder, name).encode())
     _remove(folder, name)
+
+
+def tidy_window(made: str, store_folder: str, identity: str = "") -> None:
+    """Leaves in a window that is made what its readers need, and what was rejected of its store.
+
+    Args:
+        made: The corpus' folder, complete.
+        store_folder: That of the store it was made from.
+        identity: Tells this window from others that may be given the same name (``identity_of``).
+    """
+    rejected = output_folder.rejected_path(store_folder, output_folder.INGEST)
+    if files.exists(rejected):
+        files.link(rejected, output_folder.rejected_path(made, output_folder.INGEST))
+    for folder in (made, output_folder.epoch_folder(made, 1)):
+        files.remove(output_folder.receipts_folder(folder))
+    if identity:
+        with files.write_atomically(files.join(made, _IDENTITY)) as file:
+            file.write(identity.encode())
+
+
+def identity_of(folder: str, name: str) -> str:
+    """What ``tidy_window`` was given for a window that is there, or was; "" where nothing."""
+    for path in (files.join(folder, name, _IDENTITY), files.join(folder, name + _CONSUMED)):
+        if files.exists(path):
+            return files.read_bytes(path).decode()
+    return ""
 
 
 def clear_stream(folder: str) -> None:
@@ -246,11 +271,7 @@ def _copy_manifest_last(source: str, target: str) -> None:
             _copy_manifest_last(path, files.join(target, name))
     names = [name for name in files.list_names(source) if files.is_file(files.join(source, name))]
     for name in sorted(names, key=lambda name: name == output_folder.MANIFEST_NAME):
-        with (
-            files.open_read(files.join(source, name)) as read,
-            files.write_atomically(files.join(target, name)) as write,
-        ):
-            shutil.copyfileobj(read, write, _COPY_BYTES)
+        files.link(files.join(source, name), files.join(target, name))
 
 
 def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:

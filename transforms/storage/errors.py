@@ -21,6 +21,10 @@ class UsageError(SeqmillError):
     """
 
 
+class NothingLeftError(SeqmillError):
+    """No sequence is left of a corpus: there was none, or each was dropped, or rejected as is allowed."""
+
+
 class RejectedSequence(Exception):
     """One sequence is unusable; the run goes on and counts it.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import glob as local_glob
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -20,6 +21,7 @@ from seqmill.transforms.storage import local_files, remote_calls, remote_files, 
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.temporaries import remove_left
 
+_COPY_BYTES = 8_000_000
 _LARGEST_JSON = 500_000_000  # a manifest with three million shards; the parser needs several times its size
 
 _Work = TypeVar("_Work", bound=Callable[..., Any])
@@ -192,6 +194,16 @@ def remove_file(path: str) -> None:
         Path(path).unlink(missing_ok=True)
     else:
         remote_files.remove_file(path)
+
+
+def link(source: str, target: str) -> None:
+    """Gives a file that never changes a second name: a hard link, or where there are none a copy."""
+    if is_local(source) and is_local(target):
+        with suppress(OSError):
+            os.link(source, target)
+            return
+    with open_read(source) as read, write_atomically(target) as written:
+        shutil.copyfileobj(read, written, _COPY_BYTES)
 
 
 def rename_folder(source: str, target: str) -> None:

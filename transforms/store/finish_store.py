@@ -15,7 +15,7 @@ from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
 from seqmill.transforms.storage.current_run import publishing
-from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.counts import Counts
@@ -193,7 +193,7 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str |
     """
     total = sum(counts.rejected.values())
     if counts.read == 0:
-        raise SeqmillError(f"corpus {corpus}: no sequences in its files")
+        raise NothingLeftError(f"corpus {corpus}: no sequences in its files")
     if total <= max_rejected * counts.read and counts.kept + sum(counts.dropped.values()):
         return
     limit = "" if total == counts.read else f", more than max_rejected = {max_rejected:.2%}"
@@ -202,7 +202,7 @@ def check_rejected(corpus: str, counts: Counts, max_rejected: float, path: str |
     message += f"({total / counts.read:.2%}){limit}; {reasons}"
     if path is not None:
         message += f"\n  first: {_first_line(path) if total else ''}\n  all of them: {path}"
-    raise SeqmillError(message)
+    raise NothingLeftError(message) if total <= max_rejected * counts.read else SeqmillError(message)
 
 
 def _first_line(path: str) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import secrets
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBloc
 from seqmill.transforms.store.store_writer import StoreWriter
 
 _FORMAT = "seqmill.staged/1"
+_KINDS = (".arrow", "-index.arrow", ".rejects.jsonl", ".json")  # the last is written last
 _FILE_BYTES = 64_000_000
 _FILE_SEQS = 500_000  # also of rejects
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -236,6 +238,31 @@ def read_staged_rejects(folder: str, name: str, staged: StagedFile) -> Iterator[
     for line in map_checked(path, staged.rejects).tobytes().splitlines():
         first, reject = orjson.loads(line)
         yield first // _NUMBER_OF_SPLIT, reject
+
+
+def bring_staged(folder: str, names: Sequence[str], to: str) -> None:
+    """Brings staged files of a folder into that of a store of their own; they stay where they are, too."""
+    source, target = output_folder.staged_folder(folder), output_folder.staged_folder(to)
+    files.make_folder(target)
+    for name in names:
+        for kind in _KINDS:
+            files.link(_path(source, name, kind), _path(target, name, kind))
+
+
+def remove_staged_files(folder: str, names: Sequence[str]) -> None:
+    """Removes some staged files; that which makes them whole first."""
+    for name in names:
+        for kind in reversed(_KINDS):
+            files.remove(_path(output_folder.staged_folder(folder), name, kind))
+
+
+def remove_staged_before(folder: str, moment: float) -> None:
+    """Removes staged files of a local folder that were written before a moment, in seconds since 1970."""
+    staged = output_folder.staged_folder(folder)
+    for path in Path(staged).iterdir() if files.is_folder(staged) and files.is_local(staged) else ():
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mtime < moment:
+                path.unlink()
 
 
 def rows_path(folder: str, name: str) -> str:
