@@ -81,7 +81,7 @@ class PreBatchWindows(beam.PTransform):
     >>> encode = EncodeSequences({"data": {"field": "text", "type": "bytes"}}, order_by="id")
     >>> records = [{"id": number, "text": "a" * number, "second": 7 * number} for number in range(1, 9)]
     >>> with beam.Pipeline() as pipeline:
-    ...     windows = (
+    ...     written = (
     ...         pipeline
     ...         | beam.Create(records)
     ...         | beam.Map(lambda record: beam.window.TimestampedValue(record, record["second"]))
@@ -89,9 +89,9 @@ class PreBatchWindows(beam.PTransform):
     ...         | encode
     ...         | PreBatchWindows("mine/stream/train", {"max_seqs": 2})
     ...     )
-    ...     printed = windows | beam.Map(lambda one: print(one.folder[-25:], one.manifest.counts.kept))
-    19700101T000030.000Z-00000 4
-    19700101T000100.000Z-00000 4
+    >>> from seqmill.transforms.batches.stream import windows
+    >>> windows("mine/stream/train")
+    ['19700101T000030.000Z-00000', '19700101T000100.000Z-00000']
     """
 
     folder: str
