@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from seqmill.transforms.beam.plan_epochs import PlannedSegment as PlannedSegment
     from seqmill.transforms.beam.pre_batch import PreBatch as PreBatch
     from seqmill.transforms.beam.pre_batch_windows import PreBatchWindows as PreBatchWindows
-    from seqmill.transforms.beam.pre_batch_windows import WindowWritten as WindowWritten
     from seqmill.transforms.beam.read_sequences import ReadSequences as ReadSequences
     from seqmill.transforms.beam.staged_sequences import StoreWritten as StoreWritten
     from seqmill.transforms.beam.write_batches import WriteBatches as WriteBatches
@@ -35,7 +34,6 @@ _HOMES = {
     "ReadSequences": "beam.read_sequences",
     "SequenceBlock": "store.sequence_block",
     "StoreWritten": "beam.staged_sequences",
-    "WindowWritten": "beam.pre_batch_windows",
     "WriteBatches": "beam.write_batches",
     "WriteStore": "beam.write_store",
 }
