@@ -22,7 +22,7 @@ def record(second):
 
 
 @pytest.mark.slow
-def test_windows_appear_while_prism_reads_on(prism, tmp_path, monkeypatch):
+def test_windows_appear_while_prism_reads_on(prism_server, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["test"])
     folder, appeared = str(tmp_path / "train"), {}
     ended = threading.Event()
@@ -35,7 +35,7 @@ def test_windows_appear_while_prism_reads_on(prism, tmp_path, monkeypatch):
     looking = threading.Thread(target=look)
     looking.start()
     start = time.time()
-    options = PipelineOptions([*prism.flags, "--streaming", "--environment_type=LOOPBACK"])
+    options = PipelineOptions([*prism_server.flags, "--streaming", "--environment_type=LOOPBACK"])
     try:
         with beam.Pipeline(options=options) as pipeline:
             (
