@@ -14,7 +14,6 @@ from seqmill.transforms.beam.counting import Counting
 from seqmill.transforms.beam.staged_sequences import (
     StoreWritten,
     finish_planned,
-    remove_staged,
     write_planned_file,
 )
 from seqmill.transforms.beam.step import Part
@@ -39,9 +38,9 @@ class WriteStore(beam.PTransform):
     runner did. Of several records with one order key, the one stays whose content has the smallest hash; the
     others are rejected. The same records give the same bytes.
 
-    Blocks are written to files in ``staged/`` first, which are removed in the end, so that no payload goes
-    through the runner's shuffle. A folder is written by one pipeline at a time. A collection without a single
-    record leaves the folder as it is.
+    Blocks are written to files in ``staged/`` first, which are removed when the store is there, so that no
+    payload goes through the runner's shuffle. A folder is written by one pipeline at a time. A collection
+    without a single record leaves the folder as it is.
 
     Args:
         folder: The store's folder: path or URL that all workers reach.
@@ -149,11 +148,8 @@ class _File:
 
 
 def _plan(keyed: tuple[int, Iterable[str]], folder: str, options: StoreOptions) -> Iterator[PartTask]:
-    try:
-        plan = plan_store(folder, [*keyed[1]], options)
-    except SeqmillError:
-        remove_staged(folder)
-        raise
+    # What is staged stays where this fails: a runner that tries again is to hear the same reason.
+    plan = plan_store(folder, [*keyed[1]], options)
     run, num_files = plan.finish.run, len(plan.files)
     part = Part(
         corpus=options.corpus,

@@ -104,4 +104,5 @@ def test_too_many_rejects_end_the_pipeline(tmp_path):
     with pytest.raises(SeqmillError, match=r"1 of 3 sequences rejected.*\n.*lost"):
         [*records(2), {"lost": 1}] | encode() | WriteStore(str(tmp_path))
     assert not (tmp_path / "manifest.json").exists()
+    records(2) | encode() | WriteStore(str(tmp_path))
     assert not (tmp_path / "staged").exists()
