@@ -92,8 +92,15 @@ def map_bytes(path: str) -> np.ndarray:
     if Path(path).stat().st_size == 0:
         return np.empty(0, np.uint8)
     # Arrow lets go of the file and keeps what is mapped; Python's mmap holds a descriptor for each.
-    with pa.memory_map(path) as file:
-        return np.frombuffer(file.read_buffer(), np.uint8)
+    try:
+        with pa.memory_map(path) as file:
+            return np.frombuffer(file.read_buffer(), np.uint8)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Arrow does not say which file, nor why in a way that can be told.
+        why = f"it cannot be mapped; a limit of address space (ulimit -v) does that ({error})"
+        raise OSError(errno.ENOMEM, why, path) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -182,3 +182,23 @@ def test_json_of_a_size_that_no_file_of_ours_has(tmp_path):
         file.truncate(1 << 31)
     with pytest.raises(files.NotJsonError, match="over 500,000,000 bytes"):
         files.read_json(str(path))
+
+
+MAP = """
+import resource, sys
+from seqmill.transforms.storage import files
+resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
+try:
+    with files.write_atomically(sys.argv[1] + ".copy"):
+        files.map_bytes(sys.argv[1])
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+
+
+def test_a_file_that_cannot_be_mapped_is_named(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(4_000_000_000)
+    found = subprocess.run([sys.executable, "-c", MAP, path], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(f"{path} it cannot be mapped; a limit of address space")
