@@ -28,6 +28,7 @@ import numpy as np
 import psutil
 
 MOST_RECORDS = 400_000
+_SECONDS_TO_DRAIN = 120.0
 CONFIG = """
 output = "out"
 batch_size = 64
@@ -216,8 +217,10 @@ class Soak:
 
     def _drain(self) -> None:
         """Until every file is in a window and every window is trained on, at two looks after each other."""
-        quiet = 0
+        quiet, end = 0, time.monotonic() + _SECONDS_TO_DRAIN
         while quiet < 2:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.folder}: windows are left after {_SECONDS_TO_DRAIN:.0f} s")
             self._keep("watch")
             self._keep("training")
             is_empty = not list(self.folder.glob("in/*.jsonl")) and not list(self._stream.glob("2*Z-?????"))
@@ -312,6 +315,7 @@ if __name__ == "__main__":
         return Started([sys.executable, "-m", "seqmill.pipelines.main", *arguments], log)
 
     soak = Soak(made, start_training)
+    _SECONDS_TO_DRAIN = 60 * minutes
     _print(soak.run(60 * minutes, {"producer": 40, "watch": 30, "training": 75}, sample=30))
     if given is None:
         shutil.rmtree(made)
