@@ -89,6 +89,8 @@ class _Watch:
     def run(self) -> None:
         clear_stream(self._folder)
         files.remove(self._made_in)
+        for folder in (self._folder, files.parent(self._made_in)):
+            files.remove_temporaries(folder)
         self._delete(self._taken.last)
         self._check_labels()
         newest = time.monotonic()

@@ -159,4 +159,5 @@ def test_a_watch_that_is_killed_takes_every_file_once(folder):
     process = subprocess.Popen([*command, "--windows={idle=0.3, interval=0.02, settle=0}"], env=environment)
     assert process.wait(60) == 0
     assert sorted(all_tags(folder)) == names(0, given)
+    assert not list((folder / "out").rglob(".tmp-*"))
     assert json.loads((folder / "out/watch/arrivals.json").read_text())["format"] == "seqmill.arrivals/1"
