@@ -79,10 +79,10 @@ def _run(
         for number in range(round(gigabytes * 1e9 / size * len(paths))):
             os.link(paths[number % len(paths)], f"{own}/corpus-{number:05d}.parquet")
         Path(own, "config.toml").write_text(_CONFIG.format(folder=own))
-        return {step: _peaks(step, own, args.workers, args.leave) for step in _STEPS}
+        return {step: peaks_of(step, own, args.workers, args.leave) for step in _STEPS}
 
 
-def _peaks(step: str, folder: str, workers: int, leave: float) -> tuple[_Peaks, float]:
+def peaks_of(step: str, folder: str, workers: int, leave: float) -> tuple[_Peaks, float]:
     """Of a command the largest RssAnon of driver, any worker, and all at the same time; its seconds."""
     command = [sys.executable, "-m", "seqmill.pipelines.main", step, f"{folder}/config.toml"]
     command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]

@@ -1,0 +1,63 @@
+"""Peak anonymous memory of pre-batch for a small and a very large store of float32 features.
+
+    python -m benchmarks.scale_memory --folder /tmp --large 20
+
+The stores are written directly, so that a disk need hold no raw corpus; ``seqmill preprocess`` then runs as a
+user would run it. ``benchmarks.memory`` measures ingest, too. The disk must hold twice the large store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import common
+from benchmarks.memory import peaks_of
+from seqmill.transforms.storage import files
+
+_CONFIG = """
+output = "{folder}/out"
+store = "{folder}/given"
+batch_size = 40000
+seq_ordering = "laplace:.1000"
+
+[data.data]
+type = "floats"
+
+[corpus.train]
+format = "parquet"
+files = ["{folder}/not-here-*.parquet"]
+"""
+
+
+def main() -> None:
+    """Runs both sizes and prints a table."""
+    parser = common.parser(
+        __doc__ or "",
+        small=(2.0, "size of the small store in gigabytes"),
+        large=(20.0, "size of the large store in gigabytes"),
+        workers=(2, "worker processes"),
+        leave=(6.0, "gigabytes of the disk that are left free, or all ends"),
+    )
+    args = parser.parse_args()
+    rows: list[Sequence[object]] = []
+    found = []
+    for size in (args.small, args.large):
+        with common.scratch(args.folder) as folder:
+            given = files.join(folder, "given/store/train")
+            common.write_store(given, common.FLOATS, common.float_blocks(int(size * 1e9)))
+            Path(folder, "config.toml").write_text(_CONFIG.format(folder=folder))
+            peaks, seconds = peaks_of("preprocess", folder, args.workers, args.leave)
+        found.append(peaks)
+        figures = [f"{peak / 1e6:,.0f}" for peak in peaks]
+        rows.append((f"{size:g} GB", *figures, f"{seconds:.0f}", f"{size * 1e3 / seconds:,.0f}"))
+    rows.append(("large : small", *(f"{b / a:.2f}" for a, b in zip(*found, strict=True)), "", ""))
+    columns = ("float32 [T, 80]", "driver MB", "largest worker MB", "all together MB", "s", "MB/s")
+    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    title = f"peak anonymous memory of pre-batch, {args.workers} workers"
+    common.print_table(title, columns, rows, f"load of the machine: {load}")
+
+
+if __name__ == "__main__":
+    main()
