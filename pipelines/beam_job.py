@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import apache_beam as beam
 
 from seqmill.pipelines import console
-from seqmill.pipelines.endpoints import unreachable
+from seqmill.pipelines.endpoints import is_this_machine, unreachable
 from seqmill.transforms.storage.errors import SeqmillError
 
 _POLL_SECONDS = (0.02, 0.5)  # the first and the longest pause between two questions
 _SECONDS_AWAY = 20.0  # that a server may be away
+_SECONDS_AWAY_HERE = 3.0  # on this machine: no network can be at fault
 _CANCEL_SECONDS = 2.5  # an interrupted command has to end soon
 
 
@@ -39,11 +40,12 @@ class Job(Protocol):
         """Ends it; returns once its end is certain."""
 
 
-def run_job(pipeline: beam.Pipeline, watch: Callable[[], None]) -> None:
+def run_job(pipeline: beam.Pipeline, address: str, watch: Callable[[], None]) -> None:
     """Gives a pipeline to its runner and waits for its end; whatever ends the waiting, ends the job.
 
     Args:
         pipeline: On any runner but Beam's local one.
+        address: Where the runner's server listens.
         watch: Called while waiting; raises SeqmillError where there is nothing to wait for any more.
 
     Raises:
@@ -58,25 +60,24 @@ def run_job(pipeline: beam.Pipeline, watch: Callable[[], None]) -> None:
             result = submission.result()
         except Exception as error:
             raise NotGivenToRunner from error
-        job = job_of(result)
+        job = job_of(result, address)
         _wait(job.is_over, watch)
     except BaseException as error:
         if job is None and submission.ends_within(_CANCEL_SECONDS):
             with contextlib.suppress(Exception):
-                job = job_of(submission.result())
-        if job is not None:
-            _cancel(job)
-        elif isinstance(error, KeyboardInterrupt):
-            console.say("the job was being handed over; it may still run", always=True)
+                job = job_of(submission.result(), address)
+        left = _cancel(job) if job else "the job was being handed over; it may still run"
+        if left and isinstance(error, KeyboardInterrupt):
+            console.say(left, always=True)
         raise
 
 
-def job_of(result: Any) -> Job:
+def job_of(result: Any, address: str) -> Job:
     """The job behind what a runner has returned."""
     from seqmill.pipelines.portable_job import PortableJob, is_portable
 
     if is_portable(result):
-        return PortableJob(result)
+        return PortableJob(result, address)
     if hasattr(result, "futures"):
         from seqmill.pipelines.dask_job import DaskJob
 
@@ -89,10 +90,12 @@ class Absence:
 
     Args:
         what: The server, in words.
+        address: Where it listened.
     """
 
-    def __init__(self, what: str):
-        self._what = what
+    def __init__(self, what: str, address: str):
+        self._what, self._address = what, address
+        self._seconds = _SECONDS_AWAY_HERE if is_this_machine(address) else _SECONDS_AWAY
         self._since: float | None = None
 
     def ends(self) -> None:
@@ -103,13 +106,13 @@ class Absence:
         """It has not. Raises SeqmillError where that lasts."""
         now = time.monotonic()
         self._since = self._since or now
-        if now - self._since > _SECONDS_AWAY:
-            raise SeqmillError(f"{self._what} does not answer any more ({why})")
+        if now - self._since > self._seconds:
+            raise SeqmillError(f"{self._what} at {self._address} does not answer any more ({why})")
 
 
 def watch_address(what: str, address: str) -> Callable[[], None]:
     """What raises SeqmillError once nobody listens at an address any more."""
-    absence, last = Absence(what), 0.0
+    absence, last = Absence(what, address), 0.0
 
     def watch() -> None:
         nonlocal last
@@ -131,17 +134,17 @@ def _wait(is_over: Callable[[], bool], watch: Callable[[], None]) -> None:
         pause = min(1.5 * pause, longest)
 
 
-def _cancel(job: Job) -> None:
-    """Says which job still runs, where it cannot be ended."""
+def _cancel(job: Job) -> str | None:
+    """Ends a job. Returns which job still runs, where that is not possible."""
     cancelling = _InThread(job.cancel)
     try:
         if cancelling.ends_within(_CANCEL_SECONDS):
             cancelling.result()
-            return
+            return None
         why = "no answer"
     except Exception as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
-    console.say(f"{job.name()} could not be cancelled ({why}); it may still run", always=True)
+    return f"{job.name()} could not be cancelled ({why}); it may still run"
 
 
 class _InThread:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
     DirectOptions,
     FlinkRunnerOptions,
     PipelineOptions,
@@ -23,6 +24,7 @@ from seqmill.pipelines.runners import import_runner, is_local
 from seqmill.transforms.storage.errors import UsageError
 
 _JOB_SERVER_SECONDS = 45  # Beam's own 300 are too long to find out that nobody answers
+_NO_PACKAGE_LIST = "disable_logging_submission_environment"  # `pip freeze` takes seconds for each job
 _LOCAL_MASTERS = ("[auto]", "[local]", "local")
 _PORTABLE = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner")
 
@@ -90,7 +92,9 @@ def _set_local(direct: Any, num_tasks: int) -> None:
 
 
 def _set_portable(found: BeamOptions, names: Sequence[str]) -> None:
-    portable = found.view(PortableOptions)
+    portable, debug = found.view(PortableOptions), found.view(DebugOptions)
+    if debug.lookup_experiment(_NO_PACKAGE_LIST, None) is None:
+        debug.add_experiment(_NO_PACKAGE_LIST)
     if not {"job_server_timeout", "job-server-timeout"} & set(names):
         portable.job_server_timeout = _JOB_SERVER_SECONDS
     if portable.environment_type or found.name not in _PORTABLE:

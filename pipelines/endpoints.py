@@ -19,9 +19,7 @@ def check_listens(flag: str, address: str, what: str) -> None:
         what: What should listen there.
     """
     if (why := unreachable(address)) is not None:
-        raise SeqmillError(
-            f"--{flag}={address}: no {what} can be reached there ({why}); what is done is kept"
-        )
+        raise SeqmillError(f"--{flag}={address}: no {what} can be reached there ({why})")
 
 
 def unreachable(address: str, seconds: float = _SECONDS) -> str | None:

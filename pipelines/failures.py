@@ -8,6 +8,13 @@ import traceback
 
 from seqmill.transforms.storage.errors import SeqmillError
 
+_TRACE = "Traceback (most recent call last)"
+_LOST = "a worker process has ended, as when memory runs out"
+_MEANINGS = {
+    "No module named 'seqmill'": "workers need seqmill, too, in the same version",
+    "Channel closed prematurely": _LOST,
+    "SDK worker disconnected": _LOST,
+}
 _LINE = 500  # characters of a cause that are shown
 _STEP = re.compile(r"\s*\[while running .*?\]", re.DOTALL)
 _CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w+)(?:: (.*))?$")
@@ -31,19 +38,40 @@ def runner_failure(label: str, error: BaseException) -> SeqmillError:
 
 
 def deepest_cause(error: BaseException) -> str:
-    """One line: the innermost error of a chain, or of the trace that a runner has put into its text."""
+    """One line: the innermost error that says something, of a chain or of traces in a runner's text."""
+    causes = [cause for link in _chain(error) for cause in _causes(link)]
+    text = next((cause for cause in causes if ": " in cause), causes[0])
+    text = text if len(text) <= _LINE else f"{text[:_LINE]}…"
+    return text + next((f" ({meaning})" for sign, meaning in _MEANINGS.items() if sign in text), "")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The errors that led to one, the first of them first."""
+    chain = [error]
     while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
         error = error.__cause__ or error.__context__ or error
+        chain.append(error)
+    return chain[::-1]
+
+
+def _causes(error: BaseException) -> list[str]:
+    """What was raised, as text and as the traces in the text tell; what was raised first comes first."""
     text = _STEP.sub("", "".join(traceback.format_exception_only(error))).strip()
-    if "Traceback (most recent call last)" in text:
-        # In the first trace of a text, the first line that is not indented is what was raised first.
-        _, _, behind = text.partition("Traceback (most recent call last)")
-        causes = [line for line in behind.splitlines()[1:] if line and not line[0].isspace()]
-        text = causes[0] if causes else text
-    text = " ".join(text.split())
+    causes, is_trace = [], False
+    for line in text.splitlines():
+        if _TRACE in line:
+            is_trace = True
+        elif is_trace and line and not line[0].isspace():  # what was raised ends a trace
+            causes.append(line)
+            is_trace = False
+    return [_tidy(cause) for cause in causes or [text]]
+
+
+def _tidy(cause: str) -> str:
+    text = " ".join(cause.split())
     if found := _CAUSE.match(text):
-        text = f"{found[1]}: {found[2]}" if found[2] else found[1]
-    return text if len(text) <= _LINE else f"{text[:_LINE]}…"
+        return f"{found[1]}: {found[2]}" if found[2] else found[1]
+    return text
 
 
 def keep_trace(text: str) -> str:

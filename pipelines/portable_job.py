@@ -34,11 +34,11 @@ class PortableJob:
     not at all where the server has vanished behind a network.
     """
 
-    def __init__(self, result: portable_runner.PipelineResult):
+    def __init__(self, result: portable_runner.PipelineResult, address: str):
         self._result = result
         self._server: Any = result._job_service
         self._id: str = result._job_id
-        self._absence = Absence("the job server")
+        self._absence = Absence("the job server", address)
         self._error = ""
         self._is_read = threading.Thread(target=self._read_messages, daemon=True)
         self._is_read.start()
@@ -52,7 +52,7 @@ class PortableJob:
         except grpc.RpcError as error:
             if error.code() not in _AWAY:
                 raise SeqmillError(f"the job server does not know {self.name()} any more") from None
-            self._absence.goes_on(error.details() or error.code().name)
+            self._absence.goes_on(_why(error))
             return False
         self._absence.ends()
         if state in (job_api.JobState.DONE, job_api.JobState.DRAINED):
@@ -69,6 +69,8 @@ class PortableJob:
         try:
             if self._state() not in portable_runner.TERMINAL_STATES:
                 self._server.Cancel(job_api.CancelJobRequest(job_id=self._id), timeout=_ANSWER_SECONDS)
+        except grpc.RpcError as error:
+            raise ConnectionError(_why(error)) from None
         finally:
             with contextlib.suppress(Exception):
                 self._result._cleanup()
@@ -85,3 +87,8 @@ class PortableJob:
                 said = message.message_response
                 if said.importance == job_api.JobMessage.JOB_MESSAGE_ERROR and said.message_text:
                     self._error = said.message_text
+
+
+def _why(error: grpc.RpcError) -> str:
+    """The end of gRPC's long story."""
+    return (error.details() or error.code().name).rpartition(": ")[2]

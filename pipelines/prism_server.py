@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,22 @@ _DOWNLOAD_SECONDS = 20.0  # without a byte
 _START_SECONDS = 20.0
 _END_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
+
+
+@contextlib.contextmanager
+def prism_server(options: BeamOptions) -> Iterator[PrismServer]:
+    """Prism, ready for jobs until the block ends; its log stays where that ends by an error.
+
+    Raises:
+        SeqmillError: It is not there, or does not start.
+    """
+    server = PrismServer(options)
+    try:
+        server.start()
+        yield server
+        server.forget_log()
+    finally:
+        server.stop()
 
 
 class PrismServer:
@@ -67,7 +84,7 @@ class PrismServer:
             raise SeqmillError(f"Prism {how}; its log is {self._log}")
 
     def stop(self) -> None:
-        """Ends it, and forgets its log."""
+        """Ends it."""
         self._process.terminate()
         try:
             self._process.wait(_END_SECONDS)

@@ -25,7 +25,7 @@ def command() -> None:
         interrupts.say_interrupted()
         interrupts.end_process(interrupts.exit_code(error))
     except SystemExit as end:
-        if end.code in _INTERRUPTED:
+        if end.code in _INTERRUPTED or (end.code == 1 and "apache_beam" in sys.modules):
             interrupts.end_process(int(end.code))  # threads of a runner's may still be at work
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         raise

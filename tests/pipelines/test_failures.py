@@ -17,6 +17,27 @@ Traceback (most recent call last):
 RuntimeError: the reader failed [while running 'Work']
 """
 
+NESTED = """Error running pipeline.
+Traceback (most recent call last):
+  File "a.py", line 1, in f
+    raise RuntimeError(result.error)
+RuntimeError: Traceback (most recent call last):
+  File "b.py", line 1, in g
+    raise KeyError("k")
+KeyError: 'k'
+"""
+
+SILENT = """Traceback (most recent call last):
+  File "a.py", line 1, in f
+_queue.Empty
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "b.py", line 1, in g
+RuntimeError: Channel closed prematurely.
+"""
+
 
 def chained():
     try:
@@ -35,6 +56,15 @@ def chained():
         (MemoryError(), "MemoryError"),
         (chained(), "KeyError: 'x'"),
         (RuntimeError(TRACE), "OSError: [Errno 5] Input/output error"),
+        (RuntimeError(NESTED), "KeyError: 'k'"),
+        (
+            RuntimeError(SILENT),
+            "RuntimeError: Channel closed prematurely. (a worker process has ended, as when memory runs out)",
+        ),
+        (
+            RuntimeError(f"bundle failed:{TRACE.replace('Input/output error', 'no')}"),
+            "OSError: [Errno 5] no",
+        ),
         (RuntimeError("oh [while running 'Work-ptransform-3']"), "RuntimeError: oh"),
         (RuntimeError("x" * 10_000), "RuntimeError: " + "x" * 486 + "…"),
     ],

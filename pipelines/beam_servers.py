@@ -1,0 +1,154 @@
+"""The servers that a runner of Beam's needs: found, or started for the length of a job, and watched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    FlinkRunnerOptions,
+    PortableOptions,
+    SparkRunnerOptions,
+)
+
+from seqmill.pipelines.beam_job import watch_address
+from seqmill.pipelines.beam_options import BeamOptions
+from seqmill.pipelines.cores import num_cores
+from seqmill.pipelines.endpoints import check_listens, is_this_machine
+from seqmill.transforms.storage.errors import SeqmillError
+
+
+@dataclass(frozen=True)
+class Served:
+    """A runner with the servers that it needs.
+
+    Attributes:
+        runner: A runner of Beam's.
+        address: Where its job server listens; "" where that is not known.
+        watch: Raises SeqmillError once a server that is needed has vanished.
+    """
+
+    runner: Any
+    address: str = ""
+    watch: Callable[[], None] = lambda: None
+
+
+@contextlib.contextmanager
+def serving(options: BeamOptions) -> Iterator[Served]:
+    """The runner of some options, until the block ends.
+
+    Raises:
+        SeqmillError: A server is not there, or cannot be started.
+    """
+    _check_addresses(options)
+    if options.name == "DaskRunner":
+        from seqmill.pipelines.dask_partitions import PartitionedDaskRunner
+
+        with _dask(options) as address:
+            yield Served(PartitionedDaskRunner(), address)
+        return
+    runner, portable = options.runner(), options.view(PortableOptions)
+    if portable.job_endpoint or not hasattr(runner, "default_job_server"):
+        yield Served(runner, portable.job_endpoint or "", _watch_pool(options))
+    elif options.name == "PrismRunner":
+        from seqmill.pipelines.prism_server import prism_server
+
+        with prism_server(options) as prism:
+            runner.default_job_server = lambda _: prism
+            yield Served(runner, prism.endpoint, prism.watch)
+    else:
+        with _own_job_server(runner, options):
+            yield Served(runner, watch=_watch_pool(options))
+
+
+def where(options: BeamOptions) -> str:
+    """Where work is done, in words."""
+    if options.is_local:
+        threads = options.view(DirectOptions).direct_num_workers
+        return "Beam's local runner" + (f", {threads} threads" if threads > 1 else "")
+    portable, name = options.view(PortableOptions), options.name
+    if options.name == "DaskRunner":
+        return f"{name} at {_dask_address(options) or 'threads of this process'}"
+    if portable.job_endpoint:
+        name = f"{name} at {portable.job_endpoint}"
+    workers = (portable.environment_type or "").upper()
+    if workers == "EXTERNAL":
+        return f"{name}, workers of the pool at {portable.environment_config}"
+    return f"{name}, workers in this process" if workers == "LOOPBACK" else name
+
+
+def _check_addresses(options: BeamOptions) -> None:
+    """Raises SeqmillError, within seconds, where nobody listens at an address of the options."""
+    portable = options.view(PortableOptions)
+    flink, spark = options.view(FlinkRunnerOptions).flink_master, options.view(SparkRunnerOptions)
+    if options.name == "DaskRunner":
+        if address := _dask_address(options):
+            check_listens("dask_client_address", address, "Dask scheduler")
+    elif portable.job_endpoint:
+        if portable.job_endpoint != "embed":
+            check_listens("job_endpoint", portable.job_endpoint, "job server")
+    elif options.name == "FlinkRunner" and ":" in flink:
+        check_listens("flink_master", flink, "Flink")
+    elif options.name == "SparkRunner" and ":" in spark.spark_master_url:
+        check_listens("spark_master_url", spark.spark_master_url, "Spark")
+    if pool := _pool(options):
+        check_listens("environment_config", pool, "worker pool")
+
+
+@contextlib.contextmanager
+def _dask(options: BeamOptions) -> Iterator[str]:
+    """The address of the scheduler; where none is named, of one in this process."""
+    from apache_beam.runners.dask.dask_runner import DaskOptions
+
+    dask = options.view(DaskOptions)
+    if dask.address or dask.scheduler_file:
+        yield dask.address or ""
+        return
+    from seqmill.pipelines.dask_job import cluster_of_this_process
+
+    with cluster_of_this_process(num_cores()) as dask.address:
+        yield dask.address
+
+
+def _dask_address(options: BeamOptions) -> str | None:
+    from apache_beam.runners.dask.dask_runner import DaskOptions
+
+    dask = options.view(DaskOptions)
+    address: str | None = dask.address or dask.scheduler_file
+    return address
+
+
+@contextlib.contextmanager
+def _own_job_server(runner: Any, options: BeamOptions) -> Iterator[None]:
+    """The job server that a runner brings; started here: only the main thread can set handlers of signals."""
+    server = runner.default_job_server(options.options)
+    try:
+        server.start()
+    except Exception as error:
+        raise SeqmillError(
+            f"the job server of {options.name} cannot be started ({error}); start one, and name it by "
+            "--job_endpoint=HOST:PORT"
+        ) from None
+    runner.default_job_server = lambda _: server
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _watch_pool(options: BeamOptions) -> Callable[[], None]:
+    pool = _pool(options)
+    return watch_address("the worker pool", pool) if pool else lambda: None
+
+
+def _pool(options: BeamOptions) -> str | None:
+    """The address of the worker pool, where it is on this machine: elsewhere it is what workers see."""
+    portable = options.view(PortableOptions)
+    address, server = portable.environment_config, portable.job_endpoint
+    if (portable.environment_type or "").upper() != "EXTERNAL" or not address or "{" in address:
+        return None
+    is_here = is_this_machine(address) and (server in (None, "embed") or is_this_machine(server))
+    return str(address) if is_here else None
