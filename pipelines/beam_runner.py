@@ -21,7 +21,8 @@ from seqmill.transforms.beam.tasks import RunTasks, read_failures
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
-_LOGGERS = ("apache_beam", "distributed", "PrismRunner", "SdkWorker")
+# What they have to say of a failure is in the exception.
+_LOGGERS = ("apache_beam", "distributed", "distributed.client", "PrismRunner", "SdkWorker")
 
 
 def run_on_beam(

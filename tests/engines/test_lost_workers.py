@@ -41,6 +41,24 @@ def test_run_goes_on_without_a_killed_worker_and_does_nothing_twice(many_tasks, 
     assert {path: _version(path) for path in done} == done
 
 
+def test_run_ends_with_one_line_where_the_scheduler_is_killed(many_tasks, expected, cluster, dask, tmp_path):
+    run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+    wait_for(run, lambda: len(_finished(run.output / "epochs")) > 16)
+    cluster.head.kill()
+    done = _finished(run.output)
+    said = run.ends(within=60)
+    assert run.process.returncode == 1
+    assert said.count("seqmill: ") == 1
+    last = said.splitlines()[-1]
+    assert last.startswith("seqmill: preprocess train: the Dask scheduler at tcp://127.0.0.1:"), said
+    assert last.endswith("does not answer any more (Connection refused); what is done is kept")
+    again = Run(many_tasks, output=tmp_path / "out", flags=dask.flags)
+    again.ends(within=60)
+    assert again.process.returncode == 0
+    assert tree(run.output) == expected
+    assert {path: _version(path) for path in done} == done
+
+
 def _finished(folder):
     """The files of tasks that have left a receipt, and which version each is."""
     files = []
