@@ -85,7 +85,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def wait_for(run: Run, condition: Callable[[], Any]) -> Any:
     """What a condition gives once it holds; the command must still run by then."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # machines are shared
     while not (found := condition()):
         assert run.process.poll() is None, run.process.communicate()[1]
         assert time.monotonic() < deadline

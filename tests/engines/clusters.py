@@ -98,11 +98,11 @@ def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         for _ in range(num_workers):
             add_worker()
         wait_until_open(port)
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(num_workers, timeout=60)
+        with Client(address, timeout=180) as client:
+            client.wait_for_workers(num_workers, timeout=180)
 
         def is_idle() -> bool:
-            with Client(address, timeout=60) as client:
+            with Client(address, timeout=180) as client:
                 return not any(client.run(lambda dask_worker: dask_worker.state.executing_count).values())
 
         flags = ("--runner=dask", f"--dask_client_address={address}")
