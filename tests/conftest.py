@@ -1,3 +1,4 @@
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,19 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQMILL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def eager_mode_stays(monkeypatch):
+    """RETURNN switches TensorFlow's eager mode off where TensorFlow is loaded; other tests need it."""
+    if "tensorflow" in sys.modules:
+        keep_eager_mode(monkeypatch)
+
+
+def keep_eager_mode(patch):
+    v1 = sys.modules["tensorflow"].compat.v1
+    for name in ("disable_eager_execution", "disable_v2_tensorshape", "disable_control_flow_v2"):
+        patch.setattr(v1, name, lambda: None)
 
 
 @pytest.fixture

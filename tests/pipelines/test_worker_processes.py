@@ -95,7 +95,7 @@ def workers():
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if "local_worker" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE and "local_worker" in " ".join(child.cmdline())
     ]
 
 

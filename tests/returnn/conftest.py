@@ -4,8 +4,8 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="package")
-def eager_mode_stays():
-    """RETURNN switches TensorFlow's eager mode off where TensorFlow is loaded; other tests need it."""
+def eager_mode_stays_for_wide_fixtures():
+    """What tests/conftest.py does for each test, for fixtures of modules too."""
     with pytest.MonkeyPatch.context() as patch:
         if "tensorflow" in sys.modules:
             v1 = sys.modules["tensorflow"].compat.v1

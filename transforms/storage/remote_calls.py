@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -150,6 +151,8 @@ def _refusal(url: str, error: Exception) -> Exception | None:
     code, status = _response(error)
     if isinstance(error, SeqmillError):
         return error
+    if scheme(url) in ("http", "https") and _has_no_host(error):
+        return FileNotFoundError(errno.ENOENT, "there is no such host", url)
     if code == "NoSuchBucket":
         bucket = urlsplit(url).netloc
         return RemoteError(
@@ -193,6 +196,17 @@ def _response(error: BaseException) -> tuple[str, int | None]:
         if isinstance(status := getattr(one, "status", None), int):
             return "", status
     return "", None
+
+
+def _has_no_host(error: BaseException) -> bool:
+    """Whether a server's name means nothing here."""
+    errors = (
+        error,
+        error.__cause__,
+        getattr(error, "os_error", None),
+        getattr(error.__cause__, "os_error", None),
+    )
+    return any(isinstance(one, socket.gaierror) for one in errors)
 
 
 def _is_of_network(error: Exception) -> bool:
