@@ -234,7 +234,7 @@ def tidy_window(made: str, store_folder: str, identity: str = "") -> None:
 def identity_of(folder: str, name: str) -> str:
     """What ``tidy_window`` was given for a window that is there, or was; "" where nothing."""
     for path in (files.join(folder, name, _IDENTITY), files.join(folder, name + _CONSUMED)):
-        if files.exists(path):
+        with suppress(FileNotFoundError):  # the window may be consumed meanwhile
             return files.read_bytes(path).decode()
     return ""
 
