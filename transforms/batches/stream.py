@@ -265,13 +265,9 @@ def _remove(folder: str, name: str) -> None:
 
 
 def _copy_manifest_last(source: str, target: str) -> None:
-    for name in files.list_names(source):
-        path = files.join(source, name)
-        if files.is_folder(path):
-            _copy_manifest_last(path, files.join(target, name))
-    names = [name for name in files.list_names(source) if files.is_file(files.join(source, name))]
-    for name in sorted(names, key=lambda name: name == output_folder.MANIFEST_NAME):
-        files.link(files.join(source, name), files.join(target, name))
+    for name in sorted(files.list_names(source), key=lambda name: name == output_folder.MANIFEST_NAME):
+        path, copy = files.join(source, name), files.join(target, name)
+        (_copy_manifest_last if files.is_folder(path) else files.link)(path, copy)
 
 
 def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
