@@ -75,8 +75,6 @@ def _best_firsts(cost: np.ndarray, before: np.ndarray, values: np.ndarray) -> np
     while step > 1:
         step //= 2
         ends = np.arange(step - 1, number, 2 * step)
-        if not len(ends):
-            continue
         low = np.where(ends >= step, firsts[ends - step], 0)
         behind = ends + step
         high = np.where(behind < number, firsts[np.minimum(behind, number - 1)], number)

@@ -40,16 +40,15 @@ def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Sched
     >>> with_buckets(schedule, store.lengths).at(1).batch_limits.padded_lengths["data"]
     (4, 8)
     """
-    known: dict[str, EpochOptions] = {}
+    known: dict[str, dict[str, tuple[int, ...]]] = {}
 
     def chosen(options: EpochOptions) -> EpochOptions:
         if not options.batch_limits.length_buckets:
             return options
         name = repr(replace(options, order_shift=0))
         if name not in known:
-            limits = replace(options.batch_limits, padded_lengths=_choose(options, lengths))
-            known[name] = replace(options, batch_limits=limits)
-        return replace(known[name], order_shift=options.order_shift)
+            known[name] = _choose(options, lengths)
+        return replace(options, batch_limits=replace(options.batch_limits, padded_lengths=known[name]))
 
     changes = tuple(Stretch(one.first, one.last, chosen(one.options)) for one in schedule.changes)
     return replace(schedule, options=chosen(schedule.options), changes=changes)
