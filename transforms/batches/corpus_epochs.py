@@ -116,7 +116,9 @@ def check_epochs(options: Mapping[str, Any]) -> None:
     """Checks options, as far as that is possible before the data keys are known. Raises UsageError."""
     named = [key for value in options.values() if isinstance(value, Mapping) for key in value]
     length_key = options.get("length_key")
-    ask_epochs(options, [*filter(None, [length_key]), *named] if isinstance(length_key, str) else named)
+    if isinstance(length_key, str) and length_key:
+        named.insert(0, length_key)
+    ask_epochs(options, named)
 
 
 def ask_epochs(options: Mapping[str, Any], data_keys: Sequence[str]) -> EpochsAsked:

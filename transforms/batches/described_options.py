@@ -43,8 +43,8 @@ def describe(schedule: Schedule) -> dict[str, Any]:
 
 def differing_options(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Of the options of an epoch, described, those that are not as in ``base``."""
-    both = {**_UNLESS_SET, **base}, {**_UNLESS_SET, **options}
-    return {name: value for name, value in both[1].items() if both[0][name] != value}
+    before, now = {**_UNLESS_SET, **base}, {**_UNLESS_SET, **options}
+    return {name: value for name, value in now.items() if before[name] != value}
 
 
 def describe_epoch(options: EpochOptions) -> dict[str, Any]:

@@ -33,8 +33,9 @@ def randomness(lengths: np.ndarray) -> float:
     squares, sums, size, mixed = float(scores @ scores), scores, 1, []
     while len(sums) >= 4:
         if len(sums) % 2:
-            squares -= float(scores[(len(sums) - 1) * size :] @ scores[(len(sums) - 1) * size :])
-            scores, sums = scores[: (len(sums) - 1) * size], sums[:-1]
+            sums = sums[:-1]
+            scores, rest = np.split(scores, [len(sums) * size])
+            squares -= float(rest @ rest)
         sums, size = sums[0::2] + sums[1::2], 2 * size
         inside = (squares - float(sums @ sums) / size) / (len(sums) * (size - 1))
         mixed.append(inside / of_all)
