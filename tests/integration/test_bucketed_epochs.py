@@ -2,12 +2,11 @@
 
 import json
 import random
-from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-from seqmill_runs import read_epochs, write_config, write_jsonl
+from seqmill_runs import read_epochs, tree, write_config, write_jsonl
 
 from seqmill import SeqmillError, batches, open_corpus
 from seqmill.transforms.batches import manifest
@@ -33,10 +32,6 @@ def configured(folder, **options):
     )
     corpora = {name: {"format": "jsonl", "files": ["a.jsonl"]} for name in ("train", "dev")}
     return write_config(folder, DATA, corpora, **{**OPTIONS, **options})
-
-
-def content(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def test_batches_have_few_time_axes_whatever_brings_them(written, seqmill):
     seqmill.succeeds(
         "preprocess", written / "config.toml", SCHEDULE, "--exchange=shuffle", f"--output={written / 'other'}"
     )
-    assert content(written / "other/epochs") == content(out / "epochs")
+    assert tree(written / "other/epochs") == tree(out / "epochs")
 
 
 def test_a_change_of_them_is_noticed_and_said(written, seqmill):

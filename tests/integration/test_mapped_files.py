@@ -1,36 +1,24 @@
 """However many files a store has, a process maps a limited number of them at once."""
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from seqmill_runs import write_config, write_jsonl
 
-import seqmill
-from seqmill.pipelines.main import main
+from seqmill.transforms.store.sequence_store import Store
 
-CONFIG = """
-output = "out"
-max_seqs = 9
-[data.data]
-type = "ints"
-[corpus.train]
-format = "jsonl"
-files = ["*.jsonl"]
-"""
 NUM_FILES, ROWS, MOST = 20, 5, 3
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says what is mapped")
-def test_a_store_keeps_few_files_mapped(tmp_path):
+def test_a_store_keeps_few_files_mapped(tmp_path, seqmill):
     for number in range(NUM_FILES):
-        lines = [json.dumps({"data": [number, row]}) for row in range(ROWS)]
-        (tmp_path / f"{number:02d}.jsonl").write_text("\n".join(lines) + "\n")
-    config = tmp_path / "config.toml"
-    config.write_text(CONFIG)
-    main(["ingest", str(config)])
-    store = seqmill.Store(str(tmp_path / "out/store/train"))
+        write_jsonl(tmp_path / f"{number:02d}.jsonl", [{"data": [number, row]} for row in range(ROWS)])
+    corpora = {"train": {"format": "jsonl", "files": ["*.jsonl"]}}
+    seqmill.succeeds("ingest", write_config(tmp_path, {"data": {"type": "ints"}}, corpora))
+    store = Store(str(tmp_path / "out/store/train"))
     store.most_mapped = MOST
 
     for row in np.random.default_rng(1).permutation(NUM_FILES * ROWS).tolist():

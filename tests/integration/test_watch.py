@@ -9,10 +9,8 @@ import sys
 import time
 
 import pytest
-from seqmill_runs import write_config, write_jsonl
+from seqmill_runs import read_epochs, write_config, write_jsonl
 
-from seqmill.transforms.batches import manifest
-from seqmill.transforms.batches.read_batches import read_epoch
 from seqmill.transforms.batches.stream import windows
 
 DATA = {"data": {"field": "x", "type": "floats"}, "classes": {"field": "y", "type": "words"}}
@@ -44,11 +42,8 @@ def records(first, number):
 
 
 def tags(folder, name):
-    stream = f"{folder}/out/epochs/train/{name}"
-    content = manifest.read(stream)
-    return sorted(
-        tag.decode() for batch in read_epoch(stream, content, content.epochs[0]) for tag in batch.seq_tags
-    )
+    (batches,) = read_epochs(folder / "out", f"train/{name}")
+    return sorted(tag.decode() for batch in batches for tag in batch.seq_tags)
 
 
 def all_tags(folder):
