@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,6 +87,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         table.add_row(*map(str, row))
     Console(width=max(130, shutil.get_terminal_size().columns)).print(table)
+
+
+def load_of_machine() -> str:
+    """How busy the machine is, for the note of a table: the mean over 1, 5 and 15 minutes."""
+    return "load of the machine: " + ", ".join(f"{load:.1f}" for load in os.getloadavg())
 
 
 def write_store(folder: str, data_keys: Mapping[str, ArraySpec], blocks: Iterable[Block]) -> Store:
@@ -279,9 +284,9 @@ def run_processes(work: Callable[[Any], None], tasks: Sequence[Any], notes: str,
 
 def _took(begin: float, spans: list[Span], end: float) -> Took:
     start = min(span.start for span in spans)
-    by_worker: Counter[int] = Counter()
+    by_worker: defaultdict[int, float] = defaultdict(float)
     for span in spans:
-        by_worker[span.process] += span.cpu  # type: ignore[assignment]
+        by_worker[span.process] += span.cpu
     return Took(start - begin, end - start, sum(span.cpu for span in spans), max(by_worker.values()))
 
 

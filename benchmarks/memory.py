@@ -29,7 +29,7 @@ from seqmill.transforms.storage import files
 _POLL_SECONDS = 0.02
 _DISTINCT = 1.0  # gigabytes
 _STEPS = ("ingest", "preprocess")
-_CONFIG = """
+CONFIG = """
 output = "{folder}/out"
 batch_size = 40000
 seq_ordering = "laplace:.1000"
@@ -42,7 +42,9 @@ format = "parquet"
 files = ["{folder}/corpus-*.parquet"]
 """
 
-_Peaks = tuple[int, ...]
+COLUMNS = ("float32 [T, 80]", "driver MB", "largest worker MB", "all together MB", "s", "MB/s")
+
+Peaks = tuple[int, ...]
 
 
 def main() -> None:
@@ -61,28 +63,35 @@ def main() -> None:
     rows: list[Sequence[object]] = []
     for step in _STEPS:
         for size, run in zip((args.small, args.large), runs, strict=True):
-            peaks, seconds = run[step]
-            figures = [f"{peak / 1e6:,.0f}" for peak in peaks]
-            rows.append((step, f"{size:g} GB", *figures, f"{seconds:.0f}", f"{size * 1e3 / seconds:,.0f}"))
-        ratios = [large / small for small, large in zip(*(run[step][0] for run in runs), strict=True)]
-        rows.append((step, "large : small", *(f"{ratio:.2f}" for ratio in ratios), "", ""))
-    columns = ("", "float32 [T, 80]", "driver MB", "largest worker MB", "all together MB", "s", "MB/s")
-    common.print_table(f"peak anonymous memory, {args.workers} workers", columns, rows)
+            rows.append((step, *row(size, *run[step])))
+        rows.append((step, *row_of_ratios(*(run[step][0] for run in runs))))
+    common.print_table(f"peak anonymous memory, {args.workers} workers", ("", *COLUMNS), rows)
+
+
+def row(gigabytes: float, peaks: Peaks, seconds: float) -> Sequence[str]:
+    """What a step took for a corpus of a size, in ``COLUMNS``."""
+    figures = [f"{peak / 1e6:,.0f}" for peak in peaks]
+    return (f"{gigabytes:g} GB", *figures, f"{seconds:.0f}", f"{gigabytes * 1e3 / seconds:,.0f}")
+
+
+def row_of_ratios(small: Peaks, large: Peaks) -> Sequence[str]:
+    """The peaks for a large corpus against those for a small one, in ``COLUMNS``."""
+    return ("large : small", *(f"{b / a:.2f}" for a, b in zip(small, large, strict=True)), "", "")
 
 
 def _run(
     gigabytes: float, paths: list[str], folder: str, args: argparse.Namespace
-) -> dict[str, tuple[_Peaks, float]]:
+) -> dict[str, tuple[Peaks, float]]:
     """Per step its peaks and seconds, for a corpus that repeats ``paths`` up to a size."""
     with common.scratch(folder) as own:
         size = sum(pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size for path in paths)
         for number in range(round(gigabytes * 1e9 / size * len(paths))):
             os.link(paths[number % len(paths)], f"{own}/corpus-{number:05d}.parquet")
-        Path(own, "config.toml").write_text(_CONFIG.format(folder=own))
+        Path(own, "config.toml").write_text(CONFIG.format(folder=own))
         return {step: peaks_of(step, own, args.workers, args.leave) for step in _STEPS}
 
 
-def peaks_of(step: str, folder: str, workers: int, leave: float) -> tuple[_Peaks, float]:
+def peaks_of(step: str, folder: str, workers: int, leave: float) -> tuple[Peaks, float]:
     """Of a command the largest RssAnon of driver, any worker, and all at the same time; its seconds."""
     command = [sys.executable, "-m", "seqmill.pipelines.main", step, f"{folder}/config.toml"]
     command += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]

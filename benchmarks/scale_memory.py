@@ -8,27 +8,13 @@ user would run it. ``benchmarks.memory`` measures ingest, too. The disk must hol
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import common
-from benchmarks.memory import peaks_of
+from benchmarks import common, memory
 from seqmill.transforms.storage import files
 
-_CONFIG = """
-output = "{folder}/out"
-store = "{folder}/given"
-batch_size = 40000
-seq_ordering = "laplace:.1000"
-
-[data.data]
-type = "floats"
-
-[corpus.train]
-format = "parquet"
-files = ["{folder}/not-here-*.parquet"]
-"""
+_CONFIG = 'store = "{folder}/given"' + memory.CONFIG  # whose files are not there, and not needed
 
 
 def main() -> None:
@@ -48,15 +34,12 @@ def main() -> None:
             given = files.join(folder, "given/store/train")
             common.write_store(given, common.FLOATS, common.float_blocks(int(size * 1e9)))
             Path(folder, "config.toml").write_text(_CONFIG.format(folder=folder))
-            peaks, seconds = peaks_of("preprocess", folder, args.workers, args.leave)
+            peaks, seconds = memory.peaks_of("preprocess", folder, args.workers, args.leave)
         found.append(peaks)
-        figures = [f"{peak / 1e6:,.0f}" for peak in peaks]
-        rows.append((f"{size:g} GB", *figures, f"{seconds:.0f}", f"{size * 1e3 / seconds:,.0f}"))
-    rows.append(("large : small", *(f"{b / a:.2f}" for a, b in zip(*found, strict=True)), "", ""))
-    columns = ("float32 [T, 80]", "driver MB", "largest worker MB", "all together MB", "s", "MB/s")
-    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+        rows.append(memory.row(size, peaks, seconds))
+    rows.append(memory.row_of_ratios(*found))
     title = f"peak anonymous memory of pre-batch, {args.workers} workers"
-    common.print_table(title, columns, rows, f"load of the machine: {load}")
+    common.print_table(title, memory.COLUMNS, rows, common.load_of_machine())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
 
 from benchmarks import common
@@ -147,27 +146,28 @@ def _write_index(folder: str, num_seqs: int) -> int:
 
 def _run(command: list[str], limit: float) -> tuple[float, float, int]:
     """Seconds, CPU seconds and peak of RssAnon of a process that must succeed."""
-    start = time.monotonic()
-    process = psutil.Popen(
+    start, before = time.monotonic(), _cpu_of_children()
+    process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (int(limit), int(limit))),
     )
-    peak, cpu = 0, 0.0
+    peak = 0
     while process.poll() is None:
         peak = max(peak, anonymous(process.pid))
         time.sleep(_POLL_SECONDS)
-    seconds = time.monotonic() - start
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = usage.ru_utime + usage.ru_stime - _run.before  # type: ignore[attr-defined]
-    _run.before += cpu  # type: ignore[attr-defined]
+    seconds, cpu = time.monotonic() - start, _cpu_of_children() - before
     if process.returncode:
+        assert process.stderr is not None
         raise SystemExit(process.stderr.read().decode())
     return seconds, cpu, peak
 
 
-_run.before = 0.0  # type: ignore[attr-defined]
+def _cpu_of_children() -> float:
+    """CPU seconds of all processes that have ended and were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

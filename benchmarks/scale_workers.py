@@ -14,8 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 
 from benchmarks import common
 from benchmarks import ingest as ingesting
@@ -38,9 +38,8 @@ def main() -> None:
     with common.scratch(args.folder) as folder:
         rows = [_row(name, _fastest(run, args)) for name, run in _kinds(folder, args)]
     columns = ("", "workers", "start-up s", "wall s", "CPU s", "busiest s", "times one", "by CPU")
-    load = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     several = [row for pair in rows for row in pair]
-    common.print_table("one worker and several", columns, several, f"load of the machine: {load}")
+    common.print_table("one worker and several", columns, several, common.load_of_machine())
 
 
 def _kinds(folder: str, args: argparse.Namespace) -> Iterator[tuple[str, Callable[[int], Took]]]:
@@ -70,13 +69,9 @@ def _fastest(run: Callable[[int], Took], args: argparse.Namespace) -> dict[int, 
             with contextlib.redirect_stderr(io.StringIO()):
                 took.append(run(workers))
     return {
-        workers: Took(*(min(figures) for figures in zip(*map(_figures, took), strict=True)))
+        workers: Took(*(min(figures) for figures in zip(*map(astuple, took), strict=True)))
         for workers, took in runs.items()
     }
-
-
-def _figures(took: Took) -> tuple[float, float, float, float]:
-    return took.startup, took.wall, took.cpu, took.longest
 
 
 def _row(name: str, runs: dict[int, Took]) -> list[Sequence[object]]:

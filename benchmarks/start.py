@@ -91,8 +91,7 @@ def main() -> None:
                 took[f"G2P example to its first step, {name}"].append(_first_step(tree, Path(folder, "g2p")))
     unit = min(took[_UNIT])
     rows = [(what, f"{min(all_of):.2f}", f"{min(all_of) / unit:.2f}") for what, all_of in took.items()]
-    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
-    common.print_table(f"fastest of each; load of the machine: {load}", ("", "s", "of the import"), rows)
+    common.print_table(f"fastest of each; {common.load_of_machine()}", ("", "s", "of the import"), rows)
 
 
 def _runs(tree: Path, config: Path, workers: int) -> dict[str, Callable[[], float]]:
