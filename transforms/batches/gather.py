@@ -11,7 +11,7 @@ import numpy as np
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.records.slices import addresses, copied, interleaved
 from seqmill.transforms.records.tags import Tags
-from seqmill.transforms.store.sequence_store import Block
+from seqmill.transforms.store.record_batches import Block
 
 # From so many bytes a sequence on, a step of Python for each costs less than Arrow's copying all of them.
 _LONG_BYTES = 4096

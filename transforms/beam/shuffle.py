@@ -29,7 +29,8 @@ from seqmill.transforms.beam.step import Part, Step, attempt
 from seqmill.transforms.beam.tasks import Outcome, RunTasks
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.store.sequence_store import Block, Store, key_block, list_type, stored_tags
+from seqmill.transforms.store.record_batches import Block, key_block, list_type, stored_tags
+from seqmill.transforms.store.sequence_store import Store
 
 _PIECE_BYTES = 4_000_000
 

@@ -24,7 +24,15 @@ from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.arrange import cut_by_size
 from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.counts import Counts
-from seqmill.transforms.store.sequence_store import Block, TagColumn, key_block, store_schema, stored_tags
+from seqmill.transforms.store.record_batches import (
+    Block,
+    RecordBatches,
+    TagColumn,
+    key_block,
+    store_schema,
+    stored_tags,
+)
+from seqmill.transforms.store.sequence_store import Store
 from seqmill.transforms.store.split_receipt import read_receipt
 from seqmill.transforms.store.staging import rows_path
 from seqmill.transforms.store.store_plan import (
@@ -105,8 +113,6 @@ def remove_staged(folder: str) -> None:
 
 def describe_store(folder: str) -> StoreWritten:
     """What is in a store. Raises SeqmillError where there is none."""
-    from seqmill.transforms.store.sequence_store import Store
-
     store = Store(folder)
     manifest = store.manifest
     name = output_folder.rejected_name(output_folder.INGEST)
@@ -121,7 +127,7 @@ def describe_store(folder: str) -> StoreWritten:
     )
 
 
-class StagedSequences:
+class StagedSequences(RecordBatches):
     """The sequences of staged files; a source for ``Gatherer``.
 
     Args:
@@ -130,17 +136,13 @@ class StagedSequences:
 
     Attributes:
         data_keys: What the arrays are like.
-        block_starts: First row of every record batch over all staged files, and the number of rows.
     """
 
     def __init__(self, folder: str, plan: StorePlan):
+        super().__init__([batch_rows for _, batch_rows in plan.contents])
         self._folder = folder
         self._plan = plan
         self.data_keys: Mapping[str, ArraySpec] = plan.finish.data_keys
-        places = [(i, j, n) for i, (_, rows) in enumerate(plan.contents) for j, n in enumerate(rows)]
-        self._places = [(i, j) for i, j, _ in places]
-        self.block_starts = np.cumsum([0, *(n for _, _, n in places)])
-        self._files: dict[int, ArrowFile] = {}
 
     def is_of(self, folder: str, plan: StorePlan) -> bool:
         """Whether these are the sequences that a plan is about: no two staged files have the same name."""
@@ -149,14 +151,13 @@ class StagedSequences:
     @cached_property
     def lengths(self) -> dict[str, np.ndarray]:
         """Per data key the frames of every row."""
-        blocks = [self.block(number) for number in range(len(self._places))]
+        blocks = [self.block(number) for number in range(self.num_blocks)]
         return {
             key: np.concatenate([np.diff(block.keys[key].offsets) for block in blocks])
             for key in self.data_keys
         }
 
-    def block(self, number: int) -> Block:
-        """One record batch."""
+    def _open_block(self, number: int) -> Block:
         file_number, batch_number = self._places[number]
         file = self._file(file_number)
         batch = file.batch(batch_number)
@@ -167,13 +168,11 @@ class StagedSequences:
         has_tags = self._plan.finish.has_tags
         return Block(keys, stored_tags(batch) if has_tags else TagColumn(b"", batch["position"].to_numpy()))
 
-    def _file(self, number: int) -> ArrowFile:
-        if number not in self._files:
-            expected, batch_rows = self._plan.contents[number]
-            path = rows_path(self._folder, self._plan.staged[number])
-            schema = store_schema(self.data_keys, self._plan.finish.has_tags)
-            self._files[number] = ArrowFile(path, map_checked(path, expected), schema, batch_rows)
-        return self._files[number]
+    def _open_file(self, number: int) -> ArrowFile:
+        expected, batch_rows = self._plan.contents[number]
+        path = rows_path(self._folder, self._plan.staged[number])
+        schema = store_schema(self.data_keys, self._plan.finish.has_tags)
+        return ArrowFile(path, map_checked(path, expected), schema, batch_rows)
 
 
 def _fill(append: Append, folder: str, plan: StorePlan, planned: PlannedFile) -> SplitReport:

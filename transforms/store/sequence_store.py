@@ -12,22 +12,18 @@ the source that the file was made from, so that a file's bytes never depend on w
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from functools import cached_property
 
 import numpy as np
-import pyarrow as pa
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
-from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all, map_checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -35,6 +31,14 @@ from seqmill.transforms.storage.manifest_file import UnusableManifestError, read
 from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.length_index import index_schema, read_index
+from seqmill.transforms.store.record_batches import (
+    Block,
+    RecordBatches,
+    TagColumn,
+    key_block,
+    store_schema,
+    stored_tags,
+)
 
 FORMAT = "seqmill.store/2"
 _FETCHED_AT_ONCE = 8
@@ -161,48 +165,8 @@ def read_manifest(folder: str) -> StoreManifest:
     return manifest
 
 
-@plain_dataclass(frozen=True)
-class KeyBlock:
-    """One data key of one record batch; views of the mapped file.
-
-    Attributes:
-        elements: All elements of the record batch's sequences, [sum of T · frame_size].
-        offsets: First frame of every row, and the end of the last, int32 [rows + 1].
-    """
-
-    elements: np.ndarray
-    offsets: np.ndarray
-
-
-@plain_dataclass(frozen=True)
-class TagColumn:
-    """The tags of a record batch: ``stored``, or made from a prefix and ``numbers`` when asked for."""
-
-    prefix: bytes = b""
-    numbers: np.ndarray | None = None
-    stored: Tags | None = None
-
-    def take(self, rows: np.ndarray) -> Tags:
-        """The tags of some rows, [n]."""
-        if self.numbers is not None:
-            return Tags.numbered([self.prefix], np.zeros(len(rows), np.int64), self.numbers[rows])
-        assert self.stored is not None
-        return self.stored.take(rows)
-
-
-@plain_dataclass(frozen=True)
-class Block:
-    """One record batch of the store."""
-
-    keys: Mapping[str, KeyBlock]
-    tags: TagColumn
-
-
-class Store:
+class Store(RecordBatches):
     """A store opened for reading. Nothing is read before it is asked for.
-
-    Attributes:
-        most_mapped: Files that it keeps mapped: systems allow a process so many (65,530 on Linux).
 
     Args:
         folder: ``store/<corpus>``: path or URL.
@@ -218,18 +182,10 @@ class Store:
     (array([5, 2, 3], dtype=int32), b'words.jsonl:3')
     """
 
-    most_mapped = 20_000
-
     def __init__(self, folder: str):
         self.folder = folder
         self.manifest = read_manifest(folder)
-        rows = [
-            (i, j, n) for i, file in enumerate(self.manifest.files) for j, n in enumerate(file.batch_rows)
-        ]
-        self._places = [(i, j) for i, j, _ in rows]
-        self.block_starts = np.cumsum([0, *(n for _, _, n in rows)])
-        self._files: dict[int, ArrowFile] = {}
-        self._blocks: dict[int, Block] = {}
+        super().__init__([file.batch_rows for file in self.manifest.files])
 
     @property
     def data_keys(self) -> Mapping[str, ArraySpec]:
@@ -240,16 +196,6 @@ class Store:
     def num_seqs(self) -> int:
         """Sequences in the store."""
         return int(self.block_starts[-1])
-
-    @property
-    def num_blocks(self) -> int:
-        """Record batches in the store, over all files."""
-        return len(self._places)
-
-    def blocks_of(self, file: int) -> range:
-        """Numbers of the record batches of a file of the manifest."""
-        first = bisect_left(self._places, (file, 0))
-        return range(first, first + len(self.manifest.files[file].batch_rows))
 
     @cached_property
     def _index(self) -> dict[str, np.ndarray]:
@@ -282,13 +228,6 @@ class Store:
                 own[positions.searchsorted(least) :] += 1
             first += file.num_seqs
         return sizes
-
-    def block(self, number: int) -> Block:
-        """Record batch ``number`` of the store, counted over all files."""
-        block = self._blocks.get(number)
-        if block is None:
-            block = self._blocks[number] = self._open_block(number)
-        return block
 
     def tag(self, row: int) -> bytes:
         """One sequence's tag."""
@@ -339,11 +278,6 @@ class Store:
             for _ in pool.map(self._file, missing):
                 pass
 
-    def record_batch(self, number: int) -> pa.RecordBatch:
-        """Record batch ``number`` as Arrow has it, mapped."""
-        file_number, batch_number = self._places[number]
-        return self._file(file_number).batch(batch_number)
-
     def _open_block(self, number: int) -> Block:
         """A record batch whose offsets are those that the length index asks for."""
         file_number, batch_number = self._places[number]
@@ -371,17 +305,11 @@ class Store:
             path = files.join(self.folder, entry.file)
             raise SeqmillError(f"{path}: {what} is not what the length index says")
 
-    def _file(self, number: int) -> ArrowFile:
-        file = self._files.get(number)
-        if file is None:
-            if len(self._files) >= self.most_mapped:
-                self._blocks, self._files = {}, {}  # what others still use stays until they are done with it
-            entry = self.manifest.files[number]
-            path = files.join(self.folder, entry.file)
-            schema = store_schema(self.data_keys, self.manifest.has_tags)
-            content = map_checked(path, entry.checksum)
-            file = self._files[number] = ArrowFile(path, content, schema, entry.batch_rows)
-        return file
+    def _open_file(self, number: int) -> ArrowFile:
+        entry = self.manifest.files[number]
+        path = files.join(self.folder, entry.file)
+        schema = store_schema(self.data_keys, self.manifest.has_tags)
+        return ArrowFile(path, map_checked(path, entry.checksum), schema, entry.batch_rows)
 
     def _tag_prefix(self, entry: StoreFile) -> bytes:
         """Of default tags: the source's name, with its folders where another source is called the same."""
@@ -393,33 +321,3 @@ class Store:
     @cached_property
     def _source_names(self) -> Counter[str]:
         return Counter(map(files.name, self.manifest.sources))
-
-
-def store_schema(data_keys: Mapping[str, ArraySpec], has_tags: bool) -> pa.Schema:
-    """Columns of a store file."""
-    fields = [pa.field(key, list_type(spec), nullable=False) for key, spec in data_keys.items()]
-    tag = pa.field("seq_tag", pa.string(), False) if has_tags else pa.field("position", pa.int32(), False)
-    return pa.schema([*fields, tag])
-
-
-def list_type(spec: ArraySpec) -> pa.DataType:
-    """Type of a column of sequences."""
-    value: pa.DataType = pa.field("item", pa.from_numpy_dtype(spec.elements), nullable=False)
-    if spec.feature_shape:
-        value = pa.field("item", pa.list_(value, spec.frame_size), nullable=False)
-    return pa.list_(value)
-
-
-def stored_tags(batch: pa.RecordBatch) -> TagColumn:
-    """The column ``seq_tag`` of a record batch, without copying the text."""
-    _, offsets, text = batch["seq_tag"].buffers()
-    ends = np.frombuffer(offsets, np.int32)[: batch.num_rows + 1].astype(np.int64)
-    return TagColumn(stored=Tags(np.frombuffer(text, np.uint8), ends))
-
-
-def key_block(column: pa.Array, spec: ArraySpec) -> KeyBlock:
-    """A column of sequences of a record batch, without copying."""
-    values = column.values
-    if spec.feature_shape:
-        values = values.values
-    return KeyBlock(values.to_numpy(zero_copy_only=True), column.offsets.to_numpy())

@@ -12,7 +12,7 @@ from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage.hashing_file import HashingFile
 from seqmill.transforms.store.length_index import index_schema
-from seqmill.transforms.store.sequence_store import list_type, store_schema
+from seqmill.transforms.store.record_batches import list_type, store_schema
 
 CODE_VERSION = 2  # raised when the same arrays would give other bytes
 RECORD_BATCH_BYTES = 32_000_000
