@@ -22,12 +22,11 @@ _Group = tuple[Block, np.ndarray, np.ndarray]
 _Part = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class SequenceSource(Protocol):
-    """Where sequences are: the store, or what a shuffle brought of it.
+class BlockSource(Protocol):
+    """Where sequences are: the store, what was staged for one, or what a shuffle brought.
 
     Attributes:
         data_keys: What the arrays are like.
-        lengths: Per data key the frames of every row, int32 [N].
         block_starts: First row of every block, and N, int64 [blocks + 1].
     """
 
@@ -35,14 +34,22 @@ class SequenceSource(Protocol):
     def data_keys(self) -> Mapping[str, ArraySpec]: ...  # noqa: D102
 
     @property
-    def lengths(self) -> Mapping[str, np.ndarray]: ...  # noqa: D102
-
-    @property
     def block_starts(self) -> np.ndarray: ...  # noqa: D102
 
     def block(self, number: int) -> Block:
         """A block's arrays and tags."""
         ...
+
+
+class SequenceSource(BlockSource, Protocol):
+    """One that knows how long its sequences are.
+
+    Attributes:
+        lengths: Per data key the frames of every row, int32 [N].
+    """
+
+    @property
+    def lengths(self) -> Mapping[str, np.ndarray]: ...  # noqa: D102
 
 
 class GatheredArrays(Mapping[str, np.ndarray]):
@@ -80,7 +87,7 @@ class Gatherer:
             views of the source.
     """
 
-    def __init__(self, source: SequenceSource, take: Callable[[int], np.ndarray] | None = None):
+    def __init__(self, source: BlockSource, take: Callable[[int], np.ndarray] | None = None):
         self.source = source
         self._take = take
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -147,15 +147,6 @@ class StagedSequences(RecordBatches):
     def is_of(self, folder: str, plan: StorePlan) -> bool:
         """Whether these are the sequences that a plan is about: no two staged files have the same name."""
         return self._folder == folder and self._plan.staged == plan.staged
-
-    @cached_property
-    def lengths(self) -> dict[str, np.ndarray]:
-        """Per data key the frames of every row."""
-        blocks = [self.block(number) for number in range(self.num_blocks)]
-        return {
-            key: np.concatenate([np.diff(block.keys[key].offsets) for block in blocks])
-            for key in self.data_keys
-        }
 
     def _open_block(self, number: int) -> Block:
         file_number, batch_number = self._places[number]
