@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import xxhash
+
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import Checksum
 
 
 class HashingFile(io.RawIOBase):
@@ -41,3 +45,12 @@ class HashingFile(io.RawIOBase):
         num_bytes = memoryview(data).nbytes
         self.size += num_bytes
         return num_bytes
+
+
+def write_hashed(path: str, pieces: Iterable[bytes]) -> Checksum:
+    """Writes a file that appears whole, of some pieces; returns what a manifest says of it."""
+    with files.write_atomically(path) as file:
+        sink = HashingFile(file)
+        for piece in pieces:
+            sink.write(piece)
+    return Checksum(sink.size, sink.xxh128)

@@ -16,7 +16,7 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
 from seqmill.transforms.storage.current_run import publishing
 from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
-from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.hashing_file import write_hashed
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.length_index import index_schema, read_index, write_index
@@ -89,11 +89,8 @@ class FinishStore:
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
         if counts.rejected:
-            with files.write_atomically(rejected_path) as file:
-                sink = HashingFile(file)
-                for line in self._rejects(receipts):
-                    sink.write(line)
-            others[output_folder.rejected_name(output_folder.INGEST)] = Checksum(sink.size, sink.xxh128)
+            name = output_folder.rejected_name(output_folder.INGEST)
+            others[name] = write_hashed(rejected_path, self._rejects(receipts))
         damaged = tuple(DamagedSource(entry.source, entry.damaged) for entry in entries if entry.damaged)
         if damaged and not self.allow_damaged:
             raise _damaged_error(self.corpus, damaged)

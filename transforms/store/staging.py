@@ -26,7 +26,7 @@ from xxhash import xxh3_64_intdigest
 
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, map_checked
-from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.hashing_file import write_hashed
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.length_index import index_schema, write_index
@@ -168,9 +168,7 @@ class Stager:
         rows = Checksum(self._writer.num_bytes, self._writer.xxh128)
         self._stack.close()
         index = write_index(_path(self._folder, self.name, "-index.arrow"), self._index(self._writer))
-        with files.write_atomically(_path(self._folder, self.name, ".rejects.jsonl")) as file:
-            sink = HashingFile(file)
-            sink.write(b"".join(line + b"\n" for line in self._rejects))
+        rejects = b"".join(line + b"\n" for line in self._rejects)
         notes = tuple(self._notes) or (self._sum.note(None),)
         staged = StagedFile(
             format=_FORMAT,
@@ -178,7 +176,7 @@ class Stager:
             batch_rows=tuple(self._writer.batch_rows),
             rows=rows,
             index=index,
-            rejects=Checksum(sink.size, sink.xxh128),
+            rejects=write_hashed(_path(self._folder, self.name, ".rejects.jsonl"), [rejects]),
             notes=notes,
         )
         write_sealed(_path(self._folder, self.name, ".json"), _STAGED, staged)

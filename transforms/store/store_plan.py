@@ -16,7 +16,7 @@ from seqmill.transforms.storage.checked_files import Checksum, checksum, map_che
 from seqmill.transforms.storage.current_run import begin_run
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
-from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.hashing_file import write_hashed
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
 from seqmill.transforms.store.arrange import arrange, join_indexes
 from seqmill.transforms.store.arrow_file import ArrowFile
@@ -134,7 +134,7 @@ def plan_store(folder: str, names: Sequence[str], options: StoreOptions) -> Stor
         staged=tuple(names),
         contents=tuple((one.rows, one.batch_rows) for one in staged),
         rows=_write_rows(corpus),
-        rejects=_write_rejects(planned_rejects_path(folder), rejects),
+        rejects=write_hashed(planned_rejects_path(folder), map(b"".join, rejects)),
         files=tuple(
             PlannedFile(first, last, prints[n], cut.reports[n], (ends[n], ends[n + 1]))
             for n, (first, last) in enumerate(pairwise(cut.edges))
@@ -201,7 +201,7 @@ def _check_rejected(corpus: StagedCorpus, cut: StoreFiles, options: StoreOptions
     """Raises SeqmillError where too much is rejected; lists some of it, as all may be too much to hold."""
     path = output_folder.rejected_path(corpus.folder, output_folder.INGEST)
     if sum(cut.counts.rejected.values()) > options.max_rejected * cut.counts.read:
-        _write_rejects(path, [first_rejects(corpus, _MOST_LISTED)])
+        write_hashed(path, first_rejects(corpus, _MOST_LISTED))
         check_rejected(options.corpus, cut.counts, options.max_rejected, path)
     check_rejected(options.corpus, cut.counts, options.max_rejected, None)
 
@@ -250,11 +250,3 @@ def _write_rows(corpus: StagedCorpus) -> Checksum:
     rows = corpus.arranged.rows
     columns = {"row": rows, **{name: column[rows] for name, column in corpus.index.lengths.items()}}
     return write_index(_rows_path(corpus.folder), pa.table(columns))
-
-
-def _write_rejects(path: str, rejects: Sequence[Sequence[bytes]]) -> Checksum:
-    with files.write_atomically(path) as file:
-        sink = HashingFile(file)
-        for lines in rejects:
-            sink.write(b"".join(lines))
-    return Checksum(sink.size, sink.xxh128)

@@ -18,7 +18,7 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.current_run import publishing
-from seqmill.transforms.storage.hashing_file import HashingFile
+from seqmill.transforms.storage.hashing_file import write_hashed
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.length_index import write_index
 from seqmill.transforms.store.sequence_store import StoreFile
@@ -135,7 +135,7 @@ class SplitFile:
             format=FORMAT,
             file=entry,
             lengths=write_index(lengths_part(self.folder, self.index), writer.index),
-            rejects=_write(rejects_part(self.folder, self.index), rejects) if rejects else None,
+            rejects=write_hashed(rejects_part(self.folder, self.index), [rejects]) if rejects else None,
             named_files=self._write_named_files(report.named_files),
             tags=self._write_tag_hashes(tag_hashes),
         )
@@ -144,16 +144,9 @@ class SplitFile:
     def _write_named_files(self, named: Mapping[str, str | None]) -> Checksum | None:
         if not named:
             return None
-        return _write(named_files_part(self.folder, self.index), orjson.dumps(named))
+        return write_hashed(named_files_part(self.folder, self.index), [orjson.dumps(named)])
 
     def _write_tag_hashes(self, tag_hashes: array[int]) -> Checksum | None:
         if not self.has_tags:
             return None
-        return _write(tags_part(self.folder, self.index), np.array(tag_hashes, "<u8").tobytes())
-
-
-def _write(path: str, content: bytes) -> Checksum:
-    with files.write_atomically(path) as file:
-        sink = HashingFile(file)
-        sink.write(content)
-    return Checksum(sink.size, sink.xxh128)
+        return write_hashed(tags_part(self.folder, self.index), [np.array(tag_hashes, "<u8").tobytes()])
