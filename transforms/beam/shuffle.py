@@ -27,7 +27,7 @@ from seqmill.transforms.batches.segment import Segment, is_written
 from seqmill.transforms.batches.write_shards import WriteShards, open_store
 from seqmill.transforms.beam.step import Part, Step, attempt
 from seqmill.transforms.beam.tasks import Outcome, RunTasks
-from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.array_spec import ArraySpec, array_bytes
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.record_batches import Block, key_block, list_type, stored_tags
 from seqmill.transforms.store.sequence_store import Store
@@ -180,9 +180,8 @@ def _pieces(store: Store, number: int, shards: np.ndarray) -> Iterator[tuple[int
     if not len(rows):
         return
     sequences = _rows(store, number, rows)
-    sizes = np.zeros(len(rows), np.int64)
-    for key, spec in store.data_keys.items():
-        sizes += store.lengths[key][store.block_starts[number] + rows] * np.int64(spec.frame_bytes)
+    places = store.block_starts[number] + rows
+    sizes = array_bytes(store.data_keys, {key: column[places] for key, column in store.lengths.items()})
     for first, last in pairwise(_edges(targets, np.cumsum(sizes))):
         yield int(targets[first]), sequences.slice(first, last - first).serialize().to_pybytes()
 

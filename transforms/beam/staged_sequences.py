@@ -16,7 +16,7 @@ import orjson
 
 from seqmill.transforms.batches.gather import Gatherer
 from seqmill.transforms.features import Ragged
-from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.array_spec import ArraySpec, array_bytes
 from seqmill.transforms.records.tags import Tags
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import file_version, map_checked
@@ -173,10 +173,7 @@ def _fill(append: Append, folder: str, plan: StorePlan, planned: PlannedFile) ->
         source, has_tags = _sequences(folder, plan), plan.finish.has_tags
         gatherer = Gatherer(source)
         lengths = {key: columns[f"lengths/{key}"] for key in source.data_keys}
-        sizes = sum(
-            (lengths[key] * np.int64(spec.frame_bytes) for key, spec in source.data_keys.items()),
-            start=np.zeros(len(columns["row"]), np.int64),
-        )
+        sizes = array_bytes(source.data_keys, lengths)
         for first, last in pairwise(cut_by_size(sizes, _PIECE_BYTES).tolist()):
             some = {key: column[first:last] for key, column in lengths.items()}
             arrays, tags = _gather(gatherer, columns["row"][first:last], some)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import ConfigDict
@@ -61,3 +62,16 @@ class ArraySpec:
     def batch_dtype(self) -> np.dtype:
         """The dtype of arrays as models read them."""
         return np.dtype("<f4") if self.is_small else self.elements
+
+
+def array_bytes(data_keys: Mapping[str, ArraySpec], lengths: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Bytes of the arrays of every sequence, over all data keys, int64 [n].
+
+    Args:
+        data_keys: What the arrays are like.
+        lengths: Per data key the frames of every sequence, [n].
+    """
+    sizes = np.zeros(len(next(iter(lengths.values()))), np.int64)
+    for key, spec in data_keys.items():
+        sizes += lengths[key] * np.int64(spec.frame_bytes)
+    return sizes

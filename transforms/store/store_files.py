@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from seqmill.transforms.features.array_spec import array_bytes
 from seqmill.transforms.store.arrange import Arrangement, cut_by_size, first_rows, whole_splits
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_block import Origin, largest
@@ -166,9 +167,8 @@ def _counts(notes: Sequence[BlockNote], num_duplicates: int) -> Counts:
 
 def _row_bytes(index: StagedIndex, origin: Origin) -> np.ndarray:
     """Bytes of every staged sequence, int64 [N]."""
-    sizes = np.zeros(len(index.numbers), np.int64)
-    for key, spec in origin.data_keys.items():
-        sizes += index.lengths[f"lengths/{key}"] * np.int64(spec.frame_bytes)
+    lengths = {key: index.lengths[f"lengths/{key}"] for key in origin.data_keys}
+    sizes = array_bytes(origin.data_keys, lengths)
     return sizes + index.lengths["tag_size"] if origin.has_tags else sizes
 
 
