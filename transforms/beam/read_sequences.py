@@ -107,8 +107,10 @@ class ReadSequences(beam.PTransform):
             has_tags=seq_tag is not None,
             num_splits=len(splits),
         )
+        beside = {path for split in splits for _, path in split.files} - sizes.keys()
+        sizes |= {path: files.size(path) for path in beside}
         elements = [
-            _ToRead(number, split, source, tuple((path, files.size(path)) for _, path in split.files))
+            _ToRead(number, split, source, tuple((path, sizes[path]) for _, path in split.files))
             for number, (split, source) in enumerate(zip(splits, source_names(splits), strict=True))
         ]
         read = _Read(origin, self._keys, seq_tag, self.audio_root)
