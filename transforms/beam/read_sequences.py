@@ -14,21 +14,18 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import FORMATS, Reader, ReadOptions, Split
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
 from seqmill.transforms.store.encode_blocks import Collector, encoded_blocks, open_keys, split_encoders
-from seqmill.transforms.store.encode_records import read_labels
+from seqmill.transforms.store.encode_records import read_vocabs, vocab_files
 from seqmill.transforms.store.ingest import check_accounted
 from seqmill.transforms.store.sequence_block import (
     BLOCK_BYTES,
     BLOCK_SEQS,
     Origin,
-    Reject,
     SequenceBlock,
     SplitEnd,
     SplitPart,
-    VocabFile,
     join_blocks,
 )
 from seqmill.transforms.store.sources import source_names
@@ -100,10 +97,10 @@ class ReadSequences(beam.PTransform):
         sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
         given = inputs if self.format == "text" else inputs[""]
         splits = split_for_keys(self.format, given, self._keys, seq_tag, reading, sizes)
-        vocabs = {key.name: read_labels(key) for key in self._keys if key.vocab}
+        vocabs = read_vocabs(self._keys)
         origin = Origin(
             data_keys=array_specs(self._keys, splits, vocabs, self.audio_root),
-            vocab_files={k.name: VocabFile(k.vocab, checksum(k.vocab)) for k in self._keys if k.vocab},
+            vocab_files=vocab_files(self._keys),
             has_tags=seq_tag is not None,
             num_splits=len(splits),
         )
@@ -173,7 +170,7 @@ class _Read(beam.DoFn):
         self._audio_root = audio_root
 
     def setup(self) -> None:
-        self._vocabs = {key.name: read_labels(key) for key in self._keys if key.vocab}
+        self._vocabs = read_vocabs(self._keys)
         self._counting = Counting("ReadSequences")
 
     def process(self, element: _ToRead) -> Iterator[SequenceBlock]:
@@ -190,40 +187,19 @@ class _Read(beam.DoFn):
         collector = Collector(encoders, has_tags=self._seq_tag is not None)
         reader = open_keys(element.split, self._keys, self._seq_tag)
         held: list[SequenceBlock] = []
-        num_kept = num_rejected = number = 0
-        for arrays, positions, tags in encoded_blocks(reader, self._keys, self._seq_tag, collector):
-            block = self._block(SplitPart(element.number, element.source, number), collector)
-            if positions:
-                read = block.read + len(positions)
-                block = replace(block, arrays=arrays, order=tuple(positions), tags=tuple(tags), read=read)
+        num_kept = num_rejected = 0
+        part = SplitPart(element.number, element.source, 0)
+        for encoded in encoded_blocks(reader, self._keys, self._seq_tag, collector):
+            block = collector.take_block(self._origin, encoded, part=part)
             num_kept, num_rejected = num_kept + block.num_seqs, num_rejected + block.read - block.num_seqs
             held.append(block)
             if sum(one.num_bytes for one in held) > BLOCK_BYTES or sum(one.read for one in held) > BLOCK_SEQS:
                 yield join_blocks(held)
-                held, number = [], number + 1
-        held.append(self._block(SplitPart(element.number, element.source, number), collector))
+                held, part = [], replace(part, number=part.number + 1)
+        held.append(collector.take_block(self._origin, part=part))
         num_rejected += held[-1].read
         check_accounted(reader, num_kept, num_rejected)
         yield _ended(join_blocks(held), reader)
-
-    def _block(self, part: SplitPart, collector: Collector) -> SequenceBlock:
-        """A block without sequences, with what was rejected since the last."""
-        rejects, collector.rejects = collector.rejects, []
-        report = collector.take_report()
-        return SequenceBlock(
-            origin=self._origin,
-            arrays=self._origin.no_arrays(),
-            order=(),
-            tags=(),
-            read=sum(reject["count"] for reject in rejects),
-            rejects=tuple(
-                Reject(one["position"], one["reason"], one["detail"], one["count"]) for one in rejects
-            ),
-            converted=report.converted,
-            unknown=report.unknown,
-            largest_error=report.largest_error,
-            part=part,
-        )
 
 
 def _ended(block: SequenceBlock, reader: Reader) -> SequenceBlock:

@@ -24,6 +24,7 @@ from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import FORMATS, Reader, Split, get_field, open_split
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, SplitPart
 
 _BLOCK_BYTES = 128_000  # larger blocks of Python objects fall out of the processor's cache
 _BLOCK_SEQS = 1024
@@ -261,6 +262,40 @@ class Collector:
             if len(arrays[key]) == 0:
                 raise RejectedSequence(f"{key}: empty sequence")
         return arrays
+
+    def take_block(
+        self,
+        origin: Origin,
+        encoded: tuple[Mapping[str, Ragged], Sequence[Any], Sequence[str]] = ({}, (), ()),
+        read: int | None = None,
+        part: SplitPart | None = None,
+    ) -> SequenceBlock:
+        """A block of what was encoded, and of what has been put aside and changed since this was asked last.
+
+        Args:
+            origin: What all blocks have in common.
+            encoded: What ``encode`` gave; by default no sequences.
+            read: How many records there were; by default those that the block accounts for.
+            part: Where they were read, if they were read from files.
+        """
+        arrays, places, tags = encoded
+        rejects = tuple(
+            Reject(one["position"], one["reason"], one["detail"], one["count"]) for one in self.rejects
+        )
+        self.rejects = []
+        report = self.take_report()
+        return SequenceBlock(
+            origin=origin,
+            arrays=arrays if places else origin.no_arrays(),
+            order=tuple(places),
+            tags=tuple(tags),
+            read=len(places) + sum(reject.count for reject in rejects) if read is None else read,
+            rejects=rejects,
+            converted=report.converted,
+            unknown=report.unknown,
+            largest_error=report.largest_error,
+            part=part,
+        )
 
     def take_report(self) -> Report:
         """What has been changed since this was asked last."""

@@ -19,7 +19,7 @@ from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.output_folder import vocab_name
 from seqmill.transforms.store.encode_blocks import Collector, describe_row
-from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, VocabFile
+from seqmill.transforms.store.sequence_block import Origin, SequenceBlock, VocabFile
 
 INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -55,14 +55,14 @@ class RecordEncoder:
 
     def __init__(self, encoding: RecordEncoding):
         self.encoding = encoding
-        vocabs = {key.name: read_labels(key) for key in encoding.keys if key.vocab}
+        vocabs = read_vocabs(encoding.keys)
         self._encoders = {key.name: self._encoder(key, vocabs.get(key.name)) for key in encoding.keys}
         self._fields = [key.field for key in encoding.keys]
         self._described = [described_by(key) for key in encoding.keys]
         self._is_described = any(self._described)
         self.origin = Origin(
             data_keys={key.name: self._spec(key, vocabs.get(key.name)) for key in encoding.keys},
-            vocab_files={k.name: VocabFile(k.vocab, checksum(k.vocab)) for k in encoding.keys if k.vocab},
+            vocab_files=vocab_files(encoding.keys),
             has_tags=True,
             order_by=encoding.order_by,
         )
@@ -82,22 +82,8 @@ class RecordEncoder:
                 order.append(key)
             except RejectedSequence as error:
                 collector.reject(key, error)
-        arrays, kept, tags = collector.encode(rows, order) if rows else ({}, [], [])
-        rejects = tuple(
-            Reject(one["position"], one["reason"], one["detail"], one["count"]) for one in collector.rejects
-        )
-        report = collector.take_report()
-        return SequenceBlock(
-            origin=self.origin,
-            arrays=arrays if kept else self.origin.no_arrays(),
-            order=tuple(kept),
-            tags=tuple(tags),
-            read=len(records),
-            rejects=rejects,
-            converted=report.converted,
-            unknown=report.unknown,
-            largest_error=report.largest_error,
-        )
+        encoded = collector.encode(rows, order) if rows else ({}, [], [])
+        return collector.take_block(self.origin, encoded, read=len(records))
 
     def _row(self, record: Any, order_key: int | str) -> list[Any]:
         row = [_field(record, name) for name in self._fields]
@@ -119,13 +105,20 @@ class RecordEncoder:
         return ArraySpec(key.type, key.elements, encoder.feature_shape, num_labels, name)
 
 
-def read_labels(key: DataKey) -> Vocab:
-    """The vocabulary that a data key names. Raises SeqmillError where it is missing or of another kind."""
-    assert key.vocab is not None
-    vocab = read_vocab(key.vocab)
-    if key.type in ("chars", "words"):
-        check_labels_occur(key.vocab, vocab, key.type)
-    return vocab
+def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:
+    """The vocabularies that data keys name. Raises SeqmillError where one is missing or of another kind."""
+    vocabs = {}
+    for key in keys:
+        if key.vocab:
+            vocabs[key.name] = read_vocab(key.vocab)
+            if key.type in ("chars", "words"):
+                check_labels_occur(key.vocab, vocabs[key.name], key.type)
+    return vocabs
+
+
+def vocab_files(keys: Sequence[DataKey]) -> dict[str, VocabFile]:
+    """The files of those vocabularies, as they are now."""
+    return {key.name: VocabFile(key.vocab, checksum(key.vocab)) for key in keys if key.vocab}
 
 
 def raw_size(record: Any) -> int:
