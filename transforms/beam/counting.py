@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from apache_beam.metrics import Metrics
 
+from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_block import SequenceBlock
 
@@ -53,6 +54,11 @@ class Counting:
         self._numbers(counts.read, counts.kept, sum(counts.dropped.values()), sum(counts.rejected.values()))
         for key, frames in num_frames.items():
             self.add(f"frames/{key}", frames)
+
+    def epochs(self, written: Manifest) -> None:
+        """Counts a corpus whose epochs were written, with the frames of all of them."""
+        keys = written.data_keys
+        self.whole(written.counts, {key: sum(one.num_frames[key] for one in written.epochs) for key in keys})
 
     def _numbers(self, read: int, kept: int, dropped: int, rejected: int) -> None:
         numbers = {"read": read, "kept": kept, "dropped": dropped, "rejected": rejected}

@@ -213,6 +213,5 @@ def _staged_for(windowing: Any) -> float | None:
 
 def _counted(path: str) -> Manifest:
     written = manifest.read(path)
-    frames = {key: sum(epoch.num_frames[key] for epoch in written.epochs) for key in written.data_keys}
-    Counting("PreBatchWindows").whole(written.counts, frames)
+    Counting("PreBatchWindows").epochs(written)
     return written

@@ -134,7 +134,6 @@ def _manifest_there(folder: str) -> Manifest | None:
 
 def _count(written: Manifest) -> Manifest:
     counting = Counting("WriteBatches")
-    frames = {key: sum(epoch.num_frames[key] for epoch in written.epochs) for key in written.data_keys}
-    counting.whole(written.counts, frames)
+    counting.epochs(written)
     counting.add("batches", sum(epoch.num_batches for epoch in written.epochs))
     return written
