@@ -4,10 +4,10 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
-import orjson
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from seqmill_runs import write_config, write_jsonl
 
 from seqmill.pipelines.main import main
 from seqmill.transforms.beam import (
@@ -28,24 +28,7 @@ OPTIONS = {
     "chunking": {"data": "7:5"},
     "max_seq_length": {"data": 17},
 }
-CONFIG = """
-output = "out"
-batch_size = { data = 60 }
-seq_ordering = "laplace:.8"
-num_epochs = 2
-num_shards = 3
-chunking = { data = "7:5" }
-max_seq_length = { data = 17 }
-[data.data]
-type = "floats"
-[data.classes]
-type = "words"
-vocab = "classes.txt"
-[corpus.train]
-format = "jsonl"
-files = ["*.jsonl"]
-seq_tag = "name"
-"""
+TRAIN = {"format": "jsonl", "files": ["*.jsonl"], "seq_tag": "name"}
 KEYS = {"data": {"type": "floats"}, "classes": {"type": "words"}}
 
 
@@ -61,9 +44,10 @@ def corpus(folder: Path, number: int = 60) -> list[dict]:
         }
         for index in range(number)
     ]
-    (folder / "train.jsonl").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+    write_jsonl(folder / "train.jsonl", records)
     (folder / "classes.txt").write_text("a\nb\nç\n")
-    (folder / "config.toml").write_text(CONFIG)
+    keys = {**KEYS, "classes": {"type": "words", "vocab": "classes.txt"}}
+    write_config(folder, keys, {"train": TRAIN}, **OPTIONS)
     return records
 
 

@@ -7,27 +7,17 @@ import apache_beam as beam
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from folder_content import content
+from seqmill_runs import write_config
 
 from seqmill.pipelines.main import main
 from seqmill.transforms.beam import PlanEpochs, ReadSequences, WriteBatches, WriteStore
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.store.sequence_store import Store
 
-CONFIG = """
-output = "out"
-max_seqs = 4
-num_shards = 2
-seq_ordering = "random"
-max_rejected = 0.5
-[data.data]
-type = "floats"
-[data.classes]
-type = "words"
-vocab = "classes.txt"
-[corpus.train]
-format = "jsonl"
-files = ["*.jsonl"]
-"""
+OPTIONS = {"max_seqs": 4, "num_shards": 2, "seq_ordering": "random", "max_rejected": 0.5}
+KEYS = {"data": {"type": "floats"}, "classes": {"type": "words", "vocab": "classes.txt"}}
+TRAIN = {"format": "jsonl", "files": ["*.jsonl"]}
 
 
 def corpus(folder: Path, monkeypatch) -> Callable[[], ReadSequences]:
@@ -38,15 +28,9 @@ def corpus(folder: Path, monkeypatch) -> Callable[[], ReadSequences]:
         lines[part] = "no JSON"
         (folder / f"part-{part}.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "classes.txt").write_text("a\nb\n")
-    (folder / "config.toml").write_text(CONFIG)
-    keys = {"data": {"type": "floats"}, "classes": {"type": "words", "vocab": str(folder / "classes.txt")}}
+    write_config(folder, KEYS, {"train": TRAIN}, **OPTIONS)
+    keys = {**KEYS, "classes": {"type": "words", "vocab": str(folder / "classes.txt")}}
     return lambda: ReadSequences("jsonl", str(folder / "*.jsonl"), keys)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file but receipts."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and "receipts" not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_files_become_what_the_command_makes_of_them(tmp_path, monkeypatch):
@@ -54,10 +38,9 @@ def test_files_become_what_the_command_makes_of_them(tmp_path, monkeypatch):
     main(["preprocess", str(tmp_path / "config.toml")])
 
     store, folder = str(tmp_path / "mine/store/train"), str(tmp_path / "mine/epochs/train")
-    options = {"max_seqs": 4, "num_shards": 2, "seq_ordering": "random", "max_rejected": 0.5}
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         written = pipeline | read() | WriteStore(store, max_rejected=0.5)
-        manifests = written | PlanEpochs(store, options) | WriteBatches(folder)
+        manifests = written | PlanEpochs(store, OPTIONS) | WriteBatches(folder)
         assert_that(manifests | beam.Map(lambda manifest: manifest.counts.kept), equal_to([57]))
 
     # The epochs' manifests are the same, too; that of the store tells what a rerun would compare.

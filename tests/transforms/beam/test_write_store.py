@@ -9,6 +9,7 @@ import orjson
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
+from folder_content import content
 
 from seqmill.transforms.beam import EncodeSequences, SequenceBlock, WriteStore
 from seqmill.transforms.storage.errors import SeqmillError
@@ -25,12 +26,6 @@ def encode(**others):
 def records(number):
     rng = np.random.default_rng(1)
     return [{"id": i, "data": rng.normal(size=(1 + i % 5, 2)), "text": f"text {i}"} for i in range(number)]
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a store but for its receipts."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and "receipts" not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 class Pieces(beam.DoFn):
