@@ -195,14 +195,12 @@ class Collector:
     encoders: dict[str, Encoder]
     has_tags: bool
     rejects: list[dict[str, Any]] = field(default_factory=list)
-    num_rejected: Counter[str] = field(default_factory=Counter)
     block_seqs: int = 1
 
     def reject(self, place: Any, error: RejectedSequence) -> None:
         """Puts a record aside."""
         reject = {"position": place, "count": error.count, "reason": error.reason}
         self.rejects.append({**reject, "detail": error.detail})
-        self.num_rejected[error.reason] += error.count
 
     def encode(
         self, rows: list[Sequence[Any]], places: list[Any]

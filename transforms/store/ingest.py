@@ -88,7 +88,7 @@ class IngestSplits:
             reporter.add(num_seqs=len(positions))
         reporter.add(task.work)
         reporter.flush()
-        check_accounted(reader, num_kept, collector.num_rejected.total())
+        check_accounted(reader, num_kept, sum(reject["count"] for reject in collector.rejects))
         report = collector.take_report()
         return SplitReport(
             source=files.name(split.source),  # its folders are the last step's to say
