@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from typing import Any
@@ -242,9 +242,9 @@ def join_blocks(blocks: Sequence[SequenceBlock]) -> SequenceBlock:
         tags=tuple(tag for block in blocks for tag in block.tags),
         read=sum(block.read for block in blocks),
         rejects=tuple(reject for block in blocks for reject in block.rejects),
-        dropped=_summed([block.dropped for block in blocks]),
-        converted=_summed([block.converted for block in blocks]),
-        unknown=_summed([block.unknown for block in blocks]),
+        dropped=summed(block.dropped for block in blocks),
+        converted=summed(block.converted for block in blocks),
+        unknown=summed(block.unknown for block in blocks),
         largest_error=largest([block.largest_error for block in blocks]),
     )
 
@@ -255,11 +255,12 @@ def largest(errors: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: max(some.get(key, 0.0) for some in errors) for key in dict.fromkeys(keys)}
 
 
-def _summed(tables: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def summed(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of some tables of counts, in the order of their names."""
     counts: Counter[str] = Counter()
     for table in tables:
         counts.update(table)
-    return dict(counts)
+    return {name: counts[name] for name in sorted(counts)}
 
 
 def _joined(parts: Sequence[Ragged]) -> Ragged:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,7 @@ import orjson
 from seqmill.transforms.features.array_spec import array_bytes
 from seqmill.transforms.store.arrange import Arrangement, cut_by_size, first_rows, whole_splits
 from seqmill.transforms.store.counts import Counts
-from seqmill.transforms.store.sequence_block import Origin, largest
+from seqmill.transforms.store.sequence_block import Origin, largest, summed
 from seqmill.transforms.store.staging import (
     BlockNote,
     StagedFile,
@@ -145,23 +144,23 @@ def _report(
     return SplitReport(
         source=source,
         num_positions=num_positions,
-        converted=_summed(note.converted for note in notes),
-        unknown=_summed(note.unknown for note in notes),
+        converted=summed(note.converted for note in notes),
+        unknown=summed(note.unknown for note in notes),
         largest_error=largest([note.largest_error for note in notes]),
         damaged=damaged,
     )
 
 
 def _counts(notes: Sequence[BlockNote], num_duplicates: int) -> Counts:
-    rejected = _summed(note.rejected for note in notes)
+    rejected = summed(note.rejected for note in notes)
     if num_duplicates:
         rejected[DUPLICATE] = num_duplicates
     return Counts(
         read=sum(note.read for note in notes),
         kept=sum(note.num_seqs for note in notes) - num_duplicates,
-        dropped=_summed(note.dropped for note in notes),
+        dropped=summed(note.dropped for note in notes),
         rejected=rejected,
-        converted=_summed(note.converted for note in notes),
+        converted=summed(note.converted for note in notes),
     )
 
 
@@ -170,13 +169,6 @@ def _row_bytes(index: StagedIndex, origin: Origin) -> np.ndarray:
     lengths = {key: index.lengths[f"lengths/{key}"] for key in origin.data_keys}
     sizes = array_bytes(origin.data_keys, lengths)
     return sizes + index.lengths["tag_size"] if origin.has_tags else sizes
-
-
-def _summed(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for table in tables:
-        total.update(table)
-    return {name: total[name] for name in sorted(total)}
 
 
 def _by_order(reject: Mapping[str, Any]) -> tuple[Any, ...]:
