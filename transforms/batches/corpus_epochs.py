@@ -23,6 +23,8 @@ from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked, none_or, whole_number
 from seqmill.transforms.storage.errors import UsageError
 
+MAX_REJECTED = 0.01  # by default
+
 # What NumPy's and Keras' generators take.
 Seed = Annotated[int, BeforeValidator(whole_number(0, 2**32 - 1))]
 
@@ -40,7 +42,7 @@ class CorpusEpochs(PerEpochOptions):
     distinct_epochs: DistinctEpochs = None
     num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
     shard_size: Count = Field(128_000_000, description="bytes per file, roughly")
-    max_rejected: float = Field(0.01, ge=0, le=1, description="largest share of bad records")
+    max_rejected: float = Field(MAX_REJECTED, ge=0, le=1, description="largest share of bad records")
 
     def epoch_options(self, seed: int) -> EpochOptions:
         """What an epoch is planned by."""

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pipeline import PipelineVisitor
 
-from seqmill.transforms.batches.corpus_epochs import EpochsAsked, ask_epochs
+from seqmill.transforms.batches.corpus_epochs import MAX_REJECTED, EpochsAsked, ask_epochs
 from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.beam import fields
@@ -19,8 +19,6 @@ from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.store.sequence_store import Store
-
-_MAX_REJECTED = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class PlanEpochs(beam.PTransform):
 def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> EpochsAsked:
     """What options ask for of the epochs of a store. Raises UsageError."""
     if isinstance(options, Schedule):
-        asked = EpochsAsked(options, _MAX_REJECTED)
+        asked = EpochsAsked(options, MAX_REJECTED)
     else:
         asked = ask_epochs(options, [*store.data_keys])
     return replace(asked, schedule=planned_by(store, asked.schedule))

@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from seqmill.transforms.batches.corpus_epochs import MAX_REJECTED
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.plan_epochs import PlanEpochs
@@ -55,7 +56,8 @@ class PreBatch(beam.PTransform):
 
     def expand(self, blocks: Any) -> Any:  # noqa: D102
         store = self.store or files.join(self.folder, ".store")
-        limit = self.options.get("max_rejected", 0.01) if isinstance(self.options, Mapping) else 0.01
+        options = self.options if isinstance(self.options, Mapping) else {}
+        limit = options.get("max_rejected", MAX_REJECTED)
         written = (
             blocks
             | "WriteStore" >> WriteStore(store, corpus=files.name(self.folder), max_rejected=limit)

@@ -9,6 +9,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from seqmill.transforms.batches.corpus_epochs import MAX_REJECTED
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.counting import Counting
 from seqmill.transforms.beam.staged_sequences import (
@@ -64,7 +65,7 @@ class WriteStore(beam.PTransform):
 
     folder: str
     corpus: str | None = None
-    max_rejected: float = 0.01
+    max_rejected: float = MAX_REJECTED
     allow_damaged: bool = False
 
     def __post_init__(self) -> None:
