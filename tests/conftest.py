@@ -1,7 +1,7 @@
-import sys
 from types import SimpleNamespace
 
 import pytest
+from eager_mode import keep_eager_mode
 from seqmill_runs import Seqmill
 
 
@@ -15,15 +15,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def eager_mode_stays(monkeypatch):
-    """RETURNN switches TensorFlow's eager mode off where TensorFlow is loaded; other tests need it."""
-    if "tensorflow" in sys.modules:
-        keep_eager_mode(monkeypatch)
-
-
-def keep_eager_mode(patch):
-    v1 = sys.modules["tensorflow"].compat.v1
-    for name in ("disable_eager_execution", "disable_v2_tensorshape", "disable_control_flow_v2"):
-        patch.setattr(v1, name, lambda: None)
+    keep_eager_mode(monkeypatch)
 
 
 @pytest.fixture
