@@ -120,10 +120,11 @@ class _Watch:
 
     def _check_labels(self) -> None:
         """Refuses vocabularies other than those that windows were made with. Raises UsageError."""
-        stream = read_stream(self._folder) if is_stream(self._folder) else None
-        for key in self._config.data.values() if stream is not None else ():
-            name = output_folder.vocab_name(key.name)
-            if key.vocab and stream and stream.vocabs.get(name) != checksum(key.vocab):
+        if not is_stream(self._folder):
+            return
+        vocabs = read_stream(self._folder).vocabs
+        for key in self._config.data.values():
+            if key.vocab and vocabs.get(output_folder.vocab_name(key.name)) != checksum(key.vocab):
                 raise UsageError(
                     f"data.{key.name}.vocab: {key.vocab} is not what the windows in {self._folder} were made "
                     "with: their numbers would mean other labels; choose another output"
@@ -238,8 +239,10 @@ class _Watch:
 def _up_to(found: dict[str, Taken], max_bytes: int) -> dict[str, Taken]:
     """As many of the first files as have so many bytes, but one at least."""
     chosen: dict[str, Taken] = {}
+    room = max_bytes
     for path, one in found.items():
-        if chosen and sum(each.bytes for each in chosen.values()) + one.bytes > max_bytes:
+        room -= one.bytes
+        if chosen and room < 0:
             break
         chosen[path] = one
     return chosen
