@@ -18,6 +18,7 @@ from seqmill.pipelines.beam_job import watch_address
 from seqmill.pipelines.beam_options import BeamOptions
 from seqmill.pipelines.cores import num_cores
 from seqmill.pipelines.endpoints import check_listens, is_this_machine
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -71,7 +72,8 @@ def where(options: BeamOptions) -> str:
         return "Beam's local runner" + (f", {threads} threads" if threads > 1 else "")
     portable, name = options.view(PortableOptions), options.name
     if options.name == "DaskRunner":
-        return f"{name} at {_dask_address(options) or 'threads of this process'}"
+        dask = _dask_options(options)
+        return f"{name} at {dask.address or dask.scheduler_file or 'threads of this process'}"
     if portable.job_endpoint:
         name = f"{name} at {portable.job_endpoint}"
     workers = (portable.environment_type or "").upper()
@@ -85,8 +87,11 @@ def _check_addresses(options: BeamOptions) -> None:
     portable = options.view(PortableOptions)
     flink, spark = options.view(FlinkRunnerOptions).flink_master, options.view(SparkRunnerOptions)
     if options.name == "DaskRunner":
-        if address := _dask_address(options):
-            check_listens("dask_client_address", address, "Dask scheduler")
+        dask = _dask_options(options)
+        if dask.address:
+            check_listens("dask_client_address", dask.address, "Dask scheduler")
+        elif dask.scheduler_file and not files.is_file(dask.scheduler_file):  # Dask would wait for it forever
+            raise SeqmillError(f"--dask_scheduler_file={dask.scheduler_file}: no such file")
     elif portable.job_endpoint:
         if portable.job_endpoint != "embed":
             check_listens("job_endpoint", portable.job_endpoint, "job server")
@@ -101,9 +106,7 @@ def _check_addresses(options: BeamOptions) -> None:
 @contextlib.contextmanager
 def _dask(options: BeamOptions) -> Iterator[str]:
     """The address of the scheduler; where none is named, of one in this process."""
-    from apache_beam.runners.dask.dask_runner import DaskOptions
-
-    dask = options.view(DaskOptions)
+    dask = _dask_options(options)
     if dask.address or dask.scheduler_file:
         yield dask.address or ""
         return
@@ -113,12 +116,10 @@ def _dask(options: BeamOptions) -> Iterator[str]:
         yield dask.address
 
 
-def _dask_address(options: BeamOptions) -> str | None:
+def _dask_options(options: BeamOptions) -> Any:
     from apache_beam.runners.dask.dask_runner import DaskOptions
 
-    dask = options.view(DaskOptions)
-    address: str | None = dask.address or dask.scheduler_file
-    return address
+    return options.view(DaskOptions)
 
 
 @contextlib.contextmanager

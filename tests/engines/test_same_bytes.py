@@ -1,5 +1,6 @@
 """Every engine writes what one process writes, byte for byte, and says the same of it."""
 
+import json
 import re
 
 import pytest
@@ -55,3 +56,13 @@ def test_bytes_and_counts_are_those_of_one_process(
     assert tree(tmp_path) == in_memory
     lines = [line for line in run.err.splitlines() if not STEP.search(line)]
     assert [re.sub(r" /\S*;", " …;", line) for line in lines] == COUNTS
+
+
+def test_dask_scheduler_is_found_by_its_file(two_corpora, in_memory, dask, seqmill, tmp_path):
+    path = tmp_path / "scheduler.json"
+    command = ("preprocess", two_corpora, f"--output={tmp_path / 'out'}", "--runner=dask")
+    missing = seqmill(*command, f"--dask_scheduler_file={path}")
+    assert missing.code == 1 and f"--dask_scheduler_file={path}: no such file" in missing.err
+    path.write_text(json.dumps({"address": dask.flags[1].partition("=")[2]}))
+    seqmill.succeeds(*command, f"--dask_scheduler_file={path}")
+    assert tree(tmp_path / "out") == in_memory
