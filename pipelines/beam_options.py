@@ -20,13 +20,12 @@ from apache_beam.options.pipeline_options import (
 from seqmill.pipelines.beam_flags import beam_flag_names, flag_names, runner_flag
 from seqmill.pipelines.cores import num_cores
 from seqmill.pipelines.endpoints import is_this_machine
-from seqmill.pipelines.runners import import_runner, is_local
+from seqmill.pipelines.runners import PORTABLE, import_runner, is_local
 from seqmill.transforms.storage.errors import UsageError
 
 _JOB_SERVER_SECONDS = 45  # Beam's own 300 are too long to find out that nobody answers
 _NO_PACKAGE_LIST = "disable_logging_submission_environment"  # `pip freeze` takes seconds for each job
 _LOCAL_MASTERS = ("[auto]", "[local]", "local")
-_PORTABLE = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _set_portable(found: BeamOptions, names: Sequence[str]) -> None:
         debug.add_experiment(_NO_PACKAGE_LIST)
     if not {"job_server_timeout", "job-server-timeout"} & set(names):
         portable.job_server_timeout = _JOB_SERVER_SECONDS
-    if portable.environment_type or found.name not in _PORTABLE:
+    if portable.environment_type or found.name not in PORTABLE:
         return
     if found.name == "PortableRunner" and not portable.job_endpoint:
         raise UsageError(

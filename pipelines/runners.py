@@ -7,9 +7,12 @@ from importlib import import_module
 from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
 
+PORTABLE = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner")
+"""Runners with a job server whose workers have a default."""
+
 _DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"  # not among those that Beam lists
 _LOCAL = ("FnApiRunner", "DirectRunner", "SwitchingDirectRunner")
-_JOB_SERVERS = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner", "KafkaStreamsRunner")
+_JOB_SERVERS = (*PORTABLE, "KafkaStreamsRunner")
 _EXTRAS = {
     "DaskRunner": ("distributed", "pip install 'seqmill[dask]'"),
     "DataflowRunner": ("google.cloud.dataflow_v1beta3", "pip install 'apache-beam[gcp]'"),
