@@ -109,6 +109,14 @@ class Absence:
         if now - self._since > self._seconds:
             raise SeqmillError(f"{self._what} at {self._address} does not answer any more ({why})")
 
+    def look(self) -> bool:
+        """Whether somebody listens there now. Raises SeqmillError where nobody has for too long."""
+        if (why := unreachable(self._address, seconds=5)) is not None:
+            self.goes_on(why)
+            return False
+        self.ends()
+        return True
+
 
 def watch_address(what: str, address: str) -> Callable[[], None]:
     """What raises SeqmillError once nobody listens at an address any more."""
@@ -117,10 +125,7 @@ def watch_address(what: str, address: str) -> Callable[[], None]:
     def watch() -> None:
         nonlocal last
         if time.monotonic() - last > 1:
-            if (why := unreachable(address, seconds=5)) is None:
-                absence.ends()
-            else:
-                absence.goes_on(why)
+            absence.look()
             last = time.monotonic()
 
     return watch

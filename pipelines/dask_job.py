@@ -77,12 +77,8 @@ class DaskJob:
 
     def _look(self, statuses: set[str]) -> None:
         """Raises SeqmillError where the work is lost, or nobody is there to do it."""
-        if self._address.startswith("inproc"):
+        if self._address.startswith("inproc") or not self._absence.look():
             return
-        if why := unreachable(self._address, seconds=5):
-            self._absence.goes_on(why)
-            return
-        self._absence.ends()
         if statuses & {"cancelled", "lost"}:
             raise SeqmillError(
                 f"the Dask scheduler at {self._address} has lost the work; was it started anew?"
