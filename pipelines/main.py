@@ -280,8 +280,7 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.write_rate import WriteRate
 
     rate = WriteRate()
-    with interrupts.ending_at_once():  # what it writes, it writes alone
-        reports = plan(config, beam_flags, None if options.json else rate)
+    reports = plan(config, beam_flags, None if options.json else rate)
     print_reports(reports, options.json, totals=totals(config, reports, rate))
 
 
@@ -291,8 +290,7 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.flags import read_flags
 
     overrides, beam_flags = read_flags(options, rest)
-    with interrupts.ending_at_once():
-        rows = compare(options.config, overrides, beam_flags)
+    rows = compare(options.config, overrides, beam_flags)
     print_comparison(rows, options.json)
 
 
