@@ -43,9 +43,7 @@ def train_to_the_end(kind: str, train_folder: str, dev_folder: str, folder: str)
         callbacks=[_Slowly(), *callbacks],
         say=lambda line: None,
     )
-    temporary = Path(f"{folder}.tmp.npz")
-    np.savez(temporary, *[slot.array() for slot in slots(model)])
-    temporary.rename(f"{folder}.npz")
+    _write_variables(model, folder)
 
 
 def follow_to_the_end(stream: str, folder: str, num_epochs: int) -> None:
@@ -63,9 +61,7 @@ def follow_to_the_end(stream: str, folder: str, num_epochs: int) -> None:
         callbacks=[_Slowly()],
         say=lambda line: None,
     )
-    temporary = Path(f"{stream}.tmp.npz")
-    np.savez(temporary, *[slot.array() for slot in slots(model)])
-    temporary.rename(f"{stream}.npz")
+    _write_variables(model, stream)
 
 
 def run_command(arguments: list[str]) -> None:
@@ -89,6 +85,13 @@ def save_with_little_room(folder: str, answer: str) -> None:
 def exit_with_whether_beam_is_imported() -> None:
     """Exits with 1 where reading and training have imported apache-beam."""
     sys.exit("apache_beam" in sys.modules)
+
+
+def _write_variables(model: keras.Model, name: str) -> None:
+    """Writes every variable to ``<name>.npz``, which appears whole."""
+    temporary = Path(f"{name}.tmp.npz")
+    np.savez(temporary, *[slot.array() for slot in slots(model)])
+    temporary.rename(f"{name}.npz")
 
 
 def _be_quiet() -> None:
