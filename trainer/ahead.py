@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 
 from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.wait_timer import WaitTimer
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.beside import SILENT_SECONDS, Consumed, Hearing, Saying, Writing
 from seqmill.transforms.storage.errors import SeqmillError
 
 _POLL_SECONDS = 0.1
-_QUIET_SECONDS = 1.0  # waits that are shorter are not spoken of
-_SECONDS_TO_NEXT_LINE = 60.0
 
 
 class Ahead:
@@ -74,20 +73,18 @@ class Ahead:
         Raises:
             SeqmillError: Nobody writes it, or others have planned the epochs anew.
         """
-        begun = self._clock()
-        next_line = begun + _QUIET_SECONDS
+        waiting = WaitTimer(self._clock)
         while self.is_on and not self._corpus.is_complete(stored):
             if self._must_end():
                 return False
-            now = self._clock()
+            is_line_due = waiting.is_line_due()
             said = self._writer.hear()
             if said is None:
-                self._check_writer(stored, now - begun)
-            if now >= next_line:
-                next_line = now + _SECONDS_TO_NEXT_LINE
+                self._check_writer(stored, waiting.seconds)
+            if is_line_due:
                 self._check_plan()
                 doing = f"{said.doing} ({said.speaker})" if said else "no writer is there yet"
-                self._say(f"waiting for epoch {stored}, {now - begun:.0f} s so far: {doing}")
+                self._say(f"waiting for epoch {stored}, {waiting.seconds:.0f} s so far: {doing}")
             time.sleep(_POLL_SECONDS)
         return True
 

@@ -11,6 +11,7 @@ from seqmill.trainer.options import ENDLESS, TrainOptions
 from seqmill.trainer.progress import duration
 from seqmill.trainer.resume import Start, why_not_inside
 from seqmill.trainer.supply import EpochData
+from seqmill.trainer.wait_timer import WaitTimer
 from seqmill.transforms.batches.beside import Hearing, Writing
 from seqmill.transforms.batches.stream import (
     check_same_data,
@@ -27,8 +28,6 @@ from seqmill.transforms.storage.errors import SeqmillError, UsageError
 _POLL_SECONDS = 0.2
 _POLL_SECONDS_REMOTE = 5.0
 _PAUSES = 20  # times as long as looking takes, where that is more
-_QUIET_SECONDS = 1.0  # waits that are shorter are not spoken of
-_SECONDS_TO_NEXT_LINE = 60.0
 
 Say = Callable[[str], None]
 
@@ -205,19 +204,20 @@ class _Waiting:
         clock: Callable[[], float] = time.monotonic,
         so_far: str = "none trained",
     ):
-        self._folder, self._idle, self._say, self._clock, self._so_far = folder, idle, say, clock, so_far
-        self._begun, self._paused = clock(), time.monotonic()
-        self._next_line = self._begun + _QUIET_SECONDS
+        self._folder, self._idle, self._say, self._so_far = folder, idle, say, so_far
+        self._timer, self._paused = WaitTimer(clock), time.monotonic()
         self._writer: Hearing[Writing] = Hearing(folder, Writing, clock)
-        self.seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long it was when ``is_over`` was asked last."""
+        return self._timer.seconds
 
     def is_over(self, what: str) -> bool:
         """Whether it has been waited for long enough; says what is waited for."""
-        now = self._clock()
-        self.seconds = now - self._begun
+        is_line_due = self._timer.is_line_due()
         said = self._writer.hear()
-        if now >= self._next_line:
-            self._next_line = now + _SECONDS_TO_NEXT_LINE
+        if is_line_due:
             doing = f"{said.doing} ({said.speaker})" if said else "nobody says that more will come"
             self._say(
                 f"waiting for {what} in {self._folder}, {self.seconds:.0f} s so far, {self._so_far}: {doing}"
