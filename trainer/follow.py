@@ -45,9 +45,7 @@ def open_stream(folder: str, idle: float | None = None, say: Say = print) -> Cor
     """
     waiting = _Waiting(folder, idle, say)
     while not is_stream(folder):
-        if waiting.is_over("the first window"):
-            raise SeqmillError(f"{folder}: no window has appeared in {duration(waiting.seconds)}")
-        waiting.pause()
+        waiting.for_first_window()
     return Corpus(folder, read_stream(folder).manifest)
 
 
@@ -122,9 +120,7 @@ class FollowedWindows:
                 raise SeqmillError(
                     f"{self._folder}: nothing is left to train, and no window is there to build the model by"
                 )
-            if waiting.is_over("the first window"):
-                raise SeqmillError(f"{self._folder}: no window has appeared in {duration(waiting.seconds)}")
-            waiting.pause()
+            waiting.for_first_window()
         return self._open(there[0])
 
     def is_there(self, epoch: int) -> bool:  # noqa: D102
@@ -223,6 +219,12 @@ class _Waiting:
                 f"waiting for {what} in {self._folder}, {self.seconds:.0f} s so far, {self._so_far}: {doing}"
             )
         return self._idle is not None and self.seconds >= self._idle
+
+    def for_first_window(self) -> None:
+        """Waits a little. Raises SeqmillError where it has been waited for long enough."""
+        if self.is_over("the first window"):
+            raise SeqmillError(f"{self._folder}: no window has appeared in {duration(self.seconds)}")
+        self.pause()
 
     def pause(self) -> None:
         """Waits a little, longer where looking takes long."""
