@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import prod
 from typing import IO, NoReturn
 
 import numpy as np
@@ -75,10 +76,7 @@ class _Bytes:
 
     def array(self, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         """The next array."""
-        count = 1
-        for length in shape:
-            count *= length
-        num_bytes = count * np.dtype(dtype).itemsize
+        num_bytes = prod(shape) * np.dtype(dtype).itemsize
         self.check(num_bytes)
         return np.frombuffer(self.take(num_bytes), dtype).reshape(shape)
 
