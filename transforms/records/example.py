@@ -203,18 +203,7 @@ def _message_classes() -> tuple[Any, Any]:
         feature.field.add(
             name=name, number=number, type=types.TYPE_MESSAGE, type_name=type_name, oneof_index=0
         )
-    features = file.message_type.add(name="Features")
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
-    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.Feature")
-    features.field.add(
-        name="feature",
-        number=1,
-        type=types.TYPE_MESSAGE,
-        type_name=".seqmill.Features.FeatureEntry",
-        label=types.LABEL_REPEATED,
-    )
+    _add_map(file, "Features", "feature", "Feature")
     steps = file.message_type.add(name="FeatureList")
     steps.field.add(
         name="feature",
@@ -223,18 +212,7 @@ def _message_classes() -> tuple[Any, Any]:
         type_name=".seqmill.Feature",
         label=types.LABEL_REPEATED,
     )
-    lists = file.message_type.add(name="FeatureLists")
-    entry = lists.nested_type.add(name="FeatureListEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
-    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=".seqmill.FeatureList")
-    lists.field.add(
-        name="feature_list",
-        number=1,
-        type=types.TYPE_MESSAGE,
-        type_name=".seqmill.FeatureLists.FeatureListEntry",
-        label=types.LABEL_REPEATED,
-    )
+    _add_map(file, "FeatureLists", "feature_list", "FeatureList")
     # A SequenceExample is an Example, whose features are called the context, with feature lists.
     example = file.message_type.add(name="Example")
     example.field.add(name="features", number=1, type=types.TYPE_MESSAGE, type_name=".seqmill.Features")
@@ -248,6 +226,23 @@ def _message_classes() -> tuple[Any, Any]:
         for name in ("Example", "BytesList")
     )
     return example_type, list_type
+
+
+def _add_map(file: Any, name: str, field: str, value: str) -> None:
+    """Defines a message that has one field, a map from text to messages of type ``value``."""
+    types = descriptor_pb2.FieldDescriptorProto
+    message = file.message_type.add(name=name)
+    entry = message.nested_type.add(name=f"{value}Entry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, type=types.TYPE_STRING, label=types.LABEL_OPTIONAL)
+    entry.field.add(name="value", number=2, type=types.TYPE_MESSAGE, type_name=f".seqmill.{value}")
+    message.field.add(
+        name=field,
+        number=1,
+        type=types.TYPE_MESSAGE,
+        type_name=f".seqmill.{name}.{value}Entry",
+        label=types.LABEL_REPEATED,
+    )
 
 
 _Example, _BytesList = _message_classes()
