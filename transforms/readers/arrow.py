@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,7 @@ def split_arrow(
         cuts.pop()
     ends = [*cuts[1:], None]
     return [
-        replace(single_file_split("arrow", path, start, end), options=options)
-        for start, end in zip(cuts, ends, strict=True)
+        single_file_split("arrow", path, options, start, end) for start, end in zip(cuts, ends, strict=True)
     ]
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -57,7 +56,7 @@ def split_delimited(
     if missing:
         raise SeqmillError(f"{path}: no column {', '.join(missing)}; {_described(columns)}")
     if is_compressed(path):
-        return [replace(single_file_split(format, path, columns=columns), options=options)]
+        return [single_file_split(format, path, options, columns=columns)]
     if format == "csv" and _has_quotes(format, options):
         with named_errors(path):
             content = files.map_bytes(path)
@@ -67,10 +66,7 @@ def split_delimited(
     else:
         with named_errors(path):
             cuts = even_cuts(files.size(path), target_bytes)
-    return [
-        replace(single_file_split(format, path, start, end, columns), options=options)
-        for start, end in pairwise(cuts)
-    ]
+    return [single_file_split(format, path, options, start, end, columns) for start, end in pairwise(cuts)]
 
 
 class DelimitedReader(Reader):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -35,7 +34,7 @@ def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[S
     Raises:
         SeqmillError: The file is missing, cannot be read, or is of another kind.
     """
-    whole = replace(single_file_split("tfrecord", path), options=options)
+    whole = single_file_split("tfrecord", path, options)
     head = read_head(path, 512)
     if _codec(head) is not None:
         return [whole]
@@ -56,7 +55,7 @@ def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[S
     except BrokenRecordError:
         pass  # The last split holds the broken record, and its reader reports it.
     return [
-        replace(single_file_split("tfrecord", path, start, end), options=options)
+        single_file_split("tfrecord", path, options, start, end)
         for start, end in pairwise([*starts, len(content)])
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -44,9 +44,7 @@ def split_hdf(path: str, target_bytes: int, options: ReadOptions, fields: Sequen
             size = int(ends[-1])
         if cuts[-1] < layout.num_seqs or len(cuts) == 1:
             cuts.append(layout.num_seqs)
-    return [
-        replace(single_file_split("hdf", path, start, end), options=options) for start, end in pairwise(cuts)
-    ]
+    return [single_file_split("hdf", path, options, start, end) for start, end in pairwise(cuts)]
 
 
 class HdfReader(Reader):

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -41,7 +40,7 @@ def split_jsonl(path: str, target_bytes: int, options: ReadOptions) -> list[Spli
     else:
         with named_errors(path):
             cuts = [*pairwise(even_cuts(files.size(path), target_bytes))]
-    return [replace(single_file_split("jsonl", path, start, end), options=options) for start, end in cuts]
+    return [single_file_split("jsonl", path, options, start, end) for start, end in cuts]
 
 
 class JsonlReader(Reader):

@@ -6,7 +6,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -50,7 +49,7 @@ def split_ogg_zip(path: str, target_bytes: int, options: ReadOptions) -> list[Sp
     count = max(1, min(_MOST_SPLITS, num_entries, -(-num_bytes // target_bytes)))
     starts = [num_entries * part // count for part in range(count)]
     return [
-        replace(single_file_split("ogg_zip", path, start, end), options=options)
+        single_file_split("ogg_zip", path, options, start, end)
         for start, end in pairwise([*starts, None])
         if start is not None
     ]

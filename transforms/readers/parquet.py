@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import IO, Any
 
 import pyarrow as pa
@@ -71,9 +70,9 @@ def split_parquet(
     for end, group_size in enumerate(sizes, 1):
         size += group_size
         if size >= target_bytes or end == len(sizes):
-            splits.append(single_file_split("parquet", path, start, end))
+            splits.append(single_file_split("parquet", path, options, start, end))
             start, size = end, 0
-    return [replace(split, options=options) for split in splits or [single_file_split("parquet", path, 0, 0)]]
+    return splits or [single_file_split("parquet", path, options, 0, 0)]
 
 
 def declared_labels(path: str, field: str) -> tuple[str, ...] | None:

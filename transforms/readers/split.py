@@ -123,10 +123,15 @@ class DamagedFileError(Exception):
 
 
 def single_file_split(
-    format: str, path: str, start: int = 0, end: int | None = None, columns: tuple[str, ...] = ()
+    format: str,
+    path: str,
+    options: ReadOptions,
+    start: int = 0,
+    end: int | None = None,
+    columns: tuple[str, ...] = (),
 ) -> Split:
     """A split of one file."""
-    return Split(format, (("", path),), (start,), (end,), columns)
+    return Split(format, (("", path),), (start,), (end,), columns, options)
 
 
 def even_cuts(size: int, target: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from seqmill.transforms.readers.file_kind import check_text
 from seqmill.transforms.readers.lines import LongLine, is_compressed, line_blocks, split_lines, zeros_in
@@ -28,7 +27,7 @@ def split_transcripts(path: str, options: ReadOptions) -> list[Split]:
     """The lines of a file, which are few: those of a chapter. Raises SeqmillError where it is no text."""
     check_text(path, "librispeech")
     is_compressed(path)  # which says too where it cannot be read
-    return [replace(single_file_split("librispeech", path), options=options)]
+    return [single_file_split("librispeech", path, options)]
 
 
 class TranscriptsReader(Reader):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ def split_webdataset(path: str, target_bytes: int, options: ReadOptions) -> list
     Raises:
         SeqmillError: It is missing, or no tar archive.
     """
-    whole = replace(single_file_split("webdataset", path), options=options)
+    whole = single_file_split("webdataset", path, options)
     try:
         codec = codec_of(path)
         head = read_head(path, BLOCK) if codec is None else b"".join(_first(decompressed(path, codec)))
@@ -68,7 +68,7 @@ def split_webdataset(path: str, target_bytes: int, options: ReadOptions) -> list
                     pending.pop()
     ends: list[int | None] = [*starts[1:], None]
     return [
-        replace(single_file_split("webdataset", path, start, end), options=options)
+        single_file_split("webdataset", path, options, start, end)
         for start, end in zip(starts, ends, strict=True)
     ]
 
