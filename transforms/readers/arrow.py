@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqmill.transforms.readers.arrow_records import batch_records
-from seqmill.transforms.readers.compression import read_head
-from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.file_kind import check_magic
 from seqmill.transforms.readers.hugging_face import check_listed, class_names
 from seqmill.transforms.readers.parquet_schema import check_schema, tensors
 from seqmill.transforms.readers.split import (
@@ -172,10 +171,7 @@ class _Source:
 
 @contextmanager
 def _open(path: str) -> Iterator[_Source]:
-    head = read_head(path, 512)
-    if not head.startswith((_FILE, _STREAM)):
-        kind = kind_of(head) or "something else"
-        raise SeqmillError(f"{path}: this is {kind}; format arrow expects an Arrow file or stream")
+    check_magic(path, (_FILE, _STREAM), "arrow", "an Arrow file or stream")
     with named_errors(path):
         content = files.map_bytes(path)
     try:

@@ -89,6 +89,24 @@ def check_text(path: str, format: str) -> None:
         raise SeqmillError(f"{path}: this is {kind}; format {format} expects UTF-8 text")
 
 
+def check_magic(path: str, magic: bytes | tuple[bytes, ...], format: str, expected: str) -> None:
+    """Refuses a file that does not begin as it should.
+
+    Args:
+        path: The file.
+        magic: What it may begin with.
+        format: The format of its corpus.
+        expected: What the format expects it to be.
+
+    Raises:
+        SeqmillError: The file is of another kind, which is named, or cannot be read.
+    """
+    head = read_head(path, _HEAD_BYTES)
+    if not head.startswith(magic):
+        kind = kind_of(head) or "something else"
+        raise SeqmillError(f"{path}: this is {kind}; format {format} expects {expected}")
+
+
 def kind_of(head: bytes, least: int = 1) -> str | None:
     """What a file is that begins with these bytes; None for text and what is not known.
 

@@ -14,8 +14,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from seqmill.transforms.readers.compression import read_head
-from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.file_kind import check_magic
 from seqmill.transforms.readers.split import named_errors
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -42,10 +41,7 @@ def open_layout(path: str) -> Iterator[Layout]:
         SeqmillError: It is missing, no HDF5 file, or not laid out as RETURNN's are.
     """
     h5py = require("h5py", "hdf", "format hdf")
-    head = read_head(path, 512)
-    if not head.startswith(_MAGIC):
-        kind = kind_of(head) or "something else"
-        raise SeqmillError(f"{path}: this is {kind}; format hdf expects an HDF5 file of RETURNN")
+    check_magic(path, _MAGIC, "hdf", "an HDF5 file of RETURNN")
     with named_errors(path), files.open_read(path) as source:
         careful = _Careful(source)
         try:

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from itertools import islice, pairwise
 from typing import Any
 
-from seqmill.transforms.readers.compression import read_head
-from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.file_kind import check_magic
 from seqmill.transforms.readers.python_literals import dict_texts, literal_dict
 from seqmill.transforms.readers.split import (
     DamagedFileError,
@@ -126,10 +125,7 @@ class OggZipReader(Reader):
 
 @contextmanager
 def _open(path: str) -> Iterator[zipfile.ZipFile]:
-    head = read_head(path, 512)
-    if not head.startswith(_MAGIC):
-        kind = kind_of(head) or "something else"
-        raise SeqmillError(f"{path}: this is {kind}; format ogg_zip expects a zip archive of RETURNN")
+    check_magic(path, _MAGIC, "ogg_zip", "a zip archive of RETURNN")
     with named_errors(path), files.open_read(path) as source:
         try:
             archive = zipfile.ZipFile(source)
