@@ -21,6 +21,7 @@ from seqmill.transforms.readers.split import (
     Split,
     is_damage,
     named_errors,
+    one_line,
     single_file_split,
 )
 from seqmill.transforms.storage import files
@@ -153,7 +154,7 @@ class _Source:
             except (pa.ArrowException, OSError, MemoryError) as error:
                 if isinstance(error, OSError) and not is_damage(error):
                     raise
-                batch = _Lost(f"record batch {number} cannot be read ({_one_line(error)})")
+                batch = _Lost(f"record batch {number} cannot be read ({one_line(error)})")
             if number >= first:
                 yield batch
             if isinstance(batch, _Lost) and not self._is_file and self._buffer.tell() <= before:
@@ -177,7 +178,7 @@ def _open(path: str) -> Iterator[_Source]:
     try:
         source = _Source(path, content)
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
-        raise SeqmillError(f"{path}: not readable Arrow data ({_one_line(error)})") from None
+        raise SeqmillError(f"{path}: not readable Arrow data ({one_line(error)})") from None
     yield source
 
 
@@ -186,9 +187,5 @@ def _problem(batch: pa.RecordBatch) -> str | None:
     try:
         batch.validate(full=True)
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        return _one_line(error)
+        return one_line(error)
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -15,7 +15,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from seqmill.transforms.readers.file_kind import check_magic
-from seqmill.transforms.readers.split import named_errors
+from seqmill.transforms.readers.split import named_errors, one_line
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.extras import require
@@ -50,7 +50,7 @@ def open_layout(path: str) -> Iterator[Layout]:
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             if careful.error is not None:
                 raise careful.error from None
-            raise SeqmillError(f"{path}: not a readable HDF5 file ({_one_line(error)})") from None
+            raise SeqmillError(f"{path}: not a readable HDF5 file ({one_line(error)})") from None
 
 
 def declared_labels(path: str, key: str) -> tuple[str, ...] | None:
@@ -134,7 +134,7 @@ class Layout:
         except (OSError, RuntimeError, ValueError, zlib.error) as error:
             if getattr(error, "errno", None) is not None:
                 raise
-            raise RejectedSequence("broken record", f"{key}: {_one_line(error)}") from None
+            raise RejectedSequence("broken record", f"{key}: {one_line(error)}") from None
         if self.is_text(key):
             texts = np.empty(len(values), object)
             texts[:] = [_decoded(value) for value in values.tolist()]
@@ -333,7 +333,3 @@ def _decoded(text: Any) -> str | bytes:
         return text.decode()
     except UnicodeDecodeError:
         return text
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

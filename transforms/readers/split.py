@@ -145,6 +145,11 @@ def is_damage(error: Exception) -> bool:
     return getattr(error, "errno", None) is None
 
 
+def one_line(error: BaseException) -> str:
+    """What a library says of a file, without its line breaks and not at length."""
+    return " ".join(str(error).split())[:200]
+
+
 @contextmanager
 def named_errors(path: str) -> Iterator[None]:
     """Turns an error of the file system into one that names the file.
