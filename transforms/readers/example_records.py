@@ -19,6 +19,7 @@ from seqmill.transforms.readers.split import (
     even_cuts,
     named_errors,
     single_file_split,
+    starts_behind,
 )
 from seqmill.transforms.records.example import BrokenExampleError, decode
 from seqmill.transforms.records.tfrecord import BrokenRecordError, records
@@ -44,14 +45,11 @@ def split_tfrecord(path: str, target_bytes: int, options: ReadOptions) -> list[S
         raise SeqmillError(f"{path}: this is {kind}; format tfrecord expects TFRecord, plain or compressed")
     with named_errors(path):
         content = files.map_bytes(path)
-    pending = even_cuts(len(content), target_bytes)[-2:0:-1]
+    targets = even_cuts(len(content), target_bytes)[1:-1]
     starts = [0]
     try:
-        for position, _ in records(content, check=False) if pending else ():
-            if pending and position >= pending[-1]:
-                starts.append(position)
-                while pending and position >= pending[-1]:
-                    pending.pop()
+        for start in starts_behind(targets, (start for start, _ in records(content, check=False))):
+            starts.append(start)
     except BrokenRecordError:
         pass  # The last split holds the broken record, and its reader reports it.
     return [

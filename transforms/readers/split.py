@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -138,6 +138,22 @@ def even_cuts(size: int, target: int) -> list[int]:
     """Where to cut ``size`` bytes into equal parts of at most ``target`` bytes, both ends included."""
     count = max(1, -(-size // max(1, target)))
     return [size * part // count for part in range(count + 1)]
+
+
+def starts_behind(targets: Sequence[int], starts: Iterable[int]) -> Iterator[int]:
+    """Yields the first start at or behind each target, once where it is that of several; both rise.
+
+    >>> [*starts_behind([10, 20, 30], range(0, 100, 24))]
+    [24, 48]
+    """
+    pending = [*reversed(targets)]
+    for start in starts if pending else ():
+        if start >= pending[-1]:
+            yield start
+            while pending and start >= pending[-1]:
+                pending.pop()
+            if not pending:
+                return
 
 
 def is_damage(error: Exception) -> bool:

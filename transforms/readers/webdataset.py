@@ -21,6 +21,7 @@ from seqmill.transforms.readers.split import (
     even_cuts,
     named_errors,
     single_file_split,
+    starts_behind,
 )
 from seqmill.transforms.readers.tar import BLOCK, Gap, Member, TarStream, is_tar, members
 from seqmill.transforms.storage import files
@@ -53,24 +54,25 @@ def split_webdataset(path: str, target_bytes: int, options: ReadOptions) -> list
         return [whole]
     with named_errors(path):
         content = files.map_bytes(path)
-    pending = even_cuts(len(content), target_bytes)[-2:0:-1]
-    starts: list[int] = [0]
-    key = None
-    for member in members(TarStream([content])) if pending else ():
-        if isinstance(member, Gap):
-            continue
-        name = _NAME.fullmatch(member.name)
-        if name is not None and name[1] != key:
-            key = name[1]
-            if pending and member.start >= pending[-1]:
-                starts.append(member.start)
-                while pending and member.start >= pending[-1]:
-                    pending.pop()
+    targets = even_cuts(len(content), target_bytes)[1:-1]
+    starts = [0, *starts_behind(targets, _record_starts(content))]
     ends: list[int | None] = [*starts[1:], None]
     return [
         single_file_split("webdataset", path, options, start, end)
         for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def _record_starts(content: np.ndarray) -> Iterator[int]:
+    """Yields where the first member of each record begins."""
+    key = None
+    for member in members(TarStream([content])):
+        if isinstance(member, Gap):
+            continue
+        name = _NAME.fullmatch(member.name)
+        if name is not None and name[1] != key:
+            key = name[1]
+            yield member.start
 
 
 class WebDatasetReader(Reader):
