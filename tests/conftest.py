@@ -1,3 +1,4 @@
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -14,8 +15,13 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def eager_mode_stays(monkeypatch):
+def process_stays_as_it_was(monkeypatch):
+    """RETURNN, an oracle in this process, switches eager mode off and answers SIGTERM itself."""
     keep_eager_mode(monkeypatch)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
