@@ -7,9 +7,7 @@ user's alone, of bounded size, which is not used where its own hash does not fit
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from seqmill.transforms.storage import files
+from seqmill.transforms.storage import files, local_files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.private_folder import private_folder
 
@@ -228,10 +226,7 @@ def _key(version: _Version) -> bytes:
 def _hash_local(path: str) -> bytes:
     digest = xxhash.xxh3_128()
     buffer = bytearray(_READ_BYTES)
-    # Without O_NONBLOCK opening a pipe waits for its writer.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+    with os.fdopen(local_files.open_regular(path), "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(memoryview(buffer)[:count])
     return digest.digest()
