@@ -199,14 +199,8 @@ def _response(error: BaseException) -> tuple[str, int | None]:
 
 
 def _has_no_host(error: BaseException) -> bool:
-    """Whether a server's name means nothing here."""
-    errors = (
-        error,
-        error.__cause__,
-        getattr(error, "os_error", None),
-        getattr(error.__cause__, "os_error", None),
-    )
-    return any(isinstance(one, socket.gaierror) for one in errors)
+    """Whether a server's name means nothing here, by what aiohttp says of a connection."""
+    return isinstance(getattr(error, "os_error", None), socket.gaierror)
 
 
 def _is_of_network(error: Exception) -> bool:
