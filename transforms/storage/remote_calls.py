@@ -38,6 +38,7 @@ _PASSING_CODES = {
     *("BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }
 _PASSING_STATUS = (408, 425, 429)
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
 _NETWORK_MODULES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "gcsfs", "adlfs", "azure", "requests")
 _WANTED_CREDENTIALS = {
@@ -199,8 +200,9 @@ def _response(error: BaseException) -> tuple[str, int | None]:
 
 
 def _has_no_host(error: BaseException) -> bool:
-    """Whether a server's name means nothing here, by what aiohttp says of a connection."""
-    return isinstance(getattr(error, "os_error", None), socket.gaierror)
+    """Whether a server's name means nothing, as aiohttp says; not that nobody could tell."""
+    cause = getattr(error, "os_error", None)
+    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
 
 
 def _is_of_network(error: Exception) -> bool:
