@@ -86,7 +86,7 @@ api: $(STAMP)
 # Needs uv on the path; pins everything that tests and examples use, for all platforms.
 lock:
 	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --quiet \
-		--extra train-cpu --extra audio --extra subwords --extra hdf --extra dask --extra s3 --group dev \
+		--extra train-cpu --extra audio --extra subwords --extra report --extra hdf --extra dask --extra s3 --group dev \
 		pyproject.toml -o requirements.lock
 
 clean:
