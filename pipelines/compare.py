@@ -180,7 +180,7 @@ def figures_of(store: Store, all_options: Sequence[EpochOptions]) -> list[Figure
     """
     groups: dict[str, dict[str, list[int]]] = {}
     for number, options in enumerate(all_options):
-        taking_part = repr((options.length_limits, options.chunking))
+        taking_part = repr((options.num_seqs, options.length_limits, options.chunking))
         order = repr((options.ordering, options.length_key, options.seed, options.fixed_random_seed))
         groups.setdefault(taking_part, {}).setdefault(order, []).append(number)
     found: dict[int, Figures] = {}

@@ -21,7 +21,14 @@ from seqmill.transforms.readers import FORMATS, TagLists
 from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of
 
 TRAIN = "train"
-TRAINING_ONLY = ("seq_ordering", "chunking", "min_chunk_size", "partition_epoch", "distinct_epochs")
+TRAINING_ONLY = (
+    "seq_ordering",
+    "chunking",
+    "min_chunk_size",
+    "partition_epoch",
+    "distinct_epochs",
+    "num_seqs",
+)
 """What shapes training epochs: corpora other than ``train`` do not inherit it."""
 
 

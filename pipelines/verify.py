@@ -20,8 +20,8 @@ from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.planning.batch import BatchLimits
-from seqmill.transforms.planning.drop import BY_LENGTH, drop
-from seqmill.transforms.planning.plan import CHUNKS_DISAGREE, EpochOptions
+from seqmill.transforms.planning.drop import drop
+from seqmill.transforms.planning.plan import BY_PLAN, CHUNKS_DISAGREE, EpochOptions
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -151,8 +151,8 @@ class _Corpus:
 
     def _check_counts(self) -> None:
         counts = self.content.counts
-        by_length = (n for reason, n in counts.dropped.items() if reason.startswith(BY_LENGTH))
-        number = counts.kept + sum(by_length) + counts.rejected.get(CHUNKS_DISAGREE, 0)
+        planned = (n for reason, n in counts.dropped.items() if reason.startswith(BY_PLAN))
+        number = counts.kept + sum(planned) + counts.rejected.get(CHUNKS_DISAGREE, 0)
         for epoch in self.content.epochs:
             left_out = sum(epoch.left_out.values())
             if epoch.kept + left_out != number:

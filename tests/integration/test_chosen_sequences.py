@@ -4,8 +4,9 @@ import gzip
 
 import pytest
 from other_tools import NUMBERS, UTTERANCES, epochs_of, jsonl_of_numbers, manifest_of
-from seqmill_runs import write_config
+from seqmill_runs import read_epochs, write_config
 
+from seqmill import read_manifest
 from seqmill.transforms.store.sequence_store import Store
 
 TAGS = [u.tag for u in UTTERANCES]
@@ -50,6 +51,32 @@ def test_sequences_are_chosen_and_counted(tmp_path, seqmill, lists, kept, droppe
         assert "6 sequences read, 0 rejected" in again.err
         assert store_tags(tmp_path) == [TAGS[4]]
     assert "ingest train: up to date" not in again.err
+
+
+def test_a_part_is_the_same_in_every_epoch_and_needs_no_new_ingest(tmp_path, seqmill):
+    corpus = jsonl_of_numbers(tmp_path)
+    (tmp_path / "not.txt").write_text(f"{TAGS[0]}\n")
+    corpora = {"train": {**corpus, "not_tags": "not.txt"}, "dev": corpus}
+    config = write_config(
+        tmp_path, NUMBERS, corpora, max_seqs=2, num_epochs=3, seq_ordering="random", num_seqs=3
+    )
+    seqmill.succeeds("preprocess", config)
+    epochs = [
+        sorted(tag for batch in epoch for tag in batch.seq_tags) for epoch in read_epochs(tmp_path / "out")
+    ]
+    assert len(epochs) == 3 and epochs[0] == epochs[1] == epochs[2]
+    manifest = read_manifest(f"{tmp_path}/out/epochs/train")
+    assert manifest.counts.dropped == {"in not_tags": 1, "num_seqs": 2}
+    assert manifest.options["num_seqs"] == 3
+    assert "num_seqs" not in read_manifest(f"{tmp_path}/out/epochs/dev").options
+    ended = seqmill.succeeds("preprocess", config, "--num_seqs=4")
+    assert "ingest train: up to date" in ended.err and "num_seqs was 3, is 4" in ended.err
+    (more, *_) = (
+        [tag for batch in epoch for tag in batch.seq_tags] for epoch in read_epochs(tmp_path / "out")
+    )
+    assert {*epochs[0]} < {*more}
+    seqmill.succeeds("verify", tmp_path / "out")
+    seqmill("plan", config, "--num_seqs=-1").names("num_seqs", "-1")
 
 
 def test_labels_are_counted_over_the_chosen_alone(tmp_path, seqmill):

@@ -40,6 +40,9 @@ class CorpusEpochs(PerEpochOptions):
 
     packed: bool = Field(False, description="sequences of a batch lie behind one another, without padding")
     distinct_epochs: DistinctEpochs = None
+    num_seqs: CountOrNone = Field(
+        None, description="take only so many sequences of the corpus, at random but always the same"
+    )
     num_shards: CountOrNone = Field(None, description="files per epoch; default: by shard_size")
     shard_size: Count = Field(128_000_000, description="bytes per file, roughly")
     max_rejected: float = Field(MAX_REJECTED, ge=0, le=1, description="largest share of bad records")
@@ -64,6 +67,7 @@ class CorpusEpochs(PerEpochOptions):
             partition_epoch=self.partition_epoch,
             num_shards=self.num_shards,
             shard_size=self.shard_size,
+            num_seqs=self.num_seqs,
         )
 
     def schedule_for(self, seed: int, num_epochs: int, tables: Sequence[ScheduleTable] = ()) -> Schedule:

@@ -17,7 +17,12 @@ from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch, parse_epochs
 
-_UNLESS_SET: Mapping[str, Any] = {"length_buckets": {}, "padded_lengths": {}, "pad_batch": False}
+_UNLESS_SET: Mapping[str, Any] = {
+    "length_buckets": {},
+    "padded_lengths": {},
+    "pad_batch": False,
+    "num_seqs": None,
+}
 """Options that are described only where they are set, with what they are otherwise."""
 
 
@@ -50,10 +55,11 @@ def differing_options(base: Mapping[str, Any], options: Mapping[str, Any]) -> di
 def describe_epoch(options: EpochOptions) -> dict[str, Any]:
     """What a manifest says of the options of an epoch."""
     limits = options.batch_limits
-    buckets = {
+    if_set = {
         "length_buckets": dict(limits.length_buckets),
         "padded_lengths": {key: list(axes) for key, axes in limits.padded_lengths.items()},
         "pad_batch": limits.pad_batch,
+        "num_seqs": options.num_seqs,
     }
     chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
     return {
@@ -71,7 +77,7 @@ def describe_epoch(options: EpochOptions) -> dict[str, Any]:
         "fixed_random_seed": options.fixed_random_seed,
         "num_shards": options.num_shards,
         "shard_size": options.shard_size,
-        **{name: value for name, value in buckets.items() if value != _UNLESS_SET[name]},
+        **{name: value for name, value in if_set.items() if value != _UNLESS_SET[name]},
     }
 
 
@@ -147,6 +153,7 @@ def _epoch_options(described: Mapping[str, Any]) -> EpochOptions:
         partition_epoch=given.partition_epoch,
         num_shards=given.num_shards,
         shard_size=given.shard_size,
+        num_seqs=given.num_seqs,
     )
 
 
@@ -202,6 +209,7 @@ class _DescribedEpoch:
     length_buckets: dict[str, _Positive] = field(default_factory=dict)
     padded_lengths: dict[str, tuple[_Positive, ...]] = field(default_factory=dict)
     pad_batch: Annotated[bool, Field(strict=True)] = False
+    num_seqs: _Positive | None = None
 
 
 _SCHEDULE_NAMES = [field.name for field in fields(_DescribedSchedule)]

@@ -24,19 +24,22 @@ class LengthLimits:
     shortest: Mapping[str, int]
 
 
-def drop(lengths: Mapping[str, np.ndarray], limits: LengthLimits) -> tuple[np.ndarray, dict[str, int]]:
+def drop(
+    lengths: Mapping[str, np.ndarray], limits: LengthLimits, among: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, int]]:
     """Which sequences stay.
 
     Args:
         lengths: Per data key the length of every sequence, [N].
         limits: The lengths allowed.
+        among: Which are looked at, the others are not counted, bool [N]; default: all.
 
     Returns:
         A mask of those that stay, bool [N], and how many were dropped by reason (``max_seq_length:data``);
         a sequence that breaks several limits counts under the first.
     """
     num_seqs = len(next(iter(lengths.values())))
-    kept = np.ones(num_seqs, bool)
+    kept = np.ones(num_seqs, bool) if among is None else among.copy()
     dropped: dict[str, int] = {}
     rules = [(f"max_seq_length:{key}", lengths[key] <= limit) for key, limit in limits.longest.items()]
     rules += [(f"min_seq_length:{key}", lengths[key] >= limit) for key, limit in limits.shortest.items()]

@@ -15,12 +15,16 @@ from seqmill.transforms.planning import chunk as chunking
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.blocks import blocks, positions, positions_where, taken
 from seqmill.transforms.planning.chunk import Chunking
-from seqmill.transforms.planning.drop import LengthLimits, drop
+from seqmill.transforms.planning.drop import BY_LENGTH, LengthLimits, drop
 from seqmill.transforms.planning.entries import Entries, make_entries
 from seqmill.transforms.planning.order import Ordering, epoch_order
+from seqmill.transforms.planning.subset import subset
 
 CODE_VERSION = 2  # raised when the same lengths would be planned otherwise, or give another plan file
 CHUNKS_DISAGREE = "numbers of chunks differ"
+NOT_IN_SUBSET = "num_seqs"
+BY_PLAN = (*BY_LENGTH, NOT_IN_SUBSET)
+"""How the reasons begin that sequences of a store are dropped for by a plan."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class EpochOptions:
     num_shards: int | None
     shard_size: int
     order_shift: int = 0
+    num_seqs: int | None = None
 
     def place(self, epoch: int) -> tuple[int, int]:
         """Which pass over the corpus an epoch belongs to, and which part of it the epoch is, both from 0."""
@@ -93,19 +98,30 @@ class Selection:
         return {**self.dropped, **self.rejected}
 
 
-def select(lengths: Mapping[str, np.ndarray], options: EpochOptions) -> Selection:
-    """Drops sequences that are too long or short, and rejects those that cannot be chunked.
+def select(
+    lengths: Mapping[str, np.ndarray], options: EpochOptions, among: np.ndarray | None = None
+) -> Selection:
+    """Takes ``num_seqs``, drops of them what is too long or short, and rejects what cannot be chunked.
 
     Args:
         lengths: Per data key the length of every sequence in the store.
         options: Decides what is dropped. ``EpochOptions`` has an example.
+        among: Which sequences are looked at, the others are not counted, bool [N]; default: all.
 
     >>> import seqmill
     >>> options = seqmill.load_config("config.toml").schedule_of("train").at(1)
     >>> select({"data": np.array([9, 3])}, options).rows.tolist()
     [0, 1]
     """
-    kept, dropped = drop(lengths, options.length_limits)
+    total, dropped = len(next(iter(lengths.values()))), {}
+    if options.num_seqs is not None and options.num_seqs < total:
+        chosen = subset(total, options.num_seqs, options.seed)
+        looked_at = total if among is None else int(np.count_nonzero(among))
+        among = chosen if among is None else among & chosen
+        if others := looked_at - int(np.count_nonzero(among)):
+            dropped[NOT_IN_SUBSET] = others
+    kept, by_length = drop(lengths, options.length_limits, among)
+    dropped |= by_length
     disagreeing = [np.empty(0, np.int64)]
     for block in blocks(len(kept)) if options.chunking else ():
         nums = chunking.num_chunks({key: column[block] for key, column in lengths.items()}, options.chunking)

@@ -44,9 +44,10 @@ class Selections:
         taken = np.zeros(len(next(iter(self._lengths.values()))), bool)
         for stretch in stretches:
             taken[self._selection(stretch.options).rows] = True
-        rows, others = np.flatnonzero(taken), np.flatnonzero(~taken)
-        left_out = select(self._of(others), stretches[0].options)
-        return Selection(rows, self._of(rows), left_out.dropped, others[left_out.disagreeing])
+        left_out = select(self._lengths, stretches[0].options, ~taken)
+        rows = np.flatnonzero(taken)
+        lengths = {key: column[rows] for key, column in self._lengths.items()}
+        return Selection(rows, lengths, left_out.dropped, left_out.disagreeing)
 
     def _selection(self, options: EpochOptions) -> Selection:
         rules, last = _rules(options), self._last
@@ -54,11 +55,9 @@ class Selections:
             last = self._last = rules, select(self._lengths, options)
         return last[1]  # threads may ask at the same time
 
-    def _of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {key: column[rows] for key, column in self._lengths.items()}
-
 
 def _rules(options: EpochOptions) -> tuple[object, ...]:
     """What decides a selection."""
     limits = options.length_limits
-    return (*(tuple(rules.items()) for rules in (limits.longest, limits.shortest, options.chunking)),)
+    tables = (limits.longest, limits.shortest, options.chunking)
+    return (options.num_seqs, options.seed, *(tuple(rules.items()) for rules in tables))

@@ -13,15 +13,16 @@ from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.plan import select
 from seqmill.transforms.planning.schedule import Schedule, Stretch
 from seqmill.transforms.planning.selections import Selections
+from seqmill.transforms.planning.subset import subset
 
 BASE = plain_options("x", BatchLimits({"x": 40}))
 LENGTHS = {"x": np.array([3, 9, 5, 20, 2, 12]), "y": np.array([3, 9, 2, 20, 2, 5])}
 CHUNKED = {"x": KeyChunking(4, 4), "y": KeyChunking(4, 4)}
 
 
-def of(longest=None, shortest=None, chunking=None):
+def of(longest=None, shortest=None, chunking=None, num_seqs=None):
     limits = LengthLimits({"x": longest} if longest else {}, {"x": shortest} if shortest else {})
-    return replace(BASE, length_limits=limits, chunking=chunking or {})
+    return replace(BASE, length_limits=limits, chunking=chunking or {}, num_seqs=num_seqs)
 
 
 def selections(base, *changes):
@@ -54,6 +55,17 @@ def test_chunks_may_disagree_in_some_epochs_only():
     assert found.in_any().disagreeing.tolist() == [2, 5]
 
 
+def test_a_part_is_chosen_before_all_else():
+    chosen = np.flatnonzero(subset(6, 4, BASE.seed)).tolist()
+    found = selections(of(num_seqs=4), (1, 2, of(longest=5, num_seqs=4)))
+    assert (found.at(3).rows.tolist(), found.at(3).dropped) == (chosen, {"num_seqs": 2})
+    too_long = [row for row in chosen if LENGTHS["x"][row] > 5]
+    assert found.at(1).rows.tolist() == [row for row in chosen if row not in too_long]
+    assert found.at(1).dropped == {"num_seqs": 2, "max_seq_length:x": len(too_long)}
+    assert (found.in_any().rows.tolist(), found.in_any().dropped) == (chosen, {"num_seqs": 2})
+    assert selections(of(num_seqs=6)).at(1).dropped == {}
+
+
 _RULES = st.builds(
     of,
     st.none() | st.integers(1, 20),
@@ -62,9 +74,10 @@ _RULES = st.builds(
 )
 
 
-@given(_RULES, _RULES, _RULES)
+@given(_RULES, _RULES, _RULES, st.none() | st.integers(1, 7))
 @settings(deadline=None, max_examples=100)
-def test_every_sequence_is_accounted_for_in_every_epoch_and_in_all(base, first, second):
+def test_every_sequence_is_accounted_for_in_every_epoch_and_in_all(base, first, second, num_seqs):
+    base, first, second = (replace(options, num_seqs=num_seqs) for options in (base, first, second))
     found = selections(base, (1, 2, first), (4, 5, second))
     each = [found.at(epoch) for epoch in range(1, 7)]
     for selection in (*each, found.in_any()):
