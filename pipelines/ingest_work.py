@@ -213,7 +213,7 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
 def _decisive(key: DataKey, hashes: ContentHashes) -> object:
     """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
     return (
-        {field: value for field, value in vars(key).items() if field not in ("vocab", "tokenizer", "dtype")},
+        {k: value for k, value in key.decisive.items() if k not in ("vocab", "tokenizer", "dtype")},
         (key.dtype, SMALL_VERSION) if key.dtype else None,
         hashes.of(key.tokenizer) if key.tokenizer else None,
         key.vocab is not None,

@@ -178,7 +178,7 @@ def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
         (CONFIG + "[data.x]\ntype = 'subwords'", "data.x: type subwords needs tokenizer = FILE"),
         (
             CONFIG + "[data.x]\ntype = 'ints'\nhop = 0.1",
-            "data.x: hop is an option of type log_mel, not of ints",
+            "data.x: hop is an option of type log_mel or mfcc, not of ints",
         ),
         *(
             (

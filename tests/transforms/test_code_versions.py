@@ -47,6 +47,7 @@ VALUES = {
     "subwords": ["a b", "c"],
     "audio": None,
     "log_mel": None,
+    "mfcc": None,
 }
 TEXT = 'a,b\n"x, ""y""",1\n\xe9,\n\nlast,-2.5'.encode()
 INPUTS = {
@@ -97,9 +98,19 @@ def test_encoder(tmp_path, name):
     shape = (40,) if name == "log_mel" else ()
     encoder = make_encoder(key, "", LABELS if name in ("chars", "words") else None, shape)
     arrays = [encoder.encode(value) for value in values]
+    expect(f"features/{name}", features.CODE_VERSIONS[name], _to_a_few_digits(arrays))
+
+
+def test_processed_sound():
+    key = DataKey("x", "x", "audio", preemphasis=0.9, peak_normalization=True)
+    arrays = [make_encoder(key, "", None, ()).encode(_wav(2))]
+    expect("features/audio/processed", features.CODE_VERSIONS["audio"], _to_a_few_digits(arrays))
+
+
+def _to_a_few_digits(arrays):
     # To a few digits, as processors differ in the last ones of a logarithm.
     content = [(array.dtype.str, array.shape, np.round(array, 3).tolist()) for array in arrays]
-    expect(f"features/{name}", features.CODE_VERSIONS[name], json.dumps(content).encode())
+    return json.dumps(content).encode()
 
 
 def test_small_elements():

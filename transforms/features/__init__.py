@@ -22,6 +22,7 @@ CODE_VERSIONS = {
     "subwords": 3,
     "audio": 3,
     "log_mel": 3,
+    "mfcc": 1,
 }
 __all__ = ["CODE_VERSIONS", "MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
 
@@ -89,9 +90,13 @@ def _make_encoder(
 
             return Audio(key, folder, max_bytes)
         case "log_mel":
-            from seqmill.transforms.features.log_mel import LogMel
+            from seqmill.transforms.features.kaldi_features import LogMel
 
             return LogMel(key, folder, max_bytes)
+        case "mfcc":
+            from seqmill.transforms.features.kaldi_features import Mfcc
+
+            return Mfcc(key, folder, max_bytes)
     raise ValueError(f"data key {key.name!r} has the unknown type {key.type!r}")
 
 

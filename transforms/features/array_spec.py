@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SerializerFunctionWrapHandler, model_serializer
 from pydantic.dataclasses import dataclass
 
 FLOAT16, BFLOAT16, INT16 = "<f2", "bfloat16", "<i2"
@@ -23,13 +25,17 @@ class ArraySpec:
         feature_shape: Shape of one frame; ``()`` for labels and samples.
         num_labels: Number of labels, for keys that have a vocabulary.
         vocab: File with one label a line, relative to the manifest; ``None`` where labels have no file.
+        processing: What was done to values on their way to arrays, by option; left out where empty.
     """
+
+    LEFT_OUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ("processing",)
 
     type: str
     dtype: str
     feature_shape: tuple[int, ...]
     num_labels: int | None = None
     vocab: str | None = None
+    processing: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # A manifest may have been changed by anybody, and NumPy takes far more for a dtype.
@@ -37,6 +43,11 @@ class ArraySpec:
             raise ValueError(f"dtype {self.dtype!r}: expected little-endian numbers, such as '<f4'")
         if min(self.feature_shape, default=1) < 1:
             raise ValueError(f"feature_shape {list(self.feature_shape)}: expected sizes of at least 1")
+
+    @model_serializer(mode="wrap")
+    def _serialized(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        return {k: value for k, value in content.items() if value or k not in self.LEFT_OUT_IF_EMPTY}
 
     @property
     def frame_size(self) -> int:

@@ -27,7 +27,8 @@ class Audio(Encoder):
     A value is a path, the bytes of a sound file, or an object with ``bytes`` or ``path`` as Hugging Face
     data sets have it; ``Described`` with other fields of its record, it may be a part of a file. What
     ``Decoder`` reads is taken. Other rates are resampled (soxr, high quality), channels averaged or one of
-    them chosen; ``converted`` counts these, and averages in which the channels cancel each other.
+    them chosen; ``converted`` counts these, and averages in which the channels cancel each other. Then
+    ``preemphasis`` and ``peak_normalization`` are applied, in this order, as in RETURNN.
 
     Args:
         key: The data key.
@@ -60,7 +61,7 @@ class Audio(Encoder):
             raise RejectedSequence("not finite", "a sample is NaN or infinite")
         with self._counted_if_good():
             mono = self._mono(samples, segment, fields.get("channel"))
-            return self._resampled(mono, rate).astype(self.dtype, copy=False)
+            return self._shaped(self._resampled(mono, rate)).astype(self.dtype, copy=False)
 
     def _open(self, value: Any) -> AbstractContextManager[Source]:
         if isinstance(value, Mapping):
@@ -119,6 +120,20 @@ class Audio(Encoder):
         if mono.size == 0:
             raise RejectedSequence("no samples", f"after resampling from {rate} Hz")
         self.converted["resampled"] += 1
+        return mono
+
+    def _shaped(self, mono: np.ndarray) -> np.ndarray:
+        """Samples after pre-emphasis and peak normalization, each rounded to float32 once."""
+        key = self._key
+        if key.preemphasis:
+            emphasized = mono.astype(np.float64)
+            emphasized[1:] -= key.preemphasis * emphasized[:-1]
+            with np.errstate(over="ignore"):
+                mono = emphasized.astype(np.float32)
+            if not np.isfinite(mono).all():
+                raise RejectedSequence("not finite", "a sample is infinite after pre-emphasis")
+        if key.peak_normalization and (peak := np.abs(mono).max()) > 0:
+            mono = (mono / np.float64(peak)).astype(np.float32)
         return mono
 
 

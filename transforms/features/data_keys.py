@@ -8,18 +8,23 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
 from seqmill.transforms.storage.checked_options import none_or, one_of, option_fields, whole_number
 
 LABEL_TYPES = ("chars", "words", "subwords")
-AUDIO_TYPES = ("audio", "log_mel")
+AUDIO_TYPES = ("audio", "log_mel", "mfcc")
 FLOAT_TYPES = ("floats", *AUDIO_TYPES)
 TYPES = ("ints", "floats", "bytes", *LABEL_TYPES, *AUDIO_TYPES)
 
-_DTYPES = {"ints": "int32", "floats": "float32", "bytes": "uint8", "audio": "float32", "log_mel": "float32"}
+_DTYPES = {"ints": "int32", "bytes": "uint8", **dict.fromkeys(FLOAT_TYPES, "float32")}
 _SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
-_SMALL_OF_TYPE = {"floats": ("float16", "bfloat16"), "log_mel": ("float16", "bfloat16"), "audio": ("int16",)}
+_SMALL_OF_TYPE = {
+    **dict.fromkeys(("floats", "log_mel", "mfcc"), ("float16", "bfloat16")),
+    "audio": ("int16",),
+}
+_MEL_BINS_OF_MFCC = 23  # as in Kaldi
 _BELONG_TO = {
     "dtype": FLOAT_TYPES,
     "frame_size": ("floats",),
@@ -31,10 +36,15 @@ _BELONG_TO = {
     "channel": AUDIO_TYPES,
     "offset": AUDIO_TYPES,
     "duration": AUDIO_TYPES,
-    "num_mel_bins": ("log_mel",),
-    "window": ("log_mel",),
-    "hop": ("log_mel",),
+    "preemphasis": AUDIO_TYPES,
+    "peak_normalization": AUDIO_TYPES,
+    "num_mel_bins": ("log_mel", "mfcc"),
+    "num_ceps": ("mfcc",),
+    "window": ("log_mel", "mfcc"),
+    "hop": ("log_mel", "mfcc"),
 }
+_PROCESSING = ("preemphasis", "peak_normalization", "num_ceps")
+"""Options that are stated, and part of fingerprints, only where they are set."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -69,6 +79,13 @@ def _seconds(value: float) -> float:
     return value
 
 
+def _coefficient(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return value
+
+
+_Coefficient = Annotated[float, Field(strict=True), AfterValidator(_coefficient)]
 _Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
 _Size = Annotated[int, BeforeValidator(whole_number(1, 2**31 - 1))]
 
@@ -87,17 +104,22 @@ class DataKey:
         frame_size: Numbers of a frame where values are flat lists of them (``floats``).
         bos: Put ``<s>`` before the labels.
         eos: Put ``</s>`` after the labels.
-        sample_rate: Hz (``audio``, ``log_mel``); other rates are resampled.
-        channel: Number of the channel to take, from 0, or ``"mean"`` of all (``audio``, ``log_mel``).
+        sample_rate: Hz (``audio``, ``log_mel``, ``mfcc``); other rates are resampled.
+        channel: Number of the channel to take, from 0, or ``"mean"`` of all (of sound).
             ``None`` averages those that a Lhotse-like cut names, or all.
         offset: Field of a record with the seconds before its part of a file; ``"none"`` for no such field.
             ``None`` heeds ``offset`` and ``start`` where they are numbers beside a path.
         duration: Field with the seconds of that part, likewise; ``None`` heeds ``duration``.
-        num_mel_bins: Size of a ``log_mel`` frame.
-        window: Length of the ``log_mel`` analysis window in seconds, at most 1.
-        hop: Distance between ``log_mel`` frames in seconds, at most 1.
+        preemphasis: Coefficient by which the sample before is subtracted from each (of sound). ``None``
+            leaves ``audio`` as it is, and ``log_mel`` and ``mfcc`` to Kaldi's 0.97 within each window.
+        peak_normalization: Scale a recording so that its loudest sample is 1 (of sound).
+        num_mel_bins: Size of a ``log_mel`` frame; filters of ``mfcc``, where 23 is the default.
+        num_ceps: Size of an ``mfcc`` frame.
+        window: Length of the analysis window in seconds, at most 1 (``log_mel``, ``mfcc``).
+        hop: Distance between frames in seconds, at most 1 (``log_mel``, ``mfcc``).
         dtype: Elements in store and shards, of half the bytes: ``"float16"`` or ``"bfloat16"`` (``floats``,
-            ``log_mel``), ``"int16"`` (``audio``); ``None`` is float32, which batches are read as in any case.
+            ``log_mel``, ``mfcc``), ``"int16"`` (``audio``); ``None`` is float32, which batches are read as
+            in any case.
     """
 
     name: str = Field(strict=True)
@@ -119,30 +141,47 @@ class DataKey:
     )
     bos: bool = Field(False, strict=True, description="put <s> before the labels")
     eos: bool = Field(False, strict=True, description="put </s> after the labels")
-    sample_rate: _Size = Field(16000, description="Hz (audio, log_mel)")
+    sample_rate: _Size = Field(16000, description="Hz (audio, log_mel, mfcc)")
     channel: Annotated[int | str | None, BeforeValidator(_channel)] = Field(
-        None, description='"mean" or a number from 0 (audio, log_mel); default: mean, or what a cut names'
+        None, description='"mean" or a number from 0 (of sound); default: mean, or what a cut names'
     )
     offset: str | None = Field(
         None,
         strict=True,
         min_length=1,
-        description="field with the seconds before a record's part of a file, or none (audio, log_mel)",
+        description="field with the seconds before a record's part of a file, or none (of sound)",
     )
     duration: str | None = Field(
         None,
         strict=True,
         min_length=1,
-        description="field with the seconds of that part, or none (audio, log_mel)",
+        description="field with the seconds of that part, or none (of sound)",
     )
-    num_mel_bins: _Size = Field(80, description="size of a frame (log_mel)")
-    window: _Seconds = Field(0.025, description="window in seconds (log_mel)")
-    hop: _Seconds = Field(0.01, description="distance of frames in seconds (log_mel)")
+    preemphasis: _Coefficient | None = Field(
+        None, description="coefficient, from 0 to 1 (of sound); default: none, or Kaldi's 0.97 in each window"
+    )
+    peak_normalization: bool = Field(
+        False, strict=True, description="scale a recording so that its loudest sample is 1 (of sound)"
+    )
+    num_mel_bins: _Size = Field(80, description="size of a frame (log_mel); filters (mfcc; default 23)")
+    num_ceps: _Size = Field(13, description="size of a frame (mfcc)")
+    window: _Seconds = Field(0.025, description="window in seconds (log_mel, mfcc)")
+    hop: _Seconds = Field(0.01, description="distance of frames in seconds (log_mel, mfcc)")
     dtype: Annotated[str | None, BeforeValidator(_elements)] = Field(
         None,
         description="elements in store and shards: float32 (the default), float16 or bfloat16 (floats, "
-        "log_mel), int16 (audio)",
+        "log_mel, mfcc), int16 (audio)",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults_of_type(cls, values: Any) -> Any:
+        given = values
+        if isinstance(values, ArgsKwargs):
+            given = {**dict(zip(option_fields(cls), values.args, strict=False)), **(values.kwargs or {})}
+        if isinstance(given, dict) and given.get("type") == "mfcc":
+            return {"num_mel_bins": _MEL_BINS_OF_MFCC, **given}
+        return values
 
     @model_validator(mode="after")
     def _fits_type(self) -> DataKey:
@@ -157,9 +196,26 @@ class DataKey:
         small = _SMALL_OF_TYPE.get(self.type, ())
         if self.dtype is not None and small and self.dtype not in small:
             wrong.append(f"dtype of type {self.type}: expected float32 or {' or '.join(small)}")
+        if self.type == "mfcc" and self.num_ceps > self.num_mel_bins:
+            wrong.append(
+                f"num_ceps = {self.num_ceps}: expected at most num_mel_bins, which is {self.num_mel_bins}"
+            )
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Every option by name, without those of ``processing`` that are not set."""
+        unset = {*_PROCESSING} - self.processing.keys()
+        return {option: value for option, value in vars(self).items() if option not in unset}
+
+    @property
+    def processing(self) -> dict[str, Any]:
+        """What is done to values on their way to arrays, as a manifest says it: the options that are set."""
+        fields = option_fields(type(self))
+        values = {option: getattr(self, option) for option in _PROCESSING}
+        return {option: value for option, value in values.items() if value != fields[option].default}
 
     @property
     def elements(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.data_keys import AUDIO_TYPES, DataKey
 from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.storage.errors import RejectedSequence
 
@@ -90,7 +90,7 @@ class Segment:
 
 def described_by(key: DataKey) -> tuple[str, ...]:
     """Names of the fields, beside the key's own, that may say which part of a file a record means."""
-    if key.type not in ("audio", "log_mel"):
+    if key.type not in AUDIO_TYPES:
         return ()
     starts = _STARTS if key.offset is None else (key.offset,)
     durations = (key.duration or _DURATION,)

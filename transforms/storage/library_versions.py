@@ -9,6 +9,7 @@ from importlib import import_module, metadata
 _DECISIVE = {
     "audio": ("soundfile", "miniaudio", "soxr"),
     "log_mel": ("soundfile", "miniaudio", "soxr", "kaldi-native-fbank"),
+    "mfcc": ("soundfile", "miniaudio", "soxr", "kaldi-native-fbank"),
     "subwords": ("tokenizers",),
 }
 

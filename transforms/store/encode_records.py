@@ -102,7 +102,8 @@ class RecordEncoder:
             raise SeqmillError(f"data key {key.name!r}: the shape of a frame of {key.type} is not known")
         num_labels = encoder.num_labels if vocab is None else len(vocab)
         name = None if vocab is None else vocab_name(key.name)
-        return ArraySpec(key.type, key.elements, encoder.feature_shape, num_labels, name)
+        shape = encoder.feature_shape
+        return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing)
 
 
 def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:

@@ -202,3 +202,27 @@ def test_a_missing_package_is_named(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SeqmillError, match=rf"{package}.*pip install 'seqmill\[audio\]'"):
         encoder()
+
+
+def test_preemphasis_comes_before_the_peak_as_in_returnn():
+    samples = np.array([0.25, 0.5, -0.25, 0, 0.125])
+    emphasized = samples - 0.75 * np.array([0, 0.25, 0.5, -0.25, 0])
+    data = sound(samples)
+    np.testing.assert_array_equal(encoder(preemphasis=0.75).encode(data), emphasized.astype("f4"))
+    both = encoder(preemphasis=0.75, peak_normalization=True).encode(data)
+    np.testing.assert_array_equal(both, (emphasized / 0.625).astype("f4"))
+    assert np.abs(both).max() == 1
+
+
+def test_a_peak_of_any_height_becomes_1_and_silence_stays():
+    for peak in (1e-30, 1e-3, 1, 3e38):
+        data = sound(np.array([0, -peak, peak / 2], "f4"), subtype="FLOAT")
+        assert encoder(peak_normalization=True).encode(data).tolist() == [0, -1, 0.5]
+    assert encoder(peak_normalization=True).encode(sound(np.zeros(3))).tolist() == [0, 0, 0]
+    block = encoder(peak_normalization=True).encode_block([sound(tone()), sound(tone() / 2)])
+    assert block.values.max() == 1
+
+
+def test_what_preemphasis_makes_infinite_is_rejected(rejects):
+    data = sound(np.array([3e38, -3e38], "f4"), subtype="FLOAT")
+    assert rejects(encoder(preemphasis=1.0), data).reason == "not finite"

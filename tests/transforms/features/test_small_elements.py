@@ -112,7 +112,7 @@ def test_samples_over_full_scale_are_clipped_and_counted_by_the_sequence():
 @pytest.mark.parametrize(
     ("type", "dtype", "message"),
     [
-        ("ints", "float16", "dtype is an option of type floats or audio or log_mel, not of ints"),
+        ("ints", "float16", "dtype is an option of type floats or audio or log_mel or mfcc, not of ints"),
         ("audio", "float16", "dtype of type audio: expected float32 or int16"),
         ("floats", "int16", "dtype of type floats: expected float32 or float16 or bfloat16"),
         ("floats", "half", "float32, float16, bfloat16, int16"),

@@ -14,8 +14,8 @@ soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("kaldi_native_fbank")
 
 
-def key(**options):
-    return DataKey("data", "data", "log_mel", **options)
+def key(type="log_mel", **options):
+    return DataKey("data", "data", type, **options)
 
 
 def encoder(**options):
@@ -32,7 +32,7 @@ def noise(num_samples):
     return np.clip(np.random.default_rng(1).normal(size=num_samples) * 0.1, -1, 1)
 
 
-def kaldi_fbank(samples, rate, num_bins, window, hop):
+def kaldi_fbank(samples, rate, num_bins, window, hop, preemphasis=0.97):
     """Kaldi's feature-fbank.cc, feature-window.cc and mel-computations.cc in float64."""
     size, shift = int(rate * window), int(rate * hop)
     padded = 1 << (size - 1).bit_length()
@@ -40,7 +40,7 @@ def kaldi_fbank(samples, rate, num_bins, window, hop):
     frames = frames - frames.mean(axis=1, keepdims=True)
     previous = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
     povey = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / (size - 1))) ** 0.85
-    power = np.abs(np.fft.rfft((frames - 0.97 * previous) * povey, padded)) ** 2
+    power = np.abs(np.fft.rfft((frames - preemphasis * previous) * povey, padded)) ** 2
     mel = lambda hertz: 1127 * np.log(1 + hertz / 700)  # noqa: E731
     edges = np.linspace(mel(20), mel(rate / 2), num_bins + 2)
     bins = mel(np.arange(padded // 2) * rate / padded)[:, None]
@@ -64,6 +64,51 @@ def test_the_definition(rate, num_bins, window, hop):
     assert log_mel.feature_shape == (num_bins,)
     assert array.shape == expected.shape
     np.testing.assert_allclose(array, expected, atol=2e-3)
+
+
+def kaldi_mfcc(log_mel, num_ceps):
+    """Kaldi's feature-mfcc.cc in float64, with --use-energy=false."""
+    num_bins = log_mel.shape[1]
+    number, bins = np.arange(num_ceps)[:, None], np.arange(num_bins)
+    dct = np.sqrt(2 / num_bins) * np.cos(np.pi / num_bins * (bins + 0.5) * number)
+    dct[0] = np.sqrt(1 / num_bins)
+    lifter = 1 + 11 * np.sin(np.pi * np.arange(num_ceps) / 22)
+    return log_mel @ dct.T * lifter
+
+
+@pytest.mark.parametrize(("num_bins", "num_ceps"), [(23, 13), (40, 40)])
+def test_the_definition_of_mfcc(num_bins, num_ceps):
+    data = wav(noise(8000), 16000)
+    defaults = (num_bins, num_ceps) == (23, 13)
+    mfcc = encoder(type="mfcc", **({} if defaults else {"num_mel_bins": num_bins, "num_ceps": num_ceps}))
+    array = mfcc.encode(data)
+    samples = np.frombuffer(data[-2 * 8000 :], np.int16).astype(np.float64)
+    expected = kaldi_mfcc(kaldi_fbank(samples, 16000, num_bins, 0.025, 0.01), num_ceps)
+    assert (array.dtype, mfcc.feature_shape) == (np.float32, (num_ceps,))
+    np.testing.assert_allclose(array, expected, atol=0.02)
+    assert (
+        array.tobytes()
+        == encoder(type="mfcc", num_mel_bins=num_bins, num_ceps=num_ceps).encode(data).tobytes()
+    )
+
+
+def test_preemphasis_of_all_samples_takes_the_place_of_that_of_each_window():
+    data = wav(noise(8000), 16000)
+    samples = np.frombuffer(data[-2 * 8000 :], np.int16).astype(np.float64)
+    filtered = samples - 0.9 * np.concatenate([[0], samples[:-1]])
+    expected = kaldi_fbank(filtered, 16000, 80, 0.025, 0.01, preemphasis=0)
+    np.testing.assert_allclose(encoder(preemphasis=0.9).encode(data), expected, atol=2e-3)
+    plain = kaldi_fbank(samples, 16000, 80, 0.025, 0.01, preemphasis=0)
+    np.testing.assert_allclose(encoder(preemphasis=0.0).encode(data), plain, atol=2e-3)
+
+
+def test_peak_normalization_is_of_the_samples():
+    quiet, loud = (wav(samples, 16000) for samples in (noise(8000) / 4, np.sign(noise(8000)) * 0.5))
+    for data in (quiet, loud):
+        samples = np.frombuffer(data[-2 * 8000 :], np.int16).astype(np.float64)
+        samples *= 32768 / np.abs(samples).max()
+        expected = kaldi_fbank(samples, 16000, 80, 0.025, 0.01)
+        np.testing.assert_allclose(encoder(peak_normalization=True).encode(data), expected, atol=2e-3)
 
 
 def test_silence_is_the_floor():
