@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.normalize import NormalizedText
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import Vocab
@@ -35,7 +36,7 @@ def make_encoder(
     from_text: bool = False,
     max_bytes: int = MAX_RECORD_SIZE,
 ) -> Encoder:
-    """The encoder of a data key, in small elements where its ``dtype`` says so.
+    """The encoder of a data key, which sees to its ``normalize`` and ``dtype`` as well.
 
     Args:
         key: The data key.
@@ -53,6 +54,8 @@ def make_encoder(
         UsageError: The key's options do not fit each other or its vocabulary.
     """
     encoder = _make_encoder(key, folder, vocab, feature_shape, from_text, max_bytes)
+    if key.normalize:
+        return NormalizedText(encoder, key.type, key.normalize)
     return encoder if key.dtype is None else SmallElements(encoder, key.elements)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
-from seqmill.transforms.features.labels import add_boundaries, boundary_ids, count_unknown
+from seqmill.transforms.features.labels import add_boundaries, count_unknown, special_ids
 from seqmill.transforms.features.ragged import Ragged
-from seqmill.transforms.features.vocab import UNK, Vocab, to_text
+from seqmill.transforms.features.text import to_text
+from seqmill.transforms.features.vocab import Vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
@@ -36,7 +37,7 @@ class BpeSubwords(Encoder):
 
     Raises:
         SeqmillError: The codes cannot be read.
-        UsageError: ``bos`` or ``eos`` is set and the vocabulary has no ``<s>`` or ``</s>``.
+        UsageError: The vocabulary has not the special labels that the key wants.
     """
 
     def __init__(self, key: DataKey, vocab: Vocab):
@@ -45,8 +46,9 @@ class BpeSubwords(Encoder):
         self.num_labels = len(vocab)
         self._codes = Codes(key.tokenizer, vocab)
         self._index = vocab.index
-        self._unknown = vocab.index.get(UNK)
-        self._boundaries = boundary_ids(key, vocab.index, f"the vocabulary {key.vocab}")
+        special = special_ids(key, vocab.index, f"the vocabulary {key.vocab}")
+        self._unknown = special.unk
+        self._boundaries = (special.bos, special.eos)
 
     def encode(self, value: Any) -> np.ndarray:
         """Ids [T]. Raises RejectedSequence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
 from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
+from seqmill.transforms.features.text_steps import Replacement, as_json, check_steps, versions_of
 from seqmill.transforms.storage.checked_options import none_or, one_of, option_fields, whole_number
 
 LABEL_TYPES = ("chars", "words", "subwords")
 AUDIO_TYPES = ("audio", "log_mel", "mfcc")
 FLOAT_TYPES = ("floats", *AUDIO_TYPES)
 TYPES = ("ints", "floats", "bytes", *LABEL_TYPES, *AUDIO_TYPES)
+
+PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
 
 _DTYPES = {"ints": "int32", "bytes": "uint8", **dict.fromkeys(FLOAT_TYPES, "float32")}
 _SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
@@ -30,8 +34,13 @@ _BELONG_TO = {
     "frame_size": ("floats",),
     "vocab": ("chars", "words", "ints", "subwords"),
     "tokenizer": ("subwords",),
+    "max_labels": ("chars", "words"),
+    "min_count": ("chars", "words"),
+    "unk": LABEL_TYPES,
     "bos": LABEL_TYPES,
     "eos": LABEL_TYPES,
+    "pad": LABEL_TYPES,
+    "normalize": (*LABEL_TYPES, "bytes"),
     "sample_rate": AUDIO_TYPES,
     "channel": AUDIO_TYPES,
     "offset": AUDIO_TYPES,
@@ -43,8 +52,10 @@ _BELONG_TO = {
     "window": ("log_mel", "mfcc"),
     "hop": ("log_mel", "mfcc"),
 }
-_PROCESSING = ("preemphasis", "peak_normalization", "num_ceps")
+_PROCESSING = ("preemphasis", "peak_normalization", "num_ceps", "normalize")
 """Options that are stated, and part of fingerprints, only where they are set."""
+_LEFT_OUT = (*_PROCESSING, "max_labels", "min_count", "unk", "pad")
+"""Options that are part of fingerprints only where they are set."""
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -69,6 +80,18 @@ def _channel(value: Any) -> Any:
     return value
 
 
+def _unk(value: Any) -> Any:
+    if value is not None and value is not False and not (isinstance(value, str) and value):
+        raise ValueError("expected a label, or false")
+    return value
+
+
+def _boundary(value: Any) -> Any:
+    if not isinstance(value, bool) and not (isinstance(value, str) and value):
+        raise ValueError("expected true, false or a label")
+    return value
+
+
 def _elements(value: Any) -> Any:
     return None if value is None or one_of("float32", *_SMALL)(value) == "float32" else value
 
@@ -88,6 +111,7 @@ def _coefficient(value: float) -> float:
 _Coefficient = Annotated[float, Field(strict=True), AfterValidator(_coefficient)]
 _Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
 _Size = Annotated[int, BeforeValidator(whole_number(1, 2**31 - 1))]
+_MostOrNone = Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -102,8 +126,14 @@ class DataKey:
             ``subwords`` of BPE codes); where ``None``, counted over ``train`` (``chars``, ``words``).
         tokenizer: File of a Hugging Face tokenizer, or of BPE codes as subword-nmt has them (``subwords``).
         frame_size: Numbers of a frame where values are flat lists of them (``floats``).
-        bos: Put ``<s>`` before the labels.
-        eos: Put ``</s>`` after the labels.
+        max_labels: Most labels of a counted vocabulary, special ones included (``chars``, ``words``).
+        min_count: Labels that occur less often are not in a counted vocabulary (``chars``, ``words``).
+        unk: The label that stands for those that the vocabulary lacks; ``False`` rejects their sequences.
+            ``None`` is ``<unk>`` where a given vocabulary has that.
+        bos: Put this label before the others; ``True`` is ``<s>``.
+        eos: Put this label after the others; ``True`` is ``</s>``.
+        pad: The label 0, which batches are padded with; of a counted vocabulary ``<pad>`` by default.
+        normalize: What is done to text before its labels are counted or looked up (labels, ``bytes``).
         sample_rate: Hz (``audio``, ``log_mel``, ``mfcc``); other rates are resampled.
         channel: Number of the channel to take, from 0, or ``"mean"`` of all (of sound).
             ``None`` averages those that a Lhotse-like cut names, or all.
@@ -139,8 +169,34 @@ class DataKey:
     frame_size: Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))] = Field(
         None, description="numbers of a frame where values are flat (floats); default: one"
     )
-    bos: bool = Field(False, strict=True, description="put <s> before the labels")
-    eos: bool = Field(False, strict=True, description="put </s> after the labels")
+    max_labels: _MostOrNone = Field(
+        None,
+        description="most labels of a counted vocabulary, special ones included (chars, words)",
+    )
+    min_count: _MostOrNone = Field(
+        None,
+        description="how often a label of a counted vocabulary occurs at least (chars, words)",
+    )
+    unk: Annotated[bool | str | None, BeforeValidator(_unk)] = Field(
+        None,
+        description="label that stands for unknown ones; false rejects them; default: <unk> if it is there",
+    )
+    bos: Annotated[bool | str, BeforeValidator(_boundary)] = Field(
+        False, description="put <s>, or the label that this names, before the labels"
+    )
+    eos: Annotated[bool | str, BeforeValidator(_boundary)] = Field(
+        False, description="put </s>, or the label that this names, after the labels"
+    )
+    pad: str | None = Field(
+        None,
+        strict=True,
+        min_length=1,
+        description="label 0, which batches are padded with; default: <pad> where labels are counted",
+    )
+    normalize: Annotated[tuple[str | Replacement, ...], BeforeValidator(check_steps)] = Field(
+        (),
+        description="list of what is done to text before its labels: lower, nfc, {regex, replace}, ...",
+    )
     sample_rate: _Size = Field(16000, description="Hz (audio, log_mel, mfcc)")
     channel: Annotated[int | str | None, BeforeValidator(_channel)] = Field(
         None, description='"mean" or a number from 0 (of sound); default: mean, or what a cut names'
@@ -193,6 +249,7 @@ class DataKey:
         ]
         if self.type == "subwords" and self.tokenizer is None:
             wrong.append("type subwords needs tokenizer = FILE")
+        wrong += self._misfits_of_labels()
         small = _SMALL_OF_TYPE.get(self.type, ())
         if self.dtype is not None and small and self.dtype not in small:
             wrong.append(f"dtype of type {self.type}: expected float32 or {' or '.join(small)}")
@@ -204,18 +261,38 @@ class DataKey:
             raise ValueError("\n".join(wrong))
         return self
 
+    def _misfits_of_labels(self) -> Iterator[str]:
+        if self.type == "subwords" and self.vocab is None and self.unk is not None:
+            yield "unk: a tokenizer has its own label for unknown text"
+        specials = special_labels(self)
+        if len(set(specials)) < len(specials):
+            yield f"pad, unk, bos and eos name a label twice: {', '.join(specials)}"
+        limits = [name for name in ("max_labels", "min_count") if getattr(self, name) is not None]
+        if limits and self.vocab is not None:
+            yield f"{' and '.join(limits)}: nothing is counted where vocab = FILE gives the labels"
+        elif limits and self.unk is False:
+            yield f"{' and '.join(limits)}: with unk = false, sequences with other labels would be rejected"
+        if self.max_labels is not None and self.max_labels <= len(specials):
+            yield f"max_labels: found {self.max_labels}; {', '.join(specials)} alone are {len(specials)}"
+
     @property
     def decisive(self) -> dict[str, Any]:
-        """Every option by name, without those of ``processing`` that are not set."""
-        unset = {*_PROCESSING} - self.processing.keys()
-        return {option: value for option, value in vars(self).items() if option not in unset}
+        """Every option by name, without those that are left out where they are not set; versions."""
+        fields = option_fields(type(self))
+        options = {
+            option: value
+            for option, value in vars(self).items()
+            if option not in _LEFT_OUT or value != fields[option].default
+        }
+        return {**options, "versions": versions_of(self.normalize)} if self.normalize else options
 
     @property
     def processing(self) -> dict[str, Any]:
         """What is done to values on their way to arrays, as a manifest says it: the options that are set."""
         fields = option_fields(type(self))
         values = {option: getattr(self, option) for option in _PROCESSING}
-        return {option: value for option, value in values.items() if value != fields[option].default}
+        found = {option: value for option, value in values.items() if value != fields[option].default}
+        return {**found, "normalize": as_json(self.normalize)} if self.normalize else found
 
     @property
     def elements(self) -> str:
@@ -231,3 +308,21 @@ class DataKey:
     def has_counted_vocab(self) -> bool:
         """Whether the labels must be counted over ``train`` before anything is encoded."""
         return self.type in ("chars", "words") and self.vocab is None
+
+
+def special_labels(key: DataKey) -> list[str]:
+    """The special labels of a key's counted vocabulary, in their order.
+
+    >>> special_labels(DataKey("data", "data", "words", eos=True, unk="[UNK]"))
+    ['<pad>', '[UNK]', '</s>']
+    """
+    unk = UNK if key.unk is None else key.unk
+    named = (key.pad or PAD, unk, *boundary_labels(key))
+    return [label for label in named if isinstance(label, str)]
+
+
+def boundary_labels(key: DataKey) -> tuple[str | None, str | None]:
+    """The labels before and after the others, each ``None`` where the key does not want it."""
+    given = ((key.bos, BOS), (key.eos, EOS))
+    bos, eos = ((label if wanted is True else wanted or None) for wanted, label in given)
+    return bos, eos

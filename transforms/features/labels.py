@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.data_keys import UNK, DataKey, boundary_labels
 from seqmill.transforms.features.encoder import UNKNOWN, Encoder
 from seqmill.transforms.features.ragged import Ragged
-from seqmill.transforms.features.vocab import BOS, EOS, UNK, Vocab, code_points, split_all
+from seqmill.transforms.features.text import code_points
+from seqmill.transforms.features.vocab import SPECIAL, Vocab, split_all
 from seqmill.transforms.storage.errors import RejectedSequence, UsageError
 
 _NOT_THERE = -1
@@ -21,14 +25,15 @@ _NOT_THERE = -1
 class Labels(Encoder):
     """``chars``, ``words``: label ids, int32 [T].
 
-    A label that the vocabulary lacks becomes ``<unk>``; a vocabulary without ``<unk>`` rejects the sequence.
+    A label that the vocabulary lacks becomes ``<unk>``, or what the key names; without it the sequence is
+    rejected.
 
     Args:
         key: The data key.
         vocab: Its vocabulary.
 
     Raises:
-        UsageError: ``bos`` or ``eos`` is set and the vocabulary has no ``<s>`` or ``</s>``.
+        UsageError: The vocabulary has not the special labels that the key wants.
     """
 
     def __init__(self, key: DataKey, vocab: Vocab):
@@ -36,8 +41,9 @@ class Labels(Encoder):
         self.num_labels = len(vocab)
         self._type = key.type
         self._index = vocab.index
-        self._unknown = vocab.index.get(UNK, _NOT_THERE)
-        self._boundaries = boundary_ids(key, vocab.index, f"the vocabulary {key.vocab or ''}".rstrip())
+        special = special_ids(key, vocab.index, f"the vocabulary {key.vocab or ''}".rstrip())
+        self._unknown = _NOT_THERE if special.unk is None else special.unk
+        self._boundaries = (special.bos, special.eos)
         self._by_code_point = _code_point_table(vocab, self._unknown)
 
     def encode(self, value: Any) -> np.ndarray:
@@ -73,16 +79,42 @@ def count_unknown(converted: Counter[str], ids: np.ndarray, unknown: int) -> Non
         converted[UNKNOWN] += num_unknown
 
 
-def boundary_ids(key: DataKey, index: dict[str, int], where: str) -> tuple[int | None, int | None]:
-    """Ids of ``<s>`` and ``</s>``, each ``None`` where the key does not want it.
+@dataclass(frozen=True)
+class SpecialIds:
+    """Ids of special labels, each ``None`` where a data key does without it."""
+
+    unk: int | None
+    bos: int | None
+    eos: int | None
+
+
+def special_ids(key: DataKey, index: Mapping[str, int], where: str) -> SpecialIds:
+    """The special labels of a vocabulary that a data key wants.
+
+    Args:
+        key: The data key.
+        index: Label → id.
+        where: What the labels are of, for messages.
 
     Raises:
-        UsageError: A wanted one is not in the vocabulary; ``where`` names that.
+        UsageError: One that the key wants is not there, or ``pad`` is not label 0.
     """
-    for option, wanted, label in (("bos", key.bos, BOS), ("eos", key.eos, EOS)):
-        if wanted and label not in index:
-            raise UsageError(f"data key {key.name!r}: {option} is set, but {where} has no label {label}")
-    return (index[BOS] if key.bos else None, index[EOS] if key.eos else None)
+    bos, eos = boundary_labels(key)
+    unk = key.unk if isinstance(key.unk, str) else None
+    for option, label in (("unk", unk), ("bos", bos), ("eos", eos), ("pad", key.pad)):
+        if label is not None and label not in index:
+            found = "set" if getattr(key, option) is True else repr(label)
+            raise UsageError(
+                f"data key {key.name!r}: {option} is {found}, but {where} has no label {label}"
+                f"{_near(label, index)}"
+            )
+    if key.pad is not None and index[key.pad] != 0:
+        raise UsageError(
+            f"data key {key.name!r}: pad is {key.pad!r}, which is label {index[key.pad]} of {where}; "
+            "expected label 0, which batches are padded with"
+        )
+    unknown = None if key.unk is False else index.get(unk or UNK)
+    return SpecialIds(unknown, None if bos is None else index[bos], None if eos is None else index[eos])
 
 
 def add_boundaries(labels: Ragged, bos: int | None, eos: int | None) -> Ragged:
@@ -100,6 +132,17 @@ def add_boundaries(labels: Ragged, bos: int | None, eos: int | None) -> Ragged:
             is_label[positions] = False
     values[is_label] = labels.values
     return Ragged(values, lengths)
+
+
+def _near(label: str, index: Mapping[str, int]) -> str:
+    """The special label that may be meant: without its brackets it is called alike."""
+    special = {_bare(one): one for one in index if re.fullmatch(SPECIAL, one)}
+    near = difflib.get_close_matches(_bare(label), special, n=1, cutoff=0.5)
+    return f"; did you mean {special[near[0]]}?" if near else ""
+
+
+def _bare(label: str) -> str:
+    return label.strip("<>[]|/").lower()
 
 
 def _code_point_table(vocab: Vocab, unknown: int) -> np.ndarray:

@@ -11,9 +11,9 @@ import orjson
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
-from seqmill.transforms.features.labels import add_boundaries, boundary_ids, count_unknown
+from seqmill.transforms.features.labels import add_boundaries, count_unknown, special_ids
 from seqmill.transforms.features.ragged import Ragged
-from seqmill.transforms.features.vocab import to_text
+from seqmill.transforms.features.text import to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.extras import require
@@ -32,7 +32,7 @@ class Subwords(Encoder):
 
     Raises:
         SeqmillError: The file is missing or not a tokenizer, or the package is not installed.
-        UsageError: ``bos`` or ``eos`` is set and the tokenizer has no ``<s>`` or ``</s>``.
+        UsageError: The tokenizer has not the special labels that the key wants.
     """
 
     def __init__(self, key: DataKey):
@@ -41,7 +41,8 @@ class Subwords(Encoder):
         self._tokenizer = load_tokenizer(key.tokenizer)
         index = self._tokenizer.get_vocab(with_added_tokens=True)
         self.num_labels = max(index.values(), default=-1) + 1
-        self._boundaries = boundary_ids(key, index, f"the tokenizer {key.tokenizer}")
+        special = special_ids(key, index, f"the tokenizer {key.tokenizer}")
+        self._boundaries = (special.bos, special.eos)
         self._unknown = _unknown_id(self._tokenizer)
         self._losses = _Losses(self._tokenizer) if _may_lose(self._tokenizer) else None
 

@@ -19,13 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features.data_keys import DataKey
-from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.data_keys import DataKey, special_labels
+from seqmill.transforms.features.normalize import normalized
 from seqmill.transforms.features.returnn_vocab import check_no_pickle, in_order, parse_dict
+from seqmill.transforms.features.text import code_points, to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
-PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
+SPECIAL = re.compile(r"<.+>|\[.+\]")
+"""What a label looks like that need not occur in a text."""
 
 _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
 _ESCAPED = re.compile(r"\\(.?)")
@@ -114,7 +116,7 @@ def check_labels_occur(path: str, vocab: Vocab, label_type: str) -> None:
             found = f"has {len(label)} characters" if len(label) > 1 else None
         else:
             found = "holds white space" if label.split() != [label] else None
-        if found and not re.fullmatch(r"<.+>|\[.+\]", label):
+        if found and not re.fullmatch(SPECIAL, label):
             raise _bad_line(path, number, f"label {label!r} {found}, and no label of type {label_type} does")
 
 
@@ -127,6 +129,7 @@ def write_vocab(path: str, vocab: Vocab) -> None:
 def count_labels(key: DataKey, values: list[Any], counter: Counter[str]) -> None:
     """Adds the labels of some values to ``counter``; of values that encoding would reject, none."""
     try:
+        values = normalized(key.type, key.normalize, values)
         if key.type == "chars" and set(map(type, values)) == {str}:
             _count_characters("".join(values), counter)
         else:
@@ -139,13 +142,16 @@ def count_labels(key: DataKey, values: list[Any], counter: Counter[str]) -> None
 def build_vocab(counts: Mapping[str, int], key: DataKey) -> Vocab:
     """The vocabulary of counted labels.
 
-    0 is ``<pad>``, 1 is ``<unk>``, then ``<s>`` and ``</s>`` where the key has ``bos`` or ``eos`` set, then
-    the labels by falling frequency, ties by code point. Special labels that stand in the data are not listed
-    again.
+    0 is ``<pad>``, 1 is ``<unk>``, then ``<s>`` and ``</s>`` where the key has ``bos`` or ``eos`` set, each
+    by the name that the key gives it; then the labels by falling frequency, ties by code point. Special
+    labels that stand in the data are not listed again. The key's ``min_count`` and ``max_labels`` end the
+    list.
     """
-    special = [PAD, UNK, *([BOS] if key.bos else []), *([EOS] if key.eos else [])]
+    special = special_labels(key)
     counted = sorted(counts.keys() - set(special), key=lambda label: (-counts[label], label))
-    return Vocab((*special, *counted))
+    if key.min_count is not None:
+        counted = [label for label in counted if counts[label] >= key.min_count]
+    return Vocab((*special, *counted)[: key.max_labels])
 
 
 def split_all(label_type: str, values: list[Any]) -> list[Sequence[str]]:
@@ -175,31 +181,6 @@ def split_labels(label_type: str, value: Any) -> Sequence[str]:
         return labels
     text = to_text(value)
     return text if label_type == "chars" else text.split()
-
-
-def to_text(value: Any) -> str:
-    """Text or UTF-8 bytes as text. Raises RejectedSequence."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise RejectedSequence("not valid UTF-8", str(error)) from None
-    if not isinstance(value, str):
-        raise RejectedSequence(f"expected str, found {kind_of(value)}", shown(value))
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise RejectedSequence("not valid Unicode", str(error)) from None
-    return value
-
-
-def code_points(text: str) -> np.ndarray:
-    """The code points of a text, uint32 [len(text)]. Raises RejectedSequence."""
-    try:
-        return np.frombuffer(text.encode("utf-32-le"), "<u4")
-    except UnicodeEncodeError as error:
-        raise RejectedSequence("not valid Unicode", error.reason) from None
 
 
 def decode_labels(labels: Sequence[str], ids: Iterable[int], label_type: str) -> str:

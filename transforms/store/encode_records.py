@@ -13,7 +13,8 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
 from seqmill.transforms.features.segment import described_by
-from seqmill.transforms.features.vocab import check_labels_occur, read_vocab, to_text
+from seqmill.transforms.features.text import to_text
+from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import get_field
 from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
