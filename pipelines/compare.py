@@ -25,7 +25,6 @@ from seqmill.transforms.planning.plan import (
     Selection,
     cut_entries,
     distinct_shapes,
-    select,
 )
 from seqmill.transforms.planning.randomness import randomness
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
@@ -185,7 +184,7 @@ def figures_of(store: Store, all_options: Sequence[EpochOptions]) -> list[Figure
         groups.setdefault(taking_part, {}).setdefault(order, []).append(number)
     found: dict[int, Figures] = {}
     for by_order in groups.values():
-        selection = select(store.lengths, all_options[next(iter(by_order.values()))[0]])
+        selection = store.order.select(all_options[next(iter(by_order.values()))[0]])
 
         def do(members: list[int], selection: Selection = selection) -> None:
             combined = {number: all_options[number] for number in members}
@@ -205,7 +204,7 @@ def _figures_of_order(
     if not num_seqs:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
         raise SeqmillError(
-            f"corpus {store.manifest.corpus}: no sequence is left of {store.num_seqs:,} ({reasons})"
+            f"corpus {store.manifest.corpus}: no sequence is left of {store.order.num_seqs:,} ({reasons})"
         )
     whole = first_pass(selection, options)
     is_first = slice(None) if whole.chunk is None else whole.chunk == 0

@@ -80,7 +80,7 @@ def _is_of(was: Manifest, store: Store, schedule: Schedule) -> bool:
         was.fingerprint == corpus_fingerprint(store, schedule)
         and (was.corpus, was.options) == (store.manifest.corpus, describe(schedule))
         and was.data_keys == store.data_keys
-        and was.counts.read == store.manifest.counts.read
+        and was.counts.read == store.counts.read
         and [epoch.epoch for epoch in was.epochs] == [*schedule.stored_epochs]
     )
 

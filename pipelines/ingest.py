@@ -145,6 +145,7 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         allow_damaged=options.allow_damaged,
         vocab_files=todo.vocab_files,
         run=run,
+        listed=todo.listed,
     )
     work = IngestSplits(folder, keys, todo.specs, options.seq_tag, todo.vocab_files, run, options.audio_root)
     return _part(name, folder, open_tasks, work, finish)

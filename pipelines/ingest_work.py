@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from seqmill.pipelines.input_files import Inputs, find_inputs
+from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
 from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Vocab
@@ -40,7 +40,8 @@ class Scanned:
 
     Attributes:
         config: The configuration.
-        splits: Per corpus its splits, in corpus order.
+        splits: Per corpus its splits, each input file once.
+        listed: Per corpus the numbers of its input files as they are listed, some of them several times.
         sizes: Bytes of every input file.
         hashes: What they hold.
         declared: Per data key the labels that the input itself declares for its numbers.
@@ -49,6 +50,7 @@ class Scanned:
 
     config: Config
     splits: dict[str, list[Split]]
+    listed: dict[str, tuple[int, ...]]
     sizes: dict[str, int]
     hashes: ContentHashes
     declared: dict[str, Vocab]
@@ -67,7 +69,10 @@ class CountWork:
 
 @dataclass(frozen=True)
 class StoreWork:
-    """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it."""
+    """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it.
+
+    ``listed`` is that of ``StoreManifest``.
+    """
 
     folder: str
     specs: dict[str, ArraySpec]
@@ -75,6 +80,7 @@ class StoreWork:
     sources: tuple[str, ...]
     tasks: list[IngestTask]
     fingerprint: str
+    listed: tuple[int, ...]
 
 
 def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
@@ -89,7 +95,9 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
     """
     keys, hashes = tuple(config.data.values()), ContentHashes()
     with files.remembering():
-        inputs = find_inputs(config)
+        inputs, listed = {}, {}
+        for name, found in find_inputs(config).items():
+            inputs[name], listed[name] = each_once(found)
         paths = [path for found in inputs.values() for path in _all_paths(found)]
         sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
         splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
@@ -97,7 +105,7 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
         beside += [path for parts in splits.values() for path in _tag_files(parts[0].tags)]
         sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
         hashes.of_all(sizes)
-    return Scanned(config, splits, sizes, hashes, _declared(keys, splits), data_keys)
+    return Scanned(config, splits, listed, sizes, hashes, _declared(keys, splits), data_keys)
 
 
 def count_work(scanned: Scanned) -> CountWork | None:
@@ -129,9 +137,21 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     tasks = _tasks(scanned, splits, (STORE_VERSION, arrays, specs, labels, options.seq_tag, root))
     sources = source_names(splits)
     limits = (options.max_rejected, options.allow_damaged)
-    whole = fingerprint([task.fingerprint for task in tasks], sources, limits)
+    listed = _listed(splits, scanned.listed[name])
+    weights = [listed] if listed else []
+    whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *weights)
     folder = output_folder.store_folder(scanned.config.store_output, name)
-    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole)
+    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole, listed)
+
+
+def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
+    """Splits in the order in which their files are listed; none where each is listed once."""
+    if len({*listed}) == len(listed):
+        return ()
+    of_file: dict[int, list[int]] = {}
+    for number, split in enumerate(splits):
+        of_file.setdefault(split.listing, []).append(number)
+    return tuple(number for file in listed for number in of_file.get(file, ()))
 
 
 def _all_paths(inputs: Inputs) -> list[str]:

@@ -19,7 +19,7 @@ Inputs = list[str] | dict[str, list[str]]
 
 
 def find_inputs(config: Config) -> dict[str, Inputs]:
-    """Per corpus its input files. What is listed twice is there twice, which is said.
+    """Per corpus its input files. What is listed several times is there as often, which is said.
 
     Raises:
         UsageError: Names every file and folder that is missing and every pattern that matches nothing.
@@ -43,16 +43,38 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
                 numbers = ", ".join(f"{len(paths)} for {field}" for field, paths in by_field.items())
                 problems.append(f"{where}: expected as many files for every key, found {numbers}")
             found[name] = by_field
-            _warn_of_repeated(where, [*zip(*by_field.values(), strict=False)])
+            _say_repeated(where, [*zip(*by_field.values(), strict=False)])
             _warn_of_empty(where, [path for paths in by_field.values() for path in paths])
         else:
             given = [file for path in corpus.files for file in _in_folder(corpus.format, path)]
             found[name] = paths = _expand(where, given, config.output, problems)
-            _warn_of_repeated(where, [(path,) for path in paths])
+            _say_repeated(where, [(path,) for path in paths])
             _warn_of_empty(where, paths)
     if problems:
         raise UsageError("\n  ".join(["input files:", *problems]))
     return found
+
+
+def each_once(inputs: Inputs) -> tuple[Inputs, tuple[int, ...]]:
+    """Input files without those that were there before; for format ``text`` what is read side by side.
+
+    Returns:
+        The files, and which of them each one of ``inputs`` is.
+
+    >>> each_once(["b", "a", "b"])
+    (['b', 'a'], (0, 1, 0))
+    >>> each_once({"x": ["a", "a"], "y": ["b", "c"]})[1]
+    (0, 1)
+    """
+    fields = None if isinstance(inputs, list) else [*inputs]
+    listed = (
+        [(path,) for path in inputs] if isinstance(inputs, list) else [*zip(*inputs.values(), strict=True)]
+    )
+    numbers = {paths: number for number, paths in enumerate(dict.fromkeys(listed))}
+    places = tuple(numbers[paths] for paths in listed)
+    if fields is None:
+        return [path for (path,) in numbers], places
+    return {field: [paths[place] for paths in numbers] for place, field in enumerate(fields)}, places
 
 
 def _in_folder(format: str, path: str) -> list[str]:
@@ -82,7 +104,10 @@ def _warn_of_empty(where: str, paths: Sequence[str]) -> None:
         say(f"warning: {where}: no bytes in {', '.join(empty[:_MOST_NAMED])}{more}")
 
 
-def _warn_of_repeated(where: str, inputs: Sequence[tuple[str, ...]]) -> None:
+def _say_repeated(where: str, inputs: Sequence[tuple[str, ...]]) -> None:
     for paths, count in Counter(inputs).items():
         if count > 1:
-            say(f"warning: {where}: {', '.join(paths)} is listed {count} times and read {count} times")
+            say(
+                f"{where}: {', '.join(paths)} is listed {count} times: each of its sequences is {count} "
+                "times in a pass, and once in the store"
+            )

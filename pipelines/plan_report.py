@@ -135,7 +135,7 @@ def report_corpus(
 
 def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport]:
     """The stretches of a schedule; none where all epochs have the same options."""
-    base, selections = describe_epoch(schedule.options), Selections(store.lengths, schedule)
+    base, selections = describe_epoch(schedule.options), Selections(store.order, schedule)
     if not schedule.changes:
         return
     following: Stretch | None

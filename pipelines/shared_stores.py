@@ -94,6 +94,8 @@ def _difference(manifest: StoreManifest, work: StoreWork) -> str | None:
     for name, spec in work.specs.items():
         if manifest.data_keys[name] != spec:
             return f"its data key {name} is {manifest.data_keys[name]}, not {spec}"
+    if manifest.listed != work.listed:
+        return "other files are listed several times, or more often"
     there = [file.fingerprint for file in manifest.files]
     if there != [task.fingerprint for task in work.tasks]:
         return (

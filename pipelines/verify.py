@@ -34,9 +34,9 @@ def verify(path: str, store: str | None = None) -> None:
     """Checks every corpus in an output folder, or one corpus' folder of epochs.
 
     The manifest's own hash and those of all files; record CRCs, shapes, padding, every limit, the counts, and
-    that every sequence (every chunk) occurs exactly once a pass. Where the store is beside the epochs, its
-    files too; the plan is made again, and every record is compared with what it gives: values, lengths, tags.
-    The closing line says what was compared.
+    that every sequence (every chunk) occurs exactly once a pass (not where files are listed several times).
+    Where the store is beside the epochs, its files too; the plan is made again, and every record is compared
+    with what it gives: values, lengths, tags. The closing line says what was compared.
 
     Args:
         path: The folder.
@@ -101,7 +101,7 @@ def _verify_corpus(folder: str, name: str | None, store_output: str | None) -> N
         compare_with_store(folder, content, there, store)
     epochs = f"epochs {len(there)}{_to_come(content, there)}"
     num_shards = sum(len(epoch.shards) for epoch in there.values())
-    say(f"{folder}: right: {epochs}, shards {num_shards}; {_what(beside)}")
+    say(f"{folder}: right: {epochs}, shards {num_shards}; {_what(beside, content.repeats)}")
 
 
 def _epochs_there(folder: str, content: Manifest) -> dict[int, EpochManifest]:
@@ -118,8 +118,10 @@ def _to_come(content: Manifest, there: Collection[int]) -> str:
     return f" of {len(content.epochs)} (still to come: {ranges(missing)})" if missing else ""
 
 
-def _what(beside: bool) -> str:
-    own = "hashes of all files, limits, padding and counts, every sequence once a pass"
+def _what(beside: bool, repeats: bool) -> str:
+    own = "hashes of all files, limits, padding and counts"
+    if not repeats:
+        own += ", every sequence once a pass"
     if beside:
         return f"{own}; the plan made again, and all values, lengths and tags compared with the store"
     return f"{own}; values, lengths, tags and the plan not compared: no store beside the epochs"
@@ -200,10 +202,11 @@ def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest]) -> None:
     lengths = {key: column[order] for key, column in lengths.items()}
     firsts = np.flatnonzero(np.diff(index, prepend=-1))
     chunk = np.arange(len(index)) - np.repeat(firsts, np.diff(firsts, append=len(index)))
-    _verify_once(options, where, index, start, chunk, lengths[options.length_key])
-    rows = index[firsts]
-    if len(epochs) == options.partition_epoch and len(rows) != first.kept:
-        raise SeqmillError(f"{where}: {len(rows):,} sequences, but {first.kept:,} were kept")
+    if not corpus.content.repeats:
+        _verify_once(options, where, index, start, chunk, lengths[options.length_key])
+    num_seqs = sum(e.planned.num_seqs for e in epochs) if corpus.content.repeats else len(firsts)
+    if len(epochs) == options.partition_epoch and num_seqs != first.kept:
+        raise SeqmillError(f"{where}: {num_seqs:,} sequences, but {first.kept:,} were kept")
     if not options.chunking:
         _verify_length_limits(options, where, lengths, index)
 
@@ -265,8 +268,11 @@ def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
         _expect(f"{where}: {shard.file}: batches", number - before, shard.num_batches)
     _expect(f"{where}: batches", number, epoch.num_batches)
     _expect(f"{where}: chunks", num_entries, epoch.num_chunks)
-    num_seqs = len(np.unique(np.concatenate([np.empty(0, np.int64), *seen.seq_index[first_seen:]])))
-    _expect(f"{where}: sequences", num_seqs, epoch.num_seqs)
+    if not corpus.content.repeats:
+        num_seqs = len(np.unique(np.concatenate([np.empty(0, np.int64), *seen.seq_index[first_seen:]])))
+        _expect(f"{where}: sequences", num_seqs, epoch.num_seqs)
+    elif not options.chunking:
+        _expect(f"{where}: sequences", num_entries, epoch.num_seqs)
     for key in frames:
         _expect(f"{where}: frames of {key}", frames[key], epoch.num_frames[key])
         _expect(f"{where}: padded frames of {key}", padded[key], epoch.padded_frames[key])

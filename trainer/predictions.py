@@ -95,6 +95,11 @@ def _one_pass(corpus: Corpus) -> range:
             f"{corpus.folder}: is chunked; predictions are of whole sequences: give the corpus a second "
             "name, [corpus.NAME], without chunking, and run `seqmill preprocess`"
         )
+    if corpus.manifest.repeats:
+        raise UsageError(
+            f"{corpus.folder}: has sequences several times, as files are listed several times; predictions "
+            "are of every sequence once: give the corpus a second name, [corpus.NAME], with every file once"
+        )
     needed = options.partition_epoch
     if corpus.num_epochs < needed:
         raise UsageError(

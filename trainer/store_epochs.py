@@ -42,7 +42,7 @@ class StoreEpochs:
         self.store = Store(store_folder)
         self.manifest = manifest
         self._folder = folder
-        self._selections = Selections(self.store.lengths, manifest.schedule)
+        self._selections = Selections(self.store.order, manifest.schedule)
         self._plans: dict[int, Future[EpochPlan]] = {}
         self._lock = threading.Lock()
         self._is_compared = False

@@ -290,7 +290,8 @@ def test_files_are_read_as_often_as_they_are_listed(tmp_path, capsys):
         f"max_seqs = 3\noutput = 'x'\n[data.x]\ntype = 'ints'\n[corpus.x]\nformat = 'jsonl'\nfiles = {files}"
     )
     assert find_inputs(load(tmp_path, text)) == {"x": [f"{tmp_path}/{name}.jsonl" for name in "bab"]}
-    assert f"corpus.x.files: {tmp_path}/b.jsonl is listed 2 times and read 2 times" in capsys.readouterr().err
+    said = f"corpus.x.files: {tmp_path}/b.jsonl is listed 2 times: each of its sequences is 2 times in a pass"
+    assert said in capsys.readouterr().err
 
 
 def test_parallel_files_stay_parallel(tmp_path, capsys):

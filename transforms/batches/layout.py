@@ -63,7 +63,7 @@ class EpochLayout:
 
 def planned_by(store: Store, schedule: Schedule) -> Schedule:
     """The schedule that a store's epochs are planned by: one whose ``length_buckets`` are chosen."""
-    return with_buckets(schedule, store.lengths) if schedule.has_buckets else schedule
+    return with_buckets(schedule, store.order.lengths) if schedule.has_buckets else schedule
 
 
 def select_sequences(store: Store, schedule: Schedule) -> Selection:
@@ -72,7 +72,7 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
     Raises:
         SeqmillError: In some epochs none does.
     """
-    selections = Selections(store.lengths, schedule)
+    selections = Selections(store.order, schedule)
     for stretch in schedule.stretches:
         selection = selections.at(stretch.first)
         if not len(selection.rows):
@@ -80,7 +80,7 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
             epochs = EpochRange(stretch.first, stretch.last)
             where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
             raise NothingLeftError(
-                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.num_seqs:,} "
+                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.order.num_seqs:,} "
                 f"({reasons})"
             )
     return selections.in_any()
@@ -95,7 +95,7 @@ def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = Non
         epochs: Which; by default all that are to be stored.
     """
     content = _content(store)
-    selections = Selections(store.lengths, schedule)
+    selections = Selections(store.order, schedule)
     for epoch in schedule.stored_epochs if epochs is None else epochs:
         options, selection = schedule.at(epoch), selections.at(epoch)
         plan = plan_epoch(selection, options, epoch)
@@ -130,7 +130,7 @@ def is_planned_from(manifest: Manifest, store: Store) -> bool:
 
 def selected_counts(store: Store, selection: Selection) -> Counts:
     """What becomes of the records of a corpus where a selection of its sequences takes part."""
-    ingested = store.manifest.counts
+    ingested = store.counts
     rejected = {**ingested.rejected, **selection.rejected}
     dropped = Counter(ingested.dropped) + Counter(selection.dropped)
     return replace(ingested, kept=len(selection.rows), dropped=dict(dropped), rejected=rejected)
@@ -161,6 +161,7 @@ def planned_manifest(
         counts=selected_counts(store, selection),
         epochs=tuple(epochs),
         others=others,
+        repeats=store.order.repeats,
     )
 
 
@@ -179,4 +180,5 @@ def _content(store: Store) -> str:
     """A fingerprint of what the store holds, whatever it was made from, and of how it is written."""
     manifest = store.manifest
     parts = [(file.xxh128, file.source, file.first_position) for file in manifest.files]
-    return fingerprint(RECORD_VERSION, parts, asdict(manifest.counts), manifest.data_keys)
+    order = [manifest.listed] if manifest.listed else []
+    return fingerprint(RECORD_VERSION, parts, asdict(manifest.counts), manifest.data_keys, *order)

@@ -66,6 +66,7 @@ class Manifest:
         counts: What became of the sequences.
         epochs: The planned epochs, from 1; each is there when its own manifest says so.
         others: The files that all epochs have in common, by name: vocabularies, rejects.
+        repeats: Whether an epoch may have a sequence several times.
 
     >>> import seqmill
     >>> manifest = seqmill.read_manifest("work/epochs/train")
@@ -83,6 +84,7 @@ class Manifest:
     counts: Counts
     epochs: tuple[Epoch, ...]
     others: Mapping[str, Checksum]
+    repeats: bool = False
 
     @property
     def packed(self) -> bool:

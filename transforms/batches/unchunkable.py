@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import orjson
 
 from seqmill.transforms.batches.layout import selected_counts
@@ -34,7 +35,7 @@ def list_unchunkable(
     """
     path = output_folder.rejected_path(folder, output_folder.PLAN)
     files.remove(path)
-    selections = Selections(store.lengths, schedule)
+    selections = Selections(store.order, schedule)
     epochs_of = _epochs_of(selections, schedule)
     if not epochs_of:
         return {}
@@ -58,7 +59,7 @@ def list_unchunkable(
 
 def check_unchunkable(store: Store, schedule: Schedule, max_rejected: float) -> None:
     """Raises SeqmillError where too much is rejected for some epochs; lists nothing."""
-    _check(Selections(store.lengths, schedule), store, schedule, max_rejected, None)
+    _check(Selections(store.order, schedule), store, schedule, max_rejected, None)
 
 
 def are_few_rejected(was: Manifest, max_rejected: float) -> bool:
@@ -81,6 +82,6 @@ def _epochs_of(selections: Selections, schedule: Schedule) -> dict[int, list[Epo
     """Rows of the store that cannot be chunked, and in which epochs."""
     found: dict[int, list[EpochRange]] = {}
     for stretch in schedule.stretches:
-        for row in selections.at(stretch.first).disagreeing.tolist():
+        for row in np.unique(selections.at(stretch.first).disagreeing).tolist():
             found.setdefault(row, []).append(EpochRange(stretch.first, stretch.last))
     return found

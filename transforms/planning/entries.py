@@ -36,20 +36,26 @@ def make_entries(
 
     Args:
         order: The sequences of the epoch in order, as positions in ``rows``, [m].
-        rows: Rows in the store of all sequences that take part, ascending, [N].
+        rows: Rows in the store of all sequences that take part, [N].
         lengths: Per data key their lengths, [N].
         rules: How they are chunked.
         length_key: The data key of ``chunk_start``.
     """
     if rules:
         return _chunks(order, rows, lengths, rules, length_key)
-    are_all = len(rows) and rows[-1] == len(rows) - 1
     return Entries(
-        seq_index=order if are_all else taken(rows, order),
+        seq_index=order if _are_positions(rows) else taken(rows, order),
         chunk=None,
         lengths={key: taken(column, order) for key, column in lengths.items()},
         chunk_start=np.broadcast_to(np.int32(0), len(order)),
     )
+
+
+def _are_positions(rows: np.ndarray) -> bool:
+    """Whether rows are 0, 1, 2, …"""
+    if not len(rows) or rows[-1] != len(rows) - 1:
+        return False
+    return all(np.array_equal(rows[block], np.arange(block.start, block.stop)) for block in blocks(len(rows)))
 
 
 def _chunks(

@@ -75,7 +75,7 @@ class Selection:
     """The sequences that take part.
 
     Attributes:
-        rows: Their rows in the store, ascending, int32 or int64 [N].
+        rows: Their rows in the store, in the order of the corpus, int32 or int64 [N].
         lengths: Per data key their lengths, int32 [N].
         dropped: Sequences dropped, by reason.
         disagreeing: Rows whose data keys have different numbers of chunks.

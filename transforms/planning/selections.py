@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from seqmill.transforms.planning.corpus_order import CorpusOrder
 from seqmill.transforms.planning.plan import EpochOptions, Selection, select
 from seqmill.transforms.planning.schedule import Schedule
 
@@ -14,24 +13,24 @@ class Selections:
     """The selections of a corpus' epochs; the one made last is kept.
 
     Args:
-        lengths: Per data key the length of every sequence in the store.
+        order: The sequences of the corpus.
         schedule: The epochs.
 
     >>> import seqmill
     >>> store = seqmill.Store("work/store/train")
     >>> schedule = seqmill.load_config("config.toml").schedule_of("train")
-    >>> len(Selections(store.lengths, schedule).at(1).rows)
+    >>> len(Selections(store.order, schedule).at(1).rows)
     8
     """
 
-    def __init__(self, lengths: Mapping[str, np.ndarray], schedule: Schedule):
-        self._lengths = lengths
+    def __init__(self, order: CorpusOrder, schedule: Schedule):
+        self._order = order
         self._schedule = schedule
-        self._last: tuple[object, Selection] | None = None
+        self._last: tuple[object, Selection, Selection] | None = None  # the rules, positions, rows
 
     def at(self, epoch: int) -> Selection:
         """The sequences that take part in an epoch. Raises ValueError where there is no such epoch."""
-        return self._selection(self._schedule.at(epoch))
+        return self._selected(self._schedule.at(epoch))[1]
 
     def in_any(self) -> Selection:
         """The sequences that take part in any epoch.
@@ -41,19 +40,22 @@ class Selections:
         stretches = self._schedule.stretches
         if len({_rules(stretch.options) for stretch in stretches}) == 1:
             return self.at(1)
-        taken = np.zeros(len(next(iter(self._lengths.values()))), bool)
+        taken = np.zeros(self._order.num_seqs, bool)
         for stretch in stretches:
-            taken[self._selection(stretch.options).rows] = True
-        left_out = select(self._lengths, stretches[0].options, ~taken)
-        rows = np.flatnonzero(taken)
-        lengths = {key: column[rows] for key, column in self._lengths.items()}
-        return Selection(rows, lengths, left_out.dropped, left_out.disagreeing)
+            taken[self._selected(stretch.options)[0].rows] = True
+        lengths = self._order.lengths
+        left_out = select(lengths, stretches[0].options, ~taken)
+        positions = np.flatnonzero(taken)
+        of_taken = {key: column[positions] for key, column in lengths.items()}
+        return self._order.in_store(Selection(positions, of_taken, left_out.dropped, left_out.disagreeing))
 
-    def _selection(self, options: EpochOptions) -> Selection:
+    def _selected(self, options: EpochOptions) -> tuple[Selection, Selection]:
+        """A selection as one of positions, and as one of rows."""
         rules, last = _rules(options), self._last
         if last is None or last[0] != rules:
-            last = self._last = rules, select(self._lengths, options)
-        return last[1]  # threads may ask at the same time
+            positions = select(self._order.lengths, options)
+            last = self._last = rules, positions, self._order.in_store(positions)
+        return last[1:]  # threads may ask at the same time
 
 
 def _rules(options: EpochOptions) -> tuple[object, ...]:

@@ -34,6 +34,7 @@ from seqmill.transforms.store.split_receipt import (
     rejects_part,
     tags_part,
 )
+from seqmill.transforms.store.sum_counts import sum_counts
 
 _MOST_SHOWN = 10
 
@@ -55,6 +56,7 @@ class FinishStore:
         vocab_files: Per data key with a vocabulary the file that lists it.
         run: The run that the folder must still belong to.
         dropped: Sequences that were dropped before they came here, by reason.
+        listed: See ``StoreManifest``.
     """
 
     folder: str
@@ -69,6 +71,7 @@ class FinishStore:
     vocab_files: Mapping[str, str]
     run: str
     dropped: Mapping[str, int] = field(default_factory=dict)
+    listed: tuple[int, ...] = ()
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -83,7 +86,7 @@ class FinishStore:
     def _finish(self) -> None:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
-        counts = _sum_counts(entries, self.dropped)
+        counts = sum_counts(entries, self.dropped)
         counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
@@ -115,6 +118,7 @@ class FinishStore:
                 files=tuple(entries),
                 others=others,
                 damaged=damaged,
+                listed=self.listed,
             ),
         )
 
@@ -214,20 +218,3 @@ def _damaged_error(corpus: str, damaged: tuple[DamagedSource, ...]) -> SeqmillEr
         f"corpus {corpus}: damaged sources, of which an unknown part is lost (allow_damaged = true takes "
         f"what is left):{''.join(shown)}{more}"
     )
-
-
-def _sum_counts(entries: list[StoreFile], dropped: Mapping[str, int]) -> Counts:
-    rejected: Counter[str] = Counter()
-    converted: Counter[str] = Counter()
-    left_out = Counter(dropped)
-    unknown: Counter[str] = Counter()
-    errors: dict[str, float] = {}
-    for entry in entries:
-        errors.update({key: max(error, errors.get(key, 0.0)) for key, error in entry.largest_error.items()})
-        rejected.update(entry.rejected)
-        converted.update(entry.converted)
-        left_out.update(entry.dropped)
-        unknown.update(entry.unknown)
-    kept = sum(entry.num_seqs for entry in entries)
-    read = kept + left_out.total() + rejected.total()
-    return Counts(read, kept, dict(left_out), rejected, converted, unknown, largest_error=errors)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
+from seqmill.transforms.planning.corpus_order import CorpusOrder, as_listed
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all, map_checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -39,6 +40,7 @@ from seqmill.transforms.store.record_batches import (
     store_schema,
     stored_tags,
 )
+from seqmill.transforms.store.sum_counts import sum_counts
 
 FORMAT = "seqmill.store/2"
 _FETCHED_AT_ONCE = 8
@@ -126,6 +128,8 @@ class StoreManifest:
         files: The Arrow files in corpus order.
         others: The other files that belong to it by name: length index, vocabularies, rejects.
         damaged: Sources of which an unknown part is lost; ``allow_damaged`` let them pass.
+        listed: Numbers of the files in the order in which they make up the corpus, where some are there
+            several times; else empty.
     """
 
     format: str
@@ -138,6 +142,11 @@ class StoreManifest:
     files: tuple[StoreFile, ...]
     others: Mapping[str, Checksum]
     damaged: tuple[DamagedSource, ...] = ()
+    listed: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.listed and {*self.listed} != {*range(len(self.files))}:
+            raise ValueError("listed: expected the number of every file")
 
     @property
     def checksums(self) -> dict[str, Checksum]:
@@ -210,6 +219,21 @@ class Store(RecordBatches):
     def lengths(self) -> dict[str, np.ndarray]:
         """Per data key the length of every sequence, int32 [N]."""
         return {key: self._index[f"lengths/{key}"] for key in self.manifest.data_keys}
+
+    @cached_property
+    def order(self) -> CorpusOrder:
+        """The sequences in the order of the corpus."""
+        starts = np.cumsum([0, *(file.num_seqs for file in self.manifest.files)])
+        return as_listed(self.lengths, starts, self.manifest.listed)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """What became of the records of the corpus; those of a file count as often as it is listed."""
+        counts, listed = self.manifest.counts, self.manifest.listed
+        if not listed:
+            return counts
+        summed = sum_counts([self.manifest.files[number] for number in listed], {})
+        return replace(summed, duplicate_tags=counts.duplicate_tags)
 
     @cached_property
     def tag_sizes(self) -> np.ndarray:

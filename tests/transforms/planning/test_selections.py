@@ -9,6 +9,7 @@ from plain_options import plain_options
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.chunk import KeyChunking
+from seqmill.transforms.planning.corpus_order import CorpusOrder
 from seqmill.transforms.planning.drop import LengthLimits
 from seqmill.transforms.planning.plan import select
 from seqmill.transforms.planning.schedule import Schedule, Stretch
@@ -26,7 +27,9 @@ def of(longest=None, shortest=None, chunking=None, num_seqs=None):
 
 
 def selections(base, *changes):
-    return Selections(LENGTHS, Schedule(base, 6, None, tuple(Stretch(*change) for change in changes)))
+    return Selections(
+        CorpusOrder(LENGTHS), Schedule(base, 6, None, tuple(Stretch(*change) for change in changes))
+    )
 
 
 def test_each_epoch_has_its_own():
