@@ -26,6 +26,7 @@ from seqmill.transforms.batches.per_epoch_options import (
     named_twice,
 )
 from seqmill.transforms.features.data_keys import DataKey, why_no_name
+from seqmill.transforms.features.shared_vocabs import with_shared_vocabs
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files
@@ -108,10 +109,11 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
     _rename(content, (), mistakes)
     shared = {name: content.pop(name) for name in option_fields(CorpusDefaults) if name in content}
     tables = {section: _tables(content.pop(section, None), section, mistakes) for section in TABLES}
-    keys = {
+    keys: Mapping[str, DataKey | None] = {
         name: _checked(DataKey, {"field": name, **table, "name": name}, ("data", name), mistakes)
         for name, table in tables["data"].items()
     }
+    keys = _sharing_vocabs(keys, mistakes)
     context = {"data_keys": list(keys), "fields": [t.get("field", k) for k, t in tables["data"].items()]}
     _checked(CorpusDefaults, shared, (), mistakes, context)
     corpora = {}
@@ -240,6 +242,19 @@ def _tables(value: Any, section: str, mistakes: list[Mistake]) -> dict[str, dict
     return tables
 
 
+def _sharing_vocabs(
+    keys: Mapping[str, DataKey | None], mistakes: list[Mistake]
+) -> Mapping[str, DataKey | None]:
+    right = {name: key for name, key in keys.items() if key is not None}
+    if len(right) < len(keys):
+        return keys  # what is shared with a wrong one cannot be told
+    try:
+        return with_shared_vocabs(right)
+    except WrongOptionsError as error:
+        mistakes += [(("data", *where), text) for where, text in error.mistakes]
+        return keys
+
+
 def _between_tables(
     tables: Mapping[str, Mapping[str, Any]], keys: Mapping[str, DataKey | None]
 ) -> Iterator[Mistake]:
@@ -325,6 +340,8 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
 
 def _with_path(option: str, value: Any, folder: str) -> Any:
     if option not in _PATHS or (option in _MAY_BE_NONE and value == "none"):
+        return value
+    if option == "vocab" and isinstance(value, str) and value.startswith("@"):
         return value
     return _absolute(value, folder)
 

@@ -12,6 +12,7 @@ from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.shared_vocabs import given_vocab
 from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import (
@@ -110,7 +111,9 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
 
 def count_work(scanned: Scanned) -> CountWork | None:
     """The counting of labels that comes before all else; None where no data key needs it."""
-    keys = tuple(key for key in scanned.config.data.values() if key.has_counted_vocab)
+    data = scanned.config.data
+    counted = {name for name, key in data.items() if key.has_counted_vocab}
+    keys = tuple(key for key in data.values() if key.labels_of in counted and key.type in ("chars", "words"))
     if not keys:
         return None
     decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in keys])
@@ -126,8 +129,8 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     vocab_paths = _vocab_files(scanned)
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     for key in keys:
-        if key.type in ("chars", "words") and key.vocab:
-            check_labels_occur(key.vocab, vocabs[key.name], key.type)
+        if key.type in ("chars", "words") and (path := given_vocab(key, keys)):
+            check_labels_occur(path, vocabs[key.name], key.type)
     specs = scanned.data_keys
     if specs is None:
         specs = array_specs(keys, splits, vocabs, options.audio_root)
@@ -160,10 +163,10 @@ def _all_paths(inputs: Inputs) -> list[str]:
 
 def _vocab_files(scanned: Scanned) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
-    folder = output_folder.counted_vocab_folder(scanned.config.store_output)
+    folder, data = output_folder.counted_vocab_folder(scanned.config.store_output), scanned.config.data
     return {
-        key.name: key.vocab or counted_vocab_path(folder, key.name)
-        for key in scanned.config.data.values()
+        key.name: given_vocab(key, [*data.values()]) or counted_vocab_path(folder, key.labels_of)
+        for key in data.values()
         if key.vocab or key.has_counted_vocab or key.tokenizer or key.name in scanned.declared
     }
 
@@ -236,7 +239,7 @@ def _decisive(key: DataKey, hashes: ContentHashes) -> object:
         {k: value for k, value in key.decisive.items() if k not in ("vocab", "tokenizer", "dtype")},
         (key.dtype, SMALL_VERSION) if key.dtype else None,
         hashes.of(key.tokenizer) if key.tokenizer else None,
-        key.vocab is not None,
+        key.vocab if key.labels_of != key.name else key.vocab is not None,
         ENCODER_VERSIONS[key.type],
         library_versions(key.type),
     )

@@ -14,7 +14,7 @@ from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.needed_epochs import most_at_once
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
-from seqmill.pipelines.preprocess import warn_of_schedule
+from seqmill.pipelines.preprocess import warn_of_options
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.write_rate import WriteRate
 from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
@@ -41,7 +41,7 @@ def plan(config: Config, beam_flags: Sequence[str] = (), rate: WriteRate | None 
     >>> report.corpus, report.epochs[0].num_batches, report.epochs[0].num_seqs
     ('train', 3, 8)
     """
-    warn_of_schedule(config)
+    warn_of_options(config)
     ingest_if_needed(config, beam_flags)
     with reader(config.output, "plan"), reading_stores(config, "plan"):
         return [_plan_corpus(config, name, rate) for name in config.corpus]

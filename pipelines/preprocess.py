@@ -26,6 +26,7 @@ from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
 from seqmill.transforms.batches.stream import is_stream
 from seqmill.transforms.batches.unchunkable import are_few_rejected
+from seqmill.transforms.features.shared_vocabs import fields_of_two
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
 from seqmill.transforms.planning.schedule import Schedule
@@ -65,7 +66,7 @@ def preprocess(
     >>> len(seqmill.read_manifest("work/epochs/train").epochs)
     2
     """
-    warn_of_schedule(config)
+    warn_of_options(config)
     _check_no_stream(config)
     with (
         only_writer(config.output, "run"),
@@ -90,8 +91,10 @@ def is_up_to_date(config: Config, ahead: int | None = None) -> bool:
     return all(_is_up_to_date(config, name, needed_epochs(config, name, ahead)) for name in config.corpus)
 
 
-def warn_of_schedule(config: Config) -> None:
-    """Says which epochs a schedule names that are not trained."""
+def warn_of_options(config: Config) -> None:
+    """Says which epochs a schedule names that are not trained, and which fields have two vocabularies."""
+    for line in fields_of_two([*config.data.values()]):
+        console.say(f"warning: {line}", once=True)
     for epochs in behind_the_last(config.schedule, config.num_epochs):
         console.say(f"warning: schedule: epochs {epochs} are behind num_epochs = {config.num_epochs}")
 

@@ -124,7 +124,9 @@ class _Watch:
             return
         vocabs = read_stream(self._folder).vocabs
         for key in self._config.data.values():
-            if key.vocab and vocabs.get(output_folder.vocab_name(key.name)) != checksum(key.vocab):
+            if key.vocab is None or key.labels_of != key.name:
+                continue
+            if vocabs.get(output_folder.vocab_name(key.name)) != checksum(key.vocab):
                 raise UsageError(
                     f"data.{key.name}.vocab: {key.vocab} is not what the windows in {self._folder} were made "
                     "with: their numbers would mean other labels; choose another output"

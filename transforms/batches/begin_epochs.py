@@ -194,7 +194,7 @@ def copy_vocabs(folder: str, store: Store) -> dict[str, Checksum]:
     Returns:
         Sizes and hashes, by name.
     """
-    names = [spec.vocab for spec in store.data_keys.values() if spec.vocab is not None]
+    names = {spec.vocab for spec in store.data_keys.values() if spec.vocab is not None}
     others = {name: store.manifest.others[name] for name in names}
     for name, expected in others.items():
         source, copy = files.join(store.folder, name), files.join(folder, name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqmill.transforms.batches.corpus_epochs import check_epochs
 from seqmill.transforms.features.data_keys import DataKey, why_no_name
+from seqmill.transforms.features.shared_vocabs import given_vocab, with_shared_vocabs
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
@@ -60,7 +61,16 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
             mistakes += [((name, *where), text) for where, text in error.mistakes]
     if mistakes:
         raise UsageError(f"{_name(transform)}: keys: {WrongOptionsError(mistakes)}")
+    try:
+        keys = [*with_shared_vocabs({key.name: key for key in keys}).values()]
+    except WrongOptionsError as error:
+        raise UsageError(f"{_name(transform)}: keys: {error}") from None
     for key in keys:
+        if key.labels_of != key.name and given_vocab(key, keys) is None:
+            raise UsageError(
+                f"{_name(transform)}: keys: {key.name}.vocab: found {key.vocab!r}; expected a "
+                "data key whose vocabulary is a file"
+            )
         if key.has_counted_vocab:
             raise UsageError(
                 f"{_name(transform)}: keys: {key.name}.vocab: found none; expected a file with one label a "

@@ -123,7 +123,8 @@ class DataKey:
         field: Field of a record that holds it; dots reach into nested fields.
         type: One of ``TYPES``.
         vocab: File with one label a line, or a dict as RETURNN has it (``chars``, ``words``, ``ints``, and
-            ``subwords`` of BPE codes); where ``None``, counted over ``train`` (``chars``, ``words``).
+            ``subwords`` of BPE codes), or ``"@data"`` for the vocabulary of the data key ``data``; where
+            ``None``, counted over ``train`` (``chars``, ``words``).
         tokenizer: File of a Hugging Face tokenizer, or of BPE codes as subword-nmt has them (``subwords``).
         frame_size: Numbers of a frame where values are flat lists of them (``floats``).
         max_labels: Most labels of a counted vocabulary, special ones included (``chars``, ``words``).
@@ -158,7 +159,10 @@ class DataKey:
     )
     type: Annotated[str, BeforeValidator(one_of(*TYPES))] = Field(description=f"one of {', '.join(TYPES)}")
     vocab: str | None = Field(
-        None, strict=True, min_length=1, description="file with one label a line; default: counted over train"
+        None,
+        strict=True,
+        min_length=1,
+        description="file with one label a line, or @KEY for another key's; default: counted over train",
     )
     tokenizer: str | None = Field(
         None,
@@ -269,7 +273,7 @@ class DataKey:
             yield f"pad, unk, bos and eos name a label twice: {', '.join(specials)}"
         limits = [name for name in ("max_labels", "min_count") if getattr(self, name) is not None]
         if limits and self.vocab is not None:
-            yield f"{' and '.join(limits)}: nothing is counted where vocab = FILE gives the labels"
+            yield f"{' and '.join(limits)}: nothing is counted where vocab gives the labels"
         elif limits and self.unk is False:
             yield f"{' and '.join(limits)}: with unk = false, sequences with other labels would be rejected"
         if self.max_labels is not None and self.max_labels <= len(specials):
@@ -305,20 +309,31 @@ class DataKey:
         return np.dtype(_DTYPES.get(self.type, "int32")).newbyteorder("<")
 
     @property
+    def labels_of(self) -> str:
+        """The name of the data key whose vocabulary this one has: its own, or that which it shares."""
+        is_shared = self.vocab is not None and self.vocab.startswith("@")
+        return str(self.vocab)[1:] if is_shared else self.name
+
+    @property
     def has_counted_vocab(self) -> bool:
         """Whether the labels must be counted over ``train`` before anything is encoded."""
         return self.type in ("chars", "words") and self.vocab is None
 
 
-def special_labels(key: DataKey) -> list[str]:
-    """The special labels of a key's counted vocabulary, in their order.
+def special_labels(owner: DataKey, *others: DataKey) -> list[str]:
+    """The special labels of a counted vocabulary, in their order.
+
+    Args:
+        owner: The data key whose vocabulary it is.
+        others: Those that share it.
 
     >>> special_labels(DataKey("data", "data", "words", eos=True, unk="[UNK]"))
     ['<pad>', '[UNK]', '</s>']
     """
-    unk = UNK if key.unk is None else key.unk
-    named = (key.pad or PAD, unk, *boundary_labels(key))
-    return [label for label in named if isinstance(label, str)]
+    bos, eos = zip(*map(boundary_labels, (owner, *others)), strict=True)
+    named = (owner.pad or PAD, UNK if owner.unk is None else owner.unk)
+    further = (label for label in dict.fromkeys((*bos, *eos)) if label is not None)
+    return [label for label in (*named, *further) if isinstance(label, str)]
 
 
 def boundary_labels(key: DataKey) -> tuple[str | None, str | None]:

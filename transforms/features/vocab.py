@@ -139,15 +139,15 @@ def count_labels(key: DataKey, values: list[Any], counter: Counter[str]) -> None
             count_labels(key, [value], counter)
 
 
-def build_vocab(counts: Mapping[str, int], key: DataKey) -> Vocab:
+def build_vocab(counts: Mapping[str, int], key: DataKey, *others: DataKey) -> Vocab:
     """The vocabulary of counted labels.
 
     0 is ``<pad>``, 1 is ``<unk>``, then ``<s>`` and ``</s>`` where the key has ``bos`` or ``eos`` set, each
     by the name that the key gives it; then the labels by falling frequency, ties by code point. Special
     labels that stand in the data are not listed again. The key's ``min_count`` and ``max_labels`` end the
-    list.
+    list. ``others`` are the data keys that share the vocabulary.
     """
-    special = special_labels(key)
+    special = special_labels(key, *others)
     counted = sorted(counts.keys() - set(special), key=lambda label: (-counts[label], label))
     if key.min_count is not None:
         counted = [label for label in counted if counts[label] >= key.min_count]

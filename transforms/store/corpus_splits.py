@@ -84,7 +84,7 @@ def array_specs(
         shape = encoders[key.name].feature_shape
         if shape is None:
             shape = probed[key.name]
-        vocab = output_folder.vocab_name(key.name) if key.name in vocabs else None
+        vocab = output_folder.vocab_name(key.labels_of) if key.name in vocabs else None
         num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
         specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab, key.processing)
     return specs

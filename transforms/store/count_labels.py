@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.shared_vocabs import sharing
 from seqmill.transforms.features.vocab import build_vocab, count_labels, write_vocab
 from seqmill.transforms.readers import Reader, get_field, open_split
 from seqmill.transforms.readers.split import Record
@@ -34,7 +35,7 @@ class CountLabels:
 
     Attributes:
         folder: The folder of vocabularies.
-        keys: The data keys whose labels are counted.
+        keys: The data keys whose labels are counted, those that share a vocabulary included.
         run: The run that the folder must still belong to (``begin_run``).
     """
 
@@ -47,10 +48,10 @@ class CountLabels:
         if is_counted(self.folder, task):
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
-        counters: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
+        counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in self.keys}
         for records in _blocks(open_split(task.split, [key.field for key in self.keys])):
             for key in self.keys:
-                count_labels(key, _values(records, key.field), counters[key.name])
+                count_labels(key, _values(records, key.field), counters[key.labels_of])
             reporter.add(num_seqs=len(records))
         content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
         with publishing(self.folder, self.run):
@@ -65,7 +66,7 @@ class WriteVocabs:
 
     Attributes:
         folder: The folder of vocabularies.
-        keys: The data keys whose labels are counted.
+        keys: The data keys whose labels are counted, those that share a vocabulary included.
         fingerprint: Of all splits and keys; also the run that the folder must still belong to.
         splits: Fingerprint of every split, those that a rerun kept included.
     """
@@ -81,7 +82,8 @@ class WriteVocabs:
             self._write()
 
     def _write(self) -> None:
-        sums: dict[str, Counter[str]] = {key.name: Counter() for key in self.keys}
+        owners = [key for key in self.keys if key.has_counted_vocab]
+        sums: dict[str, Counter[str]] = {key.name: Counter() for key in owners}
         for index, fingerprint in enumerate(self.splits):
             content = _read(_part_path(self.folder, index), _PART_FORMAT)
             if content.get("fingerprint") != fingerprint:
@@ -89,9 +91,9 @@ class WriteVocabs:
             for key, counts in content["counts"].items():
                 sums[key].update(counts)
         written = {}
-        for key in self.keys:
+        for key in owners:
             path = counted_vocab_path(self.folder, key.name)
-            write_vocab(path, build_vocab(sums[key.name], key))
+            write_vocab(path, build_vocab(sums[key.name], *sharing(key, self.keys)))
             written[key.name] = asdict(checksum(path))
         content = {"format": _SUMMARY_FORMAT, "fingerprint": self.fingerprint, "vocabs": written}
         files.write_json(output_folder.vocab_summary_path(self.folder), seal(content))

@@ -13,6 +13,7 @@ from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
 from seqmill.transforms.features.segment import described_by
+from seqmill.transforms.features.shared_vocabs import given_vocab
 from seqmill.transforms.features.text import to_text
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import get_field
@@ -102,7 +103,7 @@ class RecordEncoder:
         if encoder.feature_shape is None:
             raise SeqmillError(f"data key {key.name!r}: the shape of a frame of {key.type} is not known")
         num_labels = encoder.num_labels if vocab is None else len(vocab)
-        name = None if vocab is None else vocab_name(key.name)
+        name = None if vocab is None else vocab_name(key.labels_of)
         shape = encoder.feature_shape
         return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing)
 
@@ -111,16 +112,17 @@ def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:
     """The vocabularies that data keys name. Raises SeqmillError where one is missing or of another kind."""
     vocabs = {}
     for key in keys:
-        if key.vocab:
-            vocabs[key.name] = read_vocab(key.vocab)
+        if path := given_vocab(key, keys):
+            vocabs[key.name] = read_vocab(path)
             if key.type in ("chars", "words"):
-                check_labels_occur(key.vocab, vocabs[key.name], key.type)
+                check_labels_occur(path, vocabs[key.name], key.type)
     return vocabs
 
 
 def vocab_files(keys: Sequence[DataKey]) -> dict[str, VocabFile]:
     """The files of those vocabularies, as they are now."""
-    return {key.name: VocabFile(key.vocab, checksum(key.vocab)) for key in keys if key.vocab}
+    paths = {key.name: given_vocab(key, keys) for key in keys}
+    return {name: VocabFile(path, checksum(path)) for name, path in paths.items() if path}
 
 
 def raw_size(record: Any) -> int:

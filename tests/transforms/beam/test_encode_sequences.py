@@ -179,3 +179,22 @@ def test_windows_and_blocks_of_two_collections_have_no_place_in_a_store(tmp_path
         SeqmillError, match=r"blocks of different collections: .*text: bytes of records by id"
     ):
         pipeline.run()
+
+
+def test_options_of_labels(tmp_path):
+    (tmp_path / "v.txt").write_text("<pad>\n<unk>\n[S]\na\nb\n")
+    keys = {
+        "x": {"type": "words", "vocab": str(tmp_path / "v.txt"), "normalize": ["lower"], "bos": "[S]"},
+        "y": {"type": "words", "vocab": "@x", "unk": False},
+    }
+    block = EncodeSequences(keys, order_by="id").block([{"id": 1, "x": "A b c", "y": "b"}])
+    assert block.arrays["x"].values.tolist() == [2, 3, 4, 1]
+    assert block.arrays["y"].values.tolist() == [4]
+    specs = block.origin.data_keys
+    assert (specs["y"].vocab, specs["x"].processing) == ("vocab/x.txt", {"normalize": ["lower"]})
+    for wrong, message in (
+        ({"x": {"type": "words"}, "y": {"type": "words", "vocab": "@x"}}, r"keys: [xy].vocab: found"),
+        ({"y": {"type": "words", "vocab": "@x"}}, "y.vocab: found '@x'; there is no data key 'x'"),
+    ):
+        with pytest.raises(SeqmillError, match=message):
+            EncodeSequences(wrong, order_by="id")

@@ -61,7 +61,7 @@ def test_a_special_label_must_be_there(options, message):
         ({"eos": ""}, "expected true, false or a label"),
         ({"pad": 0}, "pad: found 0"),
         ({"pad": "<unk>"}, "pad, unk, bos and eos name a label twice"),
-        ({"max_labels": 10}, "max_labels: nothing is counted where vocab = FILE gives the labels"),
+        ({"max_labels": 10}, "max_labels: nothing is counted where vocab gives the labels"),
         ({"vocab": None, "max_labels": 2}, "max_labels: found 2; <pad>, <unk> alone are 2"),
         ({"vocab": None, "min_count": 0.5}, "min_count: found 0.5; expected a whole number of at least 1"),
         ({"vocab": None, "min_count": 2, "unk": False}, "with unk = false, sequences with other labels"),

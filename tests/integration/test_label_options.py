@@ -1,0 +1,58 @@
+"""Options of labels through a whole run: what is counted, shared and made alike, and when that is anew."""
+
+import json
+
+from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
+
+DATA = {
+    "source": {"type": "words", "normalize": ["lower"], "max_labels": 7, "unk": "[UNK]"},
+    "target": {"type": "words", "vocab": "@source", "eos": "<eos>"},
+    "other": {"type": "words", "field": "target"},
+}
+SPECIAL = ["<pad>", "[UNK]", "<eos>"]
+RECORDS = [{"source": "A b", "target": "B b c"}, {"source": "a A", "target": "c d"}]
+
+
+def ids(output, key):
+    return [array.tolist() for _, _, array in sequences(read_epochs(output)[0], key)]
+
+
+def test_one_vocabulary_counted_over_two_fields(tmp_path, seqmill):
+    write_jsonl(tmp_path / "a.jsonl", RECORDS)
+    corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}
+    config, output = write_config(tmp_path, DATA, corpora), tmp_path / "out"
+    first = seqmill.succeeds("preprocess", config)
+    warning = "warning: data keys target and other have two vocabularies of one field, target: a label is"
+    assert first.err.count(warning) == 1
+    for folder in ("vocab", "store/train/vocab", "epochs/train/vocab"):
+        assert (output / folder / "source.txt").read_text().split() == [*SPECIAL, "a", "b", "c", "B"]
+        assert not (output / folder / "target.txt").exists()
+    specs = json.loads((output / "epochs/train/manifest.json").read_text())["data_keys"]
+    assert specs["target"]["vocab"] == specs["source"]["vocab"] == "vocab/source.txt"
+    assert specs["source"]["processing"] == {"normalize": ["lower"]}
+    assert ids(output, "source") == [[3, 4], [3, 3]]
+    assert ids(output, "target") == [[6, 4, 5, 2], [5, 1, 2]]
+    assert "B b c <eos>" in seqmill.succeeds("show", output).out
+    seqmill.succeeds("verify", output)
+    again = seqmill.succeeds("preprocess", config)
+    assert "ingest train: up to date" in again.err
+    changed = seqmill.succeeds("preprocess", config, '--data.target.normalize=["upper"]')
+    assert "up to date" not in changed.err
+    assert (output / "vocab/source.txt").read_text().split() == [*SPECIAL, "a", "B", "C", "D"]
+    assert ids(output, "target") == [[4, 4, 5, 2], [5, 6, 2]]
+
+
+def test_a_vocabulary_that_is_given_and_shared(tmp_path, seqmill):
+    write_jsonl(tmp_path / "a.jsonl", RECORDS)
+    (tmp_path / "v.txt").write_text("[PAD]\na\nb\nB\nc\n[SEP]\n")
+    data = {
+        "source": {"type": "words", "vocab": "v.txt", "normalize": ["lower"], "pad": "[PAD]"},
+        "target": {"type": "words", "vocab": "@source", "eos": "[SEP]"},
+    }
+    corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"], "max_rejected": 0.5}}
+    config = write_config(tmp_path, data, corpora)
+    ended = seqmill.succeeds("preprocess", config)
+    assert "rejected: 1 target: label not in the vocabulary" in ended.err
+    assert ids(tmp_path / "out", "target") == [[3, 2, 4, 5]]
+    seqmill("preprocess", config, "--data.target.eos=[sep]").names("has no label [sep]; did you mean [SEP]?")
+    seqmill("preprocess", config, "--data.target.vocab=@src").names("there is no data key 'src'")
