@@ -148,6 +148,7 @@ def _parser(given: Sequence[str], runs: Mapping[str, Run]) -> argparse.ArgumentP
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print seqmill's version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_init(commands, runs["init"])
     for name, (text, description) in _CONFIG_COMMANDS.items():
         usage = f"seqmill {name} CONFIG [--OPTION=VALUE ...]"
         command = commands.add_parser(
@@ -181,6 +182,23 @@ def _parser(given: Sequence[str], runs: Mapping[str, Run]) -> argparse.ArgumentP
     _add_verify(commands, runs["verify"])
     _add_show(commands, runs["show"])
     return parser
+
+
+def _add_init(commands: Any, run: Run) -> None:
+    init = commands.add_parser(
+        "init",
+        help="write a configuration for what is found in files and folders",
+        description="Looks at files and folders (recordings with transcripts, tables, JSON lines, corpora of "
+        "other tools), guesses from the first records what they hold, says why, and writes a configuration "
+        "with a comment for each guess. Recordings without a list that a reader takes get one, beside it.",
+        allow_abbrev=False,
+    )
+    init.add_argument("paths", metavar="FOLDER|FILE", nargs="+", help="where the data are")
+    init.add_argument(
+        "--output", default="config.toml", metavar="FILE", help="what to write; default: config.toml"
+    )
+    init.add_argument("--force", action="store_true", help="overwrite what is there")
+    init.set_defaults(run=run)
 
 
 def _add_verify(commands: Any, run: Run) -> None:

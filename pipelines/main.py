@@ -212,7 +212,14 @@ def _show(options: argparse.Namespace, rest: list[str]) -> None:
     show(options.path, options.epoch, options.batch, options.num_batches, options.num_seqs)
 
 
+def _init(options: argparse.Namespace, rest: list[str]) -> None:
+    from seqmill.pipelines.init.command import init
+
+    init(options.paths, options.output, options.force)
+
+
 _RUNS = {
+    "init": _init,
     "ingest": _ingest,
     "plan": _plan,
     "preprocess": _preprocess,

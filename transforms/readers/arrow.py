@@ -70,6 +70,12 @@ def declared_labels(path: str, field: str) -> tuple[str, ...] | None:
         return class_names(path, source.schema, field)
 
 
+def field_names(path: str) -> list[str]:
+    """The columns of a file. Raises SeqmillError."""
+    with _open(path) as source:
+        return list(source.schema.names)
+
+
 class ArrowReader(Reader):
     """Reads a run of record batches; the columns that hold the given fields, no others.
 

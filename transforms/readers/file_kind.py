@@ -11,6 +11,13 @@ from seqmill.transforms.readers.split import DamagedFileError
 from seqmill.transforms.storage.errors import SeqmillError
 
 _HEAD_BYTES = 512
+_FORMATS = {
+    b"PAR1": "parquet",
+    b"ARROW1\0\0": "arrow",
+    b"\xff\xff\xff\xff": "arrow",
+    b"\x89HDF\r\n\x1a\n": "hdf",
+    b"PK\x03\x04": "ogg_zip",
+}
 
 _KINDS = {
     b"PAR1": "a Parquet file (format = \"parquet\")",
@@ -66,6 +73,34 @@ _TEXT_FIRST = (
     b"FEA1",
 )  # a text may begin so
 _TAR = b"ustar"
+
+
+def content_head(path: str) -> bytes:
+    """The first bytes of what a file holds, compressed or not; none where it is damaged.
+
+    Raises:
+        SeqmillError: It cannot be read.
+    """
+    try:
+        codec = codec_of(path)
+        if codec is None:
+            return read_head(path, _HEAD_BYTES)
+        return next(islice(decompressed(path, codec), 1), b"")[:_HEAD_BYTES]
+    except DamagedFileError:
+        return b""
+
+
+def binary_format(head: bytes) -> str | None:
+    """The input format of a file that begins with these bytes, of those that are no text.
+
+    >>> binary_format(b"PAR1")
+    'parquet'
+    """
+    if is_header(head):
+        return "tfrecord"
+    if head[257:262] == _TAR:
+        return "webdataset"
+    return next((name for magic, name in _FORMATS.items() if head.startswith(magic)), None)
 
 
 def check_text(path: str, format: str) -> None:

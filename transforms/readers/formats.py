@@ -200,6 +200,38 @@ def declared_labels(split: Split, field: str) -> tuple[str, ...] | None:
     return None
 
 
+def field_names(split: Split, num_records: int) -> list[str] | None:
+    """The fields to ask for to see all that a split's first records hold; None where they hold it anyway.
+
+    Raises:
+        SeqmillError: The split's file cannot be read.
+    """
+    match split.format:
+        case "parquet":
+            from seqmill.transforms.readers import parquet
+
+            return parquet.field_names(split.source)
+        case "arrow":
+            from seqmill.transforms.readers import arrow
+
+            return arrow.field_names(split.source)
+        case "hdf":
+            from seqmill.transforms.readers import hdf
+
+            return hdf.field_names(split.source)
+        case "kaldi":
+            from seqmill.transforms.readers import kaldi
+
+            return kaldi.field_names(split.source)
+        case "webdataset":
+            from seqmill.transforms.readers import webdataset
+
+            return webdataset.field_names(split, num_records)
+        case "ogg_zip" | "librispeech":
+            return ["audio"]
+    return None
+
+
 def _split_file(
     format: str, path: str, target_bytes: int, options: ReadOptions, fields: Sequence[str]
 ) -> list[Split]:

@@ -47,6 +47,12 @@ def split_hdf(path: str, target_bytes: int, options: ReadOptions, fields: Sequen
     return [single_file_split("hdf", path, options, start, end) for start, end in pairwise(cuts)]
 
 
+def field_names(path: str) -> list[str]:
+    """The data keys of a file. Raises SeqmillError."""
+    with open_layout(path) as layout:
+        return list(layout.keys)
+
+
 class HdfReader(Reader):
     """Reads one split of a RETURNN HDF file.
 

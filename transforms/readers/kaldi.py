@@ -17,6 +17,7 @@ from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 TAG, WAV = "seq_tag", "wav"
 MAIN_FILES = ("wav.scp", "feats.scp", "text")
+_OF_UTTERANCES = ("feats.scp", "wav.scp", "ali.scp", "text", "utt2spk", "utt2lang")
 _SEGMENTS = "segments"
 _RECORDINGS = "recordings"  # wav.scp where segments are parts of its recordings: no list of utterances
 
@@ -51,6 +52,12 @@ def split_kaldi(
     return [
         Split("kaldi", listed, *_places(named, start, end), options=options) for start, end in pairwise(cuts)
     ]
+
+
+def field_names(path: str) -> list[str]:
+    """The fields that the folder of a file has: its files with something of every utterance."""
+    names = files.list_names(files.parent(path))
+    return [name.removesuffix(".scp") for name in names if name in _OF_UTTERANCES]
 
 
 class KaldiReader(Reader):

@@ -81,6 +81,12 @@ def declared_labels(path: str, field: str) -> tuple[str, ...] | None:
         return class_names(path, file.schema_arrow, field)
 
 
+def field_names(path: str) -> list[str]:
+    """The columns of a file. Raises SeqmillError."""
+    with _open(path) as (file, _):
+        return list(file.schema_arrow.names)
+
+
 class ParquetReader(Reader):
     """Reads one split of a Parquet file; the columns that hold the given fields, no others.
 

@@ -63,6 +63,21 @@ def split_webdataset(path: str, target_bytes: int, options: ReadOptions) -> list
     ]
 
 
+def field_names(split: Split, num_records: int) -> list[str]:
+    """The endings of the members of a split's first records."""
+    keys: set[str] = set()
+    found: dict[str, None] = {}
+    for member in members(TarStream(_chunks(split), split.starts[0]), split.ends[0]):
+        name = None if isinstance(member, Gap) or member.kind != "file" else _NAME.fullmatch(member.name)
+        if name is None or _META.search(name[0]):
+            continue
+        keys.add(name[1])
+        if len(keys) > num_records:
+            break
+        found.setdefault(name[2].lower())
+    return list(found)
+
+
 def _record_starts(content: np.ndarray) -> Iterator[int]:
     """Yields where the first member of each record begins."""
     key = None

@@ -1,0 +1,1 @@
+"""``seqmill init``: a configuration for what is found in files and folders."""

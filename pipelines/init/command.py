@@ -1,0 +1,113 @@
+"""``seqmill init``: finds corpora, guesses what they hold, and writes a configuration that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import orjson
+
+from seqmill.pipelines.config import load_config
+from seqmill.pipelines.init.corpora import Corpora, choose_sources
+from seqmill.pipelines.init.find_sources import LOOKED_FOR, Found, find_sources
+from seqmill.pipelines.init.guess_options import OUTPUT, Setup, guess_options
+from seqmill.pipelines.init.recordings import Manifests, choose_recordings
+from seqmill.pipelines.init.sample_records import MOST_RECORDS, sample_of
+from seqmill.pipelines.init.text_files import choose_texts
+from seqmill.pipelines.init.write_config import comment, config_text
+from seqmill.pipelines.input_files import find_inputs
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.output_folder import is_own
+
+_MOST_NAMED = 3
+
+
+def init(paths: Sequence[str], output: str, force: bool) -> None:
+    """Writes a configuration for what is found, and prints what was guessed and why.
+
+    Args:
+        paths: Files and folders to look at.
+        output: Where to write the configuration; manifests that it needs are written beside it.
+        force: Whether to overwrite.
+
+    Raises:
+        UsageError: A path is not there, or a file would be overwritten.
+        SeqmillError: Nothing is recognised, or nothing in it is usable.
+    """
+    folder = files.parent(output)
+    manifests = {name: f"{_stem(output)}.{name}.jsonl" for name in ("train", "dev", "test")}
+    _check_free(output, force)
+    found = find_sources(paths, _is_own(folder, [files.name(output), *manifests.values()]))
+    recordings = choose_recordings(found)
+    if recordings is not None and (recordings.has_transcripts or not found.sources):
+        setup = _of_recordings(recordings, found, manifests, folder, force)
+    else:
+        recordings = None
+        corpora = choose_sources(found) or choose_texts(found)
+        if corpora is None:
+            raise SeqmillError(f"{', '.join(paths)}: nothing here is a corpus; looked for {LOOKED_FOR}")
+        setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder)
+    for name, records in recordings.records.items() if recordings is not None else ():
+        lines = b"".join(orjson.dumps(record) + b"\n" for record in records)
+        _write(files.join(folder, manifests[name]), lines)
+    _write(output, config_text(setup.tables).encode())
+    for line in [*setup.guesses, *_left_out(found)]:
+        print(comment(line))
+    find_inputs(load_config(output))
+    print(comment(f"wrote {output}; look at it, then: seqmill plan {output}"))
+
+
+def _is_own(folder: str, names: Sequence[str]) -> Callable[[str], bool]:
+    """Tells paths that this command or a run of its configuration writes from others."""
+    work = _real(files.join(folder, OUTPUT))
+    written = {_real(files.join(folder, name)) for name in names}
+    return lambda path: is_own(work, _real(path)) or _real(path) in written
+
+
+def _real(path: str) -> str:
+    return os.path.realpath(path) if files.is_local(path) else path
+
+
+def _of_recordings(
+    recordings: Manifests, found: Found, manifests: dict[str, str], folder: str, force: bool
+) -> Setup:
+    """The setup for recordings, which become records of manifests beside the configuration."""
+    for name in recordings.records:
+        _check_free(files.join(folder, manifests[name]), force)
+    for path in recordings.without:
+        found.leave_out(path, "no transcript, or one in brackets, which says what is heard and not said")
+    for format in found.sources:
+        for path in found.sources[format]:
+            found.leave_out(path, f"of format {format}, beside recordings; give its name alone to use it")
+    train = recordings.records["train"]
+    paths = {name: [files.join(folder, manifests[name])] for name in recordings.records}
+    corpora = Corpora("jsonl", paths, recordings.why, audio_root=recordings.root)
+    setup = guess_options(corpora, (), folder, sample_of("jsonl", folder, train[:MOST_RECORDS]))
+    numbers = ", ".join(f"{len(some):,} in {manifests[name]}" for name, some in recordings.records.items())
+    setup.guesses[:0] = [
+        *recordings.guesses,
+        f"no format is like this, so that manifests are written: {numbers}",
+    ]
+    return setup
+
+
+def _left_out(found: Found) -> Iterator[str]:
+    for reason, paths in found.left_out.items():
+        more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
+        yield f"left out: {', '.join(paths[:_MOST_NAMED])}{more}: {reason}"
+
+
+def _check_free(path: str, force: bool) -> None:
+    if not force and files.exists(path):
+        raise UsageError(f"{path}: is there already; --force overwrites it, --output=FILE writes another")
+
+
+def _write(path: str, content: bytes) -> None:
+    files.make_folder(files.parent(path))
+    with files.write_atomically(path) as file:
+        file.write(content)
+
+
+def _stem(path: str) -> str:
+    return files.name(path).removesuffix(".toml")

@@ -1,0 +1,195 @@
+"""What the values of a field are: sound, numbers, text or a tag, and by what one tells."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from seqmill.pipelines.init.find_sources import SOUND_ENDINGS
+from seqmill.pipelines.init.sample_records import Sample, is_sound_object
+from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named
+from seqmill.transforms.readers import FORMATS
+from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+
+_SOUND = ("a RIFF file (WAV or the like)", "a FLAC file", "an Ogg file", "an MP3 file")
+_TAG_NAMES = re.compile(
+    r"(seq_?tag|tag|key|__key__|(\w+_)?u?u?id|id_?x?|uid|utt_?id|utterance|utt|name|file_?name|file|index)"
+)
+_METADATA = re.compile(
+    r"(client|speaker|spk|user|chapter|reader|session|recording|worker)\w*|gender|sex|age|accents?|dialect|locale"
+    r"|lang(uage)?|lang_id|utt2\w+|(up|down)_?votes|segment|variant|domain|source_file|license|url|split"
+    r"|duration\w*|offset|start|end|begin|channels?|(sampl\w+_)?rate|sampling_rate|num_\w+|n_\w+|snr|wer|cer|type"
+)
+_MOST_WORDS = 1000  # that may be labels as they stand
+_MOST_ARRAY_BYTES = 1 << 28
+_REPETITIONS = 4
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field holds.
+
+    Attributes:
+        field: Its dotted name.
+        type: A type of data keys; ``tag`` for names of records, else empty.
+        why: By what that was told; why the field is of no use where ``type`` is empty.
+        num_dims: Of numbers, the dimensions of an array.
+        lengths: Of each value seen; for sound not known here.
+        is_single: Every value is one number or one label.
+        is_metadata: By its name it describes the recording, or the speaker.
+        is_path: Values are paths of files.
+        is_distinct: Each record has another value.
+    """
+
+    field: str
+    type: str
+    why: str
+    num_dims: int = 1
+    lengths: tuple[int, ...] = ()
+    is_single: bool = False
+    is_metadata: bool = False
+    is_path: bool = False
+    is_distinct: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the field's name, in small letters."""
+        return self.field.rpartition(".")[2].lower()
+
+
+def kinds_of(sample: Sample, find_root: Callable[[Sequence[str]], str | None]) -> list[Kind]:
+    """What each field of some records holds.
+
+    Args:
+        sample: The records.
+        find_root: The folder that paths of files start from; None where they lead nowhere.
+    """
+    return [_kind(sample, name, values, find_root) for name, values in sample.fields.items()]
+
+
+def _kind(
+    sample: Sample, name: str, values: list[Any], find_root: Callable[[Sequence[str]], str | None]
+) -> Kind:
+    missing = sample.num_records - len(values)
+    if missing:
+        return Kind(name, "", f"missing in {missing} of {sample.num_records} records")
+    first = values[0]
+    if is_sound_object(first) or (isinstance(first, bytes) and kind_of(first[:512]) in _SOUND):
+        return Kind(name, "log_mel", "sound files inside of the records")
+    if isinstance(first, bytes) and first.startswith(NPY_MAGIC):
+        return _of_arrays(name, values, ".npy files inside of the records", lambda v: v)
+    if all(type(value) is bytes for value in values):
+        try:
+            values = [value.decode() for value in values]
+        except UnicodeDecodeError:
+            return Kind(name, "", "bytes of no kind known here")
+    if all(type(value) is str for value in values):
+        return _of_text(sample, name, values, find_root)
+    if any(type(value) is bool for value in values):
+        return Kind(name, "", "true or false")
+    if all(isinstance(v, int | float | np.number) for v in values):
+        return _of_single_numbers(name, values)
+    if all(isinstance(v, list | np.ndarray) for v in values):
+        if all(isinstance(v, list) and all(type(i) in (str, bytes) for i in v) for v in values):
+            return Kind(name, "words", "lists of labels", lengths=tuple(map(len, values)))
+        return _of_arrays(name, values, "lists of numbers", None)
+    return Kind(name, "", f"neither text nor numbers ({type(first).__name__})")
+
+
+def _of_text(
+    sample: Sample, name: str, values: list[str], find_root: Callable[[Sequence[str]], str | None]
+) -> Kind:
+    plain = name.rpartition(".")[2].lower()
+    if all(value.lower().endswith(SOUND_ENDINGS) for value in values):
+        if find_root(values) is None:
+            return Kind(name, "", f"names of recordings, but there is no file {values[0]!r}")
+        ending = values[0].rpartition(".")[2].lower()
+        is_distinct = len(set(values)) == len(values)
+        return Kind(name, "log_mel", f"paths of {ending} files", is_path=True, is_distinct=is_distinct)
+    if all(map(names_array, values)):
+        root = find_root(values)
+        if root is None:
+            return Kind(name, "", f"names of arrays, but there is no file {values[0]!r}")
+        kind = _of_arrays(
+            name, values, "paths of arrays", lambda v: read_named(v, root, _MOST_ARRAY_BYTES, {})
+        )
+        return replace(kind, is_path=True, is_distinct=len(set(values)) == len(values))
+    if FORMATS[sample.format].is_text and sample.format != "librispeech":
+        numbers = [value.split() for value in values]
+        for type_, pattern in (
+            ("ints", r"[+-]?\d{1,9}"),
+            ("floats", r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
+        ):
+            if any(numbers) and all(re.fullmatch(pattern, one) for row in numbers for one in row):
+                if all(len(row) == 1 for row in numbers):
+                    return _of_single_numbers(name, [float(row[0]) for row in numbers])
+                return Kind(name, type_, "numbers separated by spaces", lengths=tuple(map(len, numbers)))
+    is_tag = _TAG_NAMES.fullmatch(plain) or all(re.fullmatch(r"\S*\d\S*", value) for value in values)
+    if is_tag and len(set(values)) == len(values) and not any(re.search(r"\s", value) for value in values):
+        return Kind(name, "tag", "another name without spaces in every record")
+    if _METADATA.fullmatch(plain):
+        return Kind(name, "words", "says something about the sequence", is_metadata=True)
+    if not any(map(str.strip, values)):
+        return Kind(name, "", "empty text")
+    return _labels(name, values)
+
+
+def _labels(name: str, values: list[str]) -> Kind:
+    """Text as ``words`` or ``chars``, by how often words come again."""
+    words = [value.split() for value in values]
+    counts = Counter(word for row in words for word in row)
+    number = sum(counts.values())
+    found = f"{number:,} words, {len(counts):,} different"
+    if all(len(row) == 1 for row in words) and 2 * len(counts) <= number:
+        return Kind(
+            name,
+            "words",
+            f"one label each, {len(counts):,} different",
+            lengths=(1,) * len(words),
+            is_single=True,
+        )
+    if len(counts) <= _MOST_WORDS and number >= _REPETITIONS * len(counts) and len(values) > 1:
+        return Kind(name, "words", f"{found}, which come again", lengths=tuple(map(len, words)))
+    return Kind(name, "chars", f"free text: {found}", lengths=tuple(map(len, values)))
+
+
+def _of_single_numbers(name: str, values: Sequence[Any]) -> Kind:
+    plain = name.rpartition(".")[2].lower()
+    if _TAG_NAMES.fullmatch(plain):
+        return Kind(name, "", "a number that names something")
+    if _METADATA.fullmatch(plain):
+        return Kind(name, "", "a number that says something about the sequence")
+    if any(float(value) != int(value) for value in values if np.isfinite(float(value))):
+        return Kind(name, "floats", "one number a record", lengths=(1,) * len(values), is_single=True)
+    if len(set(map(float, values))) == len(values) > _REPETITIONS:
+        return Kind(name, "", "another whole number in every record")
+    return Kind(name, "ints", "one whole number a record", lengths=(1,) * len(values), is_single=True)
+
+
+def _of_arrays(name: str, values: Sequence[Any], what: str, read: Callable[[Any], Any] | None) -> Kind:
+    """Numbers as ``ints`` or ``floats``, by the first of the arrays that hold some."""
+    try:
+        arrays = [np.asarray(value if read is None else read(value)) for value in values[:20]]
+    except (RejectedSequence, SeqmillError, ValueError, OSError) as error:
+        return Kind(name, "", f"{what} that are not read: {error}")
+    filled = [array for array in arrays if array.size]
+    if not filled:
+        return Kind(name, "", f"{what}, all empty")
+    num_dims = max(array.ndim for array in filled)
+    if num_dims > 2 or any(array.dtype.kind not in "iuf" or array.ndim != num_dims for array in filled):
+        return Kind(name, "", f"{what}, but neither [T] nor [T, D]")
+    lengths = tuple(len(array) if array.ndim else 1 for array in arrays)
+    if num_dims == 2:
+        widths = {array.shape[1] for array in filled}
+        if len(widths) > 1:
+            return Kind(name, "", f"{what}, with frames of different sizes")
+        return Kind(name, "floats", f"{what}, [T, {widths.pop()}]", 2, lengths)
+    is_float = any(array.dtype.kind == "f" for array in filled)
+    is_single = all(length == 1 for length in lengths)
+    return Kind(name, "floats" if is_float else "ints", f"{what}, [T]", 1, lengths, is_single)

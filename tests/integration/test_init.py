@@ -1,0 +1,286 @@
+"""What ``seqmill init`` writes for each kind of corpus runs as it stands."""
+
+import io
+import json
+import shutil
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import tensorflow as tf
+from other_tools import PHONES, RATE, UTTERANCES
+from seqmill_runs import write_jsonl
+
+WRITTEN = Path(__file__).with_name("written")
+SPEECH = {"data": "log_mel", "classes": "chars"}
+NUMBERS = {"data": "floats", "classes": "ints"}
+
+
+def sound(path, samples=1600):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(samples).integers(-9000, 9000, samples).astype("i2")
+    soundfile.write(path, values, RATE, format=path.suffix[1:].upper(), subtype="PCM_16")
+
+
+def nemo_manifest(folder):
+    sound(folder / "all.wav", 8000)
+    rows = [
+        {"audio_filepath": "all.wav", "duration": 0.1, "offset": n / 10, "text": text}
+        for n, text in enumerate(("one", "two three", "four"))
+    ]
+    write_jsonl(folder / "train_manifest.json", rows)
+    write_jsonl(folder / "dev_manifest.json.gz", rows)
+    return SPEECH
+
+
+def numbers_in_jsonl(folder):
+    rows = [
+        {"utt_id": u.tag, "feats": u.features.tolist(), "ali": u.phones.tolist(), "speaker": "a"}
+        for u in UTTERANCES
+    ]
+    write_jsonl(folder / "train.jsonl", rows)
+    return NUMBERS
+
+
+def common_voice(folder):
+    for name in ("a", "b"):
+        sound(folder / f"clips/{name}.flac")
+    head = "client_id\tpath\tsentence\tup_votes\tage\n"
+    for name in ("train", "dev", "validated"):
+        (folder / f"{name}.tsv").write_text(
+            f'{head}x\ta.flac\t"say ""a"""\t2\t\ny\tb.flac\tbe\t1\ttwenties\n'
+        )
+    (folder / "clip_durations.tsv").write_text("clip\tduration[ms]\na.flac\t100\n")
+    return SPEECH
+
+
+def table_of_labels(folder):
+    rows = "".join(
+        f"r{n},{text},{n % 2}\n" for n, text in enumerate(("good one", "bad, bad", "so", "no way"))
+    )
+    (folder / "reviews.csv").write_text("id,text,label\n" + rows.replace("bad, bad", '"bad, bad"'))
+    return {"data": "chars", "classes": "ints"}
+
+
+def parquet_of_datasets(folder):
+    shutil.copy(WRITTEN / "datasets.parquet", folder / "train-00000-of-00001.parquet")
+    return NUMBERS
+
+
+def pairs_in_parquet(folder):
+    pairs = [{"en": "a house", "de": "ein Haus"}, {"en": "the house", "de": "das Haus"}]
+    pq.write_table(pa.table({"translation": pairs, "id": ["1", "2"]}), folder / "train.parquet")
+    return {"data": "chars", "classes": "chars"}
+
+
+def saved_to_disk(folder):
+    shutil.copytree(WRITTEN / "save_to_disk", folder / "my_data/train")
+    (folder / "my_data/dataset_dict.json").write_text('{"splits": ["train"]}')
+    return NUMBERS
+
+
+def librispeech(folder):
+    for corpus in ("train-clean-100", "dev-clean"):
+        place = folder / f"LibriSpeech/{corpus}/19/198"
+        for number in range(2):
+            sound(place / f"19-198-000{number}.flac")
+        (place / "19-198.trans.txt").write_text(
+            "19-198-0000 NORTHANGER ABBEY\n19-198-0001 THIS LITTLE WORK\n"
+        )
+    return SPEECH
+
+
+def prompts(folder):
+    for name in ("a", "b", "digits/1", "beep"):
+        sound(folder / f"sounds/{name}.wav")
+    (folder / "sounds.txt").write_text("; Prompts\n\na: Say a.\nb: Say b.\ndigits/1: One.\nbeep: [a beep]\n")
+    return SPEECH
+
+
+def texts_beside(folder):
+    for n in range(12):
+        sound(folder / f"rec {n}.wav")
+        (folder / f"rec {n}.txt").write_text(f"sentence number {n}\n")
+    return SPEECH
+
+
+def folders_as_labels(folder):
+    for word in ("yes", "no"):
+        for n in range(3):
+            sound(folder / f"{word}/{n}.ogg.wav")
+    return {"data": "log_mel", "classes": "words"}
+
+
+def recordings_alone(folder):
+    sound(folder / "a.wav")
+    return {"data": "log_mel"}
+
+
+def kaldi_folders(folder):
+    for corpus in ("train", "dev"):
+        place = folder / f"data/{corpus}"
+        sound(folder / f"wav/{corpus}.wav")
+        place.mkdir(parents=True)
+        (place / "wav.scp").write_text(f"utt-{corpus} wav/{corpus}.wav\n")
+        (place / "text").write_text(f"utt-{corpus} say it\n")
+        (place / "utt2spk").write_text(f"utt-{corpus} me\n")
+    return SPEECH
+
+
+def arrays_of_numpy(folder):
+    for u in UTTERANCES:
+        np.save(folder / f"{u.tag}.npy", u.features)
+    (folder / "text.tsv").write_text("".join(f"{u.tag}\t{u.text}\n" for u in UTTERANCES))
+    return {"data": "floats", "classes": "chars"}
+
+
+def returnn_hdf(folder):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "train.hdf", "w") as file:
+        file["inputs"] = np.concatenate([u.features for u in UTTERANCES])
+        lengths = [len(u.features) for u in UTTERANCES]
+        file["seqLengths"] = np.array([[n, n] for n in lengths], "i4")
+        file["seqTags"] = [u.tag.encode() for u in UTTERANCES]
+        file["targets/data/classes"] = np.concatenate([u.phones for u in UTTERANCES])
+        file["targets/size"] = 0
+        file["targets/size"].attrs["classes"] = [len(PHONES), 1]
+        file.attrs.update({"numTimesteps": sum(lengths), "numSeqs": len(lengths), "inputPattSize": 3})
+        file.attrs["numLabels"] = len(PHONES)
+    return NUMBERS
+
+
+def returnn_ogg_zip(folder):
+    entries = [{"text": u.text, "duration": 0.1, "file": f"{u.tag}.flac"} for u in UTTERANCES]
+    with zipfile.ZipFile(folder / "train.zip", "w") as archive:
+        archive.writestr("train.txt", repr(entries))
+        for u in UTTERANCES:
+            archive.writestr(f"train/{u.tag}.flac", u.flac())
+    return SPEECH
+
+
+def shards_of_webdataset(folder):
+    with tarfile.open(folder / "train-000.tar.gz", "w:gz") as archive:
+        for u in UTTERANCES:
+            for name, content in (("flac", u.flac()), ("json", json.dumps({"text": u.text}).encode())):
+                member = tarfile.TarInfo(f"{u.tag}.{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return SPEECH
+
+
+def cuts_of_lhotse(folder):
+    samples = np.concatenate([u.samples for u in UTTERANCES])
+    soundfile.write(folder / "recording.flac", samples, RATE, subtype="PCM_16")
+    shutil.copy(WRITTEN / "cuts.jsonl.gz", folder)
+    return SPEECH
+
+
+def tfrecord_of_examples(folder):
+    with tf.io.TFRecordWriter(str(folder / "train.tfrecord")) as writer:
+        for u in UTTERANCES:
+            example = tf.train.Example()
+            example.features.feature["text"].bytes_list.value.append(u.text.encode())
+            example.features.feature["phones"].int64_list.value.extend(u.phones.tolist())
+            writer.write(example.SerializeToString())
+    return {"data": "chars", "classes": "ints"}
+
+
+def parallel_text(folder):
+    for name, lines in (("train", ("ein Haus", "das Haus")), ("valid", ("Haus",))):
+        (folder / f"{name}.de").write_text("\n".join(lines) + "\n")
+        (folder / f"{name}.en").write_text("\n".join("a house" for _ in lines) + "\n")
+    return {"data": "chars", "classes": "chars"}
+
+
+def text_alone(folder):
+    for number in range(2):
+        (folder / f"chapter-{number}.txt").write_text("It was a dark night.\nIt was not.\n")
+    return {"data": "chars"}
+
+
+KINDS = (
+    nemo_manifest,
+    numbers_in_jsonl,
+    common_voice,
+    table_of_labels,
+    parquet_of_datasets,
+    pairs_in_parquet,
+    saved_to_disk,
+    librispeech,
+    prompts,
+    texts_beside,
+    folders_as_labels,
+    recordings_alone,
+    kaldi_folders,
+    arrays_of_numpy,
+    returnn_hdf,
+    returnn_ogg_zip,
+    shards_of_webdataset,
+    cuts_of_lhotse,
+    tfrecord_of_examples,
+    parallel_text,
+    text_alone,
+)
+
+
+@pytest.mark.parametrize("make", KINDS, ids=lambda make: make.__name__)
+def test_what_it_writes_runs(tmp_path, seqmill, make):
+    (tmp_path / "in").mkdir()
+    types = make(tmp_path / "in")
+    config = tmp_path / "new/config.toml"
+    seqmill.succeeds("init", tmp_path / "in", f"--output={config}")
+    content = tomllib.loads(config.read_text())
+    assert {name: key["type"] for name, key in content["data"].items()} == types
+    assert content["data"]["data"].get("sample_rate", RATE) == RATE
+    seqmill.succeeds("plan", config, "--direct_running_mode=in_memory")
+    for corpus in content["corpus"]:
+        counts = json.loads((tmp_path / f"new/work/store/{corpus}/manifest.json").read_text())["counts"]
+        assert counts["kept"] == counts["read"] > 0
+
+
+def test_nothing_is_overwritten_without_force(tmp_path, seqmill):
+    texts_beside(tmp_path)
+    config = tmp_path / "config.toml"
+    seqmill.succeeds("init", tmp_path, f"--output={config}")
+    written = {path: path.read_bytes() for path in tmp_path.glob("config.*")}
+    assert {path.name for path in written} == {"config.toml", "config.train.jsonl", "config.dev.jsonl"}
+    seqmill("init", tmp_path, f"--output={config}").names("config.toml: is there already; --force overwrites")
+    config.unlink()
+    seqmill("init", tmp_path, f"--output={config}").names("config.train.jsonl: is there already")
+    assert not config.exists()
+    seqmill.succeeds("init", tmp_path, f"--output={config}", "--force")  # its own files are no sources
+    assert {path: path.read_bytes() for path in tmp_path.glob("config.*")} == written
+
+
+def test_what_is_no_corpus_is_said(tmp_path, seqmill):
+    (tmp_path / "notes.md").write_text("no data")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\0\xff")
+    ended = seqmill("init", tmp_path, f"--output={tmp_path}/config.toml")
+    ended.names("nothing here is a corpus; looked for JSON lines")
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    seqmill("init", tmp_path / "nowhere").names("nowhere: no such file or folder")
+    assert [path.name for path in tmp_path.glob("config*")] == []
+
+
+def test_names_and_values_of_others_are_text(tmp_path, seqmill):
+    name = '"] evil = 1 # \x1b[31m\u202e\\'
+    folder = tmp_path / name
+    folder.mkdir()
+    rows = [{name: f"text {n} \x07", "\nlabel = 1\n": n % 2, "k\x9b": f"{n}"} for n in range(4)]
+    write_jsonl(folder / "train\x1b.jsonl", rows)
+    config = tmp_path / "config.toml"
+    ended = seqmill.succeeds("init", folder, f"--output={config}")
+    for text in (ended.out, ended.err, config.read_text()):
+        assert all(character.isprintable() or character == "\n" for character in text)
+    content = tomllib.loads(config.read_text())
+    assert content["data"]["data"]["field"] == name
+    assert content["corpus"]["train"]["files"] == [f"{name}/train\x1b.jsonl"]
+    assert content["corpus"]["train"]["seq_tag"] == "k\x9b"
+    seqmill.succeeds("plan", config, "--direct_running_mode=in_memory")
