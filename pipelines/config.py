@@ -26,6 +26,7 @@ from seqmill.transforms.batches.per_epoch_options import (
     named_twice,
 )
 from seqmill.transforms.features.data_keys import DataKey, why_no_name
+from seqmill.transforms.features.norm import WORDS as NORM_WORDS
 from seqmill.transforms.features.shared_vocabs import with_shared_vocabs
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.readers import FORMATS
@@ -44,7 +45,8 @@ T = TypeVar("T")
 
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _MAY_BE_NONE = ("store", "init_from", "audio_root", "only_tags", "not_tags")
-_PATHS = ("output", "model", "vocab", "tokenizer", "files", *_MAY_BE_NONE)
+_NO_PATHS = {**dict.fromkeys(_MAY_BE_NONE, ("none",)), "normalization": NORM_WORDS}
+_PATHS = ("output", "model", "vocab", "tokenizer", "files", *_NO_PATHS)
 _COLUMNS = ("lengths", "mask", *PACKED_COLUMNS)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
@@ -269,6 +271,13 @@ def _between_tables(
             ("data", counted[0]),
             "expected vocab = FILE, as there is no corpus.train to count" + nearly_train(tables["corpus"]),
         )
+    normalized = [name for name, key in keys.items() if key is not None and key.has_counted_norm]
+    if normalized and tables["corpus"] and TRAIN not in tables["corpus"]:
+        yield (
+            ("data", normalized[0], "normalization"),
+            'found "global"; expected a file norm/<key>.json, as there is no corpus.train to count'
+            + nearly_train(tables["corpus"]),
+        )
 
 
 def _checked(
@@ -339,7 +348,7 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _with_path(option: str, value: Any, folder: str) -> Any:
-    if option not in _PATHS or (option in _MAY_BE_NONE and value == "none"):
+    if option not in _PATHS or value in _NO_PATHS.get(option, ()):
         return value
     if option == "vocab" and isinstance(value, str) and value.startswith("@"):
         return value

@@ -11,8 +11,17 @@ import numpy as np
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
-from seqmill.pipelines.ingest_work import CountWork, Scanned, StoreWork, count_work, scan, store_work
-from seqmill.pipelines.options import Config
+from seqmill.pipelines.ingest_work import (
+    CountWork,
+    FrameWork,
+    Scanned,
+    StoreWork,
+    count_work,
+    frame_work,
+    scan,
+    store_work,
+)
+from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
@@ -28,11 +37,12 @@ from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
 from seqmill.transforms.storage.output_folder import counted_vocab_path
-from seqmill.transforms.store import count_labels
-from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs
+from seqmill.transforms.store.count_folder import CountFolder
+from seqmill.transforms.store.count_frames import CountFrames, WriteNorms, frame_counts
+from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, label_counts
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done
-from seqmill.transforms.store.named_files import find_changed, learn_hashes
+from seqmill.transforms.store.named_files import changed_among, find_changed, learn_hashes
 from seqmill.transforms.store.sequence_store import Store, StoreManifest, read_manifest
 from seqmill.transforms.store.split_receipt import remove_receipt
 
@@ -82,7 +92,9 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
     for name in config.corpus:
         _check_not_foreign(scanned, name)
     if (counting := count_work(scanned)) is not None:
-        _count_vocabs(scanned, counting, engine, fresh)
+        _count_labels(scanned, counting, engine, fresh)
+    if (frames := frame_work(scanned)) is not None:
+        _count_frames(scanned, frames, engine, fresh)
     for path, labels in _given_labels(scanned):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
@@ -102,8 +114,12 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
 
 def is_ingested(scanned: Scanned) -> bool:
     """Whether every store is as ``ingest`` would leave it; writes and says nothing."""
-    counting = count_work(scanned)
-    if counting is not None and count_labels.counted_fingerprint(counting.folder) != counting.fingerprint:
+    counting, frames = count_work(scanned), frame_work(scanned)
+    if counting is not None and label_counts(counting.folder).fingerprint() != counting.fingerprint:
+        return False
+    if frames is not None and (
+        frame_counts(frames.folder).fingerprint() != frames.fingerprint or _changed_frames(scanned, frames)
+    ):
         return False
     if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
         return False
@@ -146,8 +162,10 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         vocab_files=todo.vocab_files,
         run=run,
         listed=todo.listed,
+        norms=todo.norms,
     )
-    work = IngestSplits(folder, keys, todo.specs, options.seq_tag, todo.vocab_files, run, options.audio_root)
+    root = options.audio_root
+    work = IngestSplits(folder, keys, todo.specs, options.seq_tag, todo.vocab_files, run, root, todo.norms)
     return _part(name, folder, open_tasks, work, finish)
 
 
@@ -155,21 +173,51 @@ def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[In
     return find_changed(todo.folder, todo.tasks, scanned.config.corpus[name].audio_root, scanned.hashes)
 
 
-def _count_vocabs(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:
+def _count_labels(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:
+    folder, run = todo.folder, todo.fingerprint
+    finish = WriteVocabs(folder, todo.keys, run, tuple(task.fingerprint for task in todo.tasks))
+    work = CountLabels(folder, todo.keys, run)
+    _count(scanned, todo, label_counts(folder), (work, finish), engine, fresh)
+
+
+def _count_frames(scanned: Scanned, todo: FrameWork, engine: Engine, fresh: bool) -> None:
+    folder, run, counts = todo.folder, todo.fingerprint, frame_counts(todo.folder)
+    for task in _changed_frames(scanned, todo):
+        files.remove(counts.summary_path)
+        counts.remove_part(task.index)
+    finish = WriteNorms(folder, todo.data_keys, run, tuple(task.fingerprint for task in todo.tasks))
+    work = CountFrames(folder, todo.keys, todo.data_keys, run, scanned.config.corpus[TRAIN].audio_root)
+    _count(scanned, todo, counts, (work, finish), engine, fresh)
+
+
+def _changed_frames(scanned: Scanned, todo: FrameWork) -> list[IngestTask]:
+    """The counted splits whose records name files that have changed since."""
+    counts, root = frame_counts(todo.folder), scanned.config.corpus[TRAIN].audio_root
+    named = ((task, counts.part(task.index).get("named_files", {})) for task in todo.tasks)
+    return changed_among(named, root, scanned.hashes)
+
+
+def _count(
+    scanned: Scanned,
+    todo: CountWork,
+    counts: CountFolder,
+    work_and_finish: tuple[Any, Any],
+    engine: Engine,
+    fresh: bool,
+) -> None:
+    """Counts what is not counted yet."""
     folder, run = todo.folder, todo.fingerprint
     with files.remembering(folder):
         clear_leftovers(folder)
-        counted = count_labels.counted_fingerprint(folder, fresh)
+        counted = counts.fingerprint(fresh)
         if counted == run:
             return
-        if counted is None and files.exists(output_folder.vocab_summary_path(folder)):
-            console.say(f"{folder}: missing labels, or not what was written; they are made again")
-        _begin(folder, run, output_folder.vocab_summary_path(folder))
-        open_tasks = [task for task in todo.tasks if not count_labels.is_counted(folder, task)]
-    finish = WriteVocabs(folder, todo.keys, run, tuple(task.fingerprint for task in todo.tasks))
-    work = CountLabels(folder, todo.keys, run)
-    with _from_unchanged(scanned.hashes, [folder], output_folder.vocab_summary_path):
-        engine.run(Step("count labels", (_part("", folder, open_tasks, work, finish),)))
+        if counted is None and files.exists(counts.summary_path):
+            console.say(f"{folder}: missing {counts.what}, or not what was written; they are made again")
+        _begin(folder, run, counts.summary_path)
+        open_tasks = [task for task in todo.tasks if not counts.is_counted(task.index, task.fingerprint)]
+    with _from_unchanged(scanned.hashes, [folder], lambda _: counts.summary_path):
+        engine.run(Step(f"count {counts.what}", (_part("", folder, open_tasks, *work_and_finish),)))
 
 
 def _begin(folder: str, run: str, published: str) -> None:

@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
 from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
-from seqmill.transforms.features import Vocab
+from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.given_norm import read_norms
+from seqmill.transforms.features.norm import check_norms, read_norm
+from seqmill.transforms.features.normalized_frames import CODE_VERSION as NORMALIZED_VERSION
 from seqmill.transforms.features.shared_vocabs import given_vocab
 from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
@@ -29,6 +32,8 @@ from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
+from seqmill.transforms.store.count_frames import CODE_VERSION as FRAMES_VERSION
+from seqmill.transforms.store.count_frames import frame_counts
 from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
 from seqmill.transforms.store.ingest import IngestTask
 from seqmill.transforms.store.sources import source_names
@@ -69,6 +74,13 @@ class CountWork:
 
 
 @dataclass(frozen=True)
+class FrameWork(CountWork):
+    """Frames to count; ``data_keys`` says what their arrays are like."""
+
+    data_keys: dict[str, ArraySpec]
+
+
+@dataclass(frozen=True)
 class StoreWork:
     """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it.
 
@@ -82,6 +94,7 @@ class StoreWork:
     tasks: list[IngestTask]
     fingerprint: str
     listed: tuple[int, ...]
+    norms: dict[str, Norm]
 
 
 def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
@@ -122,6 +135,22 @@ def count_work(scanned: Scanned) -> CountWork | None:
     return CountWork(folder, keys, tasks, fingerprint([task.fingerprint for task in tasks]))
 
 
+def frame_work(scanned: Scanned) -> FrameWork | None:
+    """The counting of frames that comes before they are normalized; None where no data key needs it."""
+    config = scanned.config
+    keys = tuple(key for key in config.data.values() if key.has_counted_norm)
+    if not keys:
+        return None
+    splits, root = scanned.splits[TRAIN], config.corpus[TRAIN].audio_root
+    specs = array_specs(keys, splits, {}, root)
+    shapes = {key: spec.feature_shape for key, spec in specs.items()}
+    decisive = [_decisive(key, scanned.hashes) for key in keys]
+    tasks = _tasks(scanned, splits, (FRAMES_VERSION, decisive, shapes, _beside(splits, root)))
+    folder = output_folder.counted_norm_folder(config.store_output)
+    whole = fingerprint([task.fingerprint for task in tasks])
+    return FrameWork(folder, keys, tasks, whole, specs)
+
+
 def store_work(scanned: Scanned, name: str) -> StoreWork:
     """What makes the store of a corpus, once vocabularies are there."""
     options, splits = scanned.config.corpus[name], scanned.splits[name]
@@ -135,16 +164,19 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     if specs is None:
         specs = array_specs(keys, splits, vocabs, options.audio_root)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
+    norms = _norms(scanned)
+    check_norms(norms, specs)
     arrays = [_decisive(key, scanned.hashes) for key in keys]
     root = _beside(splits, options.audio_root)
-    tasks = _tasks(scanned, splits, (STORE_VERSION, arrays, specs, labels, options.seq_tag, root))
+    decisive = (STORE_VERSION, arrays, specs, labels, options.seq_tag, root, *([norms] if norms else ()))
+    tasks = _tasks(scanned, splits, decisive)
     sources = source_names(splits)
     limits = (options.max_rejected, options.allow_damaged)
     listed = _listed(splits, scanned.listed[name])
     weights = [listed] if listed else []
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *weights)
     folder = output_folder.store_folder(scanned.config.store_output, name)
-    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole, listed)
+    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole, listed, norms)
 
 
 def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
@@ -155,6 +187,14 @@ def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
     for number, split in enumerate(splits):
         of_file.setdefault(split.listing, []).append(number)
     return tuple(number for file in listed for number in of_file.get(file, ()))
+
+
+def _norms(scanned: Scanned) -> dict[str, Norm]:
+    """Per data key the statistics that its frames are normalized by, where there are any."""
+    keys = scanned.config.data.values()
+    counts = frame_counts(output_folder.counted_norm_folder(scanned.config.store_output))
+    counted = {key.name: read_norm(counts.path(key.name)) for key in keys if key.has_counted_norm}
+    return {**read_norms(keys), **counted}
 
 
 def _all_paths(inputs: Inputs) -> list[str]:
@@ -238,6 +278,7 @@ def _decisive(key: DataKey, hashes: ContentHashes) -> object:
     return (
         {k: value for k, value in key.decisive.items() if k not in ("vocab", "tokenizer", "dtype")},
         (key.dtype, SMALL_VERSION) if key.dtype else None,
+        *([("normalized", NORMALIZED_VERSION)] if key.normalization else ()),
         hashes.of(key.tokenizer) if key.tokenizer else None,
         key.vocab if key.labels_of != key.name else key.vocab is not None,
         ENCODER_VERSIONS[key.type],

@@ -50,6 +50,7 @@ def _import_all() -> None:
     import seqmill.pipelines.failures
     import seqmill.transforms.batches.finish_epochs
     import seqmill.transforms.batches.write_shards
+    import seqmill.transforms.store.count_frames
     import seqmill.transforms.store.count_labels
     import seqmill.transforms.store.finish_store
     import seqmill.transforms.store.ingest  # noqa: F401

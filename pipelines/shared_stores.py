@@ -80,6 +80,9 @@ def _other_keys(config: Config, manifest: StoreManifest) -> Iterator[str]:
         found, expected = manifest.data_keys[name], _shown(key)
         if (found.type, found.dtype) != (key.type, key.elements):
             yield f"its data key {name} is {_shown(found)}, not {expected}"
+        elif dict(found.processing) != key.processing:
+            was, asked = ({**one} or "not processed" for one in (found.processing, key.processing))
+            yield f"its data key {name} is {was}, not {asked}"
 
 
 def _shown(key: DataKey | ArraySpec) -> str:

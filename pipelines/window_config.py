@@ -53,6 +53,13 @@ def check_watchable(config: Config) -> None:
                 "yet to come (`seqmill ingest` of a part writes them to output/vocab)"
             )
 
+        if key.has_counted_norm:
+            raise UsageError(
+                f'data.{key.name}.normalization: found "global"; with --watch frames cannot be counted over '
+                "files that are yet to come (`seqmill ingest` of a part writes output/norm/<key>.json, "
+                "which can be given)"
+            )
+
 
 def window_config(config: Config, output: str, paths: Sequence[str]) -> Config:
     """The configuration of a window.

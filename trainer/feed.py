@@ -79,9 +79,14 @@ def check_same_data_keys(train: Corpus, other: Corpus) -> None:
         )
     for key, spec in train.manifest.data_keys.items():
         found = other.manifest.data_keys.get(key)
-        same = ("batch_dtype", "feature_shape")
+        same = ("batch_dtype", "feature_shape", "processing")
         if found is None or any(getattr(found, what) != getattr(spec, what) for what in same):
             raise SeqmillError(
                 f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
+                "run `seqmill preprocess` for both"
+            )
+        if spec.norm and train.manifest.others[spec.norm] != other.manifest.others[str(found.norm)]:
+            raise SeqmillError(
+                f"{other.folder}: data key {key!r} is normalized by other statistics than in {train.folder}; "
                 "run `seqmill preprocess` for both"
             )

@@ -160,6 +160,8 @@ def data_facts(manifest: Manifest) -> dict[str, Any]:
                 "feature_shape": list(spec.feature_shape),
                 "num_labels": spec.num_labels,
                 "labels": None if spec.vocab is None else manifest.others[spec.vocab].xxh128,
+                **({"processing": dict(spec.processing)} if spec.processing else {}),
+                **({"norm": manifest.others[spec.norm].xxh128} if spec.norm else {}),
             }
             for key, spec in manifest.data_keys.items()
         },

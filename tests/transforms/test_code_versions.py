@@ -9,6 +9,7 @@ import json
 import tarfile
 import zipfile
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -21,9 +22,10 @@ import xxhash
 from seqmill.transforms import features, readers
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.padded_batch import PaddedBatch
-from seqmill.transforms.features import Ragged, Vocab, make_encoder, small_elements
+from seqmill.transforms.features import Ragged, Vocab, make_encoder, normalized_frames, small_elements
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.frame_sums import FrameSums
 from seqmill.transforms.features.vocab import build_vocab
 from seqmill.transforms.features.vocab import count_labels as count
 from seqmill.transforms.planning import plan
@@ -34,7 +36,7 @@ from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.readers import open_split, split_corpus
 from seqmill.transforms.records import tfrecord
 from seqmill.transforms.storage.errors import RejectedSequence
-from seqmill.transforms.store import count_labels, store_writer
+from seqmill.transforms.store import count_frames, count_labels, store_writer
 
 GOLDEN = Path(__file__).with_name("golden") / "code_versions.json"
 LABELS = Vocab(("<pad>", "<unk>", "<s>", "</s>", "a", "b", "é"))
@@ -99,6 +101,23 @@ def test_encoder(tmp_path, name):
     encoder = make_encoder(key, "", LABELS if name in ("chars", "words") else None, shape)
     arrays = [encoder.encode(value) for value in values]
     expect(f"features/{name}", features.CODE_VERSIONS[name], _to_a_few_digits(arrays))
+
+
+def test_normalization():
+    frames = np.array([[1, -3], [2, 0.1], [4, 1e-3]], "f4")
+    arrays = []
+    for normalization, norm in (("sequence", None), ("global", features.Norm((1.0, 0.5), (3.0, 0.0)))):
+        key = DataKey("x", "x", "floats", normalization=normalization)
+        arrays.append(make_encoder(key, "", None, (2,), norm=norm).encode(frames))
+    expect(
+        "features/normalized_frames",
+        normalized_frames.CODE_VERSION,
+        b"".join(map(np.ndarray.tobytes, arrays)),
+    )
+    sums = FrameSums(2)
+    sums.add(frames)
+    content = json.dumps([sums.content(), asdict(sums.norm())]).encode()
+    expect("store/count_frames", count_frames.CODE_VERSION, content)
 
 
 def test_processed_sound():

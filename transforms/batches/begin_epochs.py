@@ -70,7 +70,7 @@ def plan_corpus(
     Raises:
         SeqmillError: More than ``max_rejected`` is rejected in an epoch.
     """
-    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_vocabs(folder, store)}
+    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_files_of_keys(folder, store)}
     return plan_epochs(folder, store, selection, schedule, others, fresh, whole, needed)
 
 
@@ -188,13 +188,13 @@ def remove_epochs_but(folder: str, kept: Collection[int]) -> list[str]:
     return gone
 
 
-def copy_vocabs(folder: str, store: Store) -> dict[str, Checksum]:
-    """Copies a store's vocabularies into a folder of epochs, where they are not there already.
+def copy_files_of_keys(folder: str, store: Store) -> dict[str, Checksum]:
+    """Copies a store's vocabularies and statistics into a folder of epochs, where they are not yet there.
 
     Returns:
         Sizes and hashes, by name.
     """
-    names = {spec.vocab for spec in store.data_keys.values() if spec.vocab is not None}
+    names = dict.fromkeys(name for spec in store.data_keys.values() for name in spec.files)
     others = {name: store.manifest.others[name] for name in names}
     for name, expected in others.items():
         source, copy = files.join(store.folder, name), files.join(folder, name)

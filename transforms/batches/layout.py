@@ -116,7 +116,9 @@ def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
     others = store.manifest.others
     # Not in ``_content``: other labels under the same numbers change no shard.
     vocabs = {key: others.get(str(spec.vocab)) for key, spec in store.data_keys.items() if spec.vocab}
-    return fingerprint(PLANNING_VERSION, vocabs, _content(store), describe(schedule))
+    norms = {key: others.get(spec.norm) for key, spec in store.data_keys.items() if spec.norm}
+    parts = (vocabs, norms) if norms else (vocabs,)
+    return fingerprint(PLANNING_VERSION, *parts, _content(store), describe(schedule))
 
 
 def is_planned_from(manifest: Manifest, store: Store) -> bool:

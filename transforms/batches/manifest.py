@@ -141,10 +141,10 @@ def read(folder: str) -> Manifest:
     for name in manifest.others:
         files.inside(folder, name)
     for spec in manifest.data_keys.values():
-        if spec.vocab is not None:
-            path = files.inside(folder, spec.vocab)
-            if spec.vocab not in manifest.others:
-                raise UnusableManifestError(f"{path}: the manifest has no hash of this vocabulary")
+        for name in spec.files:
+            path = files.inside(folder, name)
+            if name not in manifest.others:
+                raise UnusableManifestError(f"{path}: the manifest has no hash of this file")
     return manifest
 
 

@@ -48,7 +48,7 @@ class Stream:
         corpus: Its name.
         options: By which windows are planned, as they were resolved.
         data_keys: What the arrays are like.
-        vocabs: The vocabularies that every window has a copy of, by name.
+        vocabs: The vocabularies (and statistics of frames) that every window has a copy of, by name.
     """
 
     corpus: str
@@ -77,7 +77,7 @@ _ADAPTER = TypeAdapter(Stream)
 
 def stream_of(window: Manifest) -> Stream:
     """What a window has in common with the others of its stream."""
-    names = {spec.vocab for spec in window.data_keys.values() if spec.vocab is not None}
+    names = {name for spec in window.data_keys.values() for name in spec.files}
     vocabs = {name: checksum for name, checksum in window.others.items() if name in names}
     return Stream(window.corpus, window.options, window.data_keys, vocabs)
 

@@ -77,6 +77,12 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
                 f"line, as type {key.type} needs its labels before anything is encoded (`seqmill ingest` "
                 "counts them, and writes vocab/<key>.txt)"
             )
+        if key.has_counted_norm:
+            raise UsageError(
+                f"{_name(transform)}: keys: {key.name}.normalization: found 'global'; expected 'sequence' or "
+                "a file with statistics, as they are needed before anything is encoded (`seqmill ingest` "
+                "counts them, and writes norm/<key>.json)"
+            )
     return tuple(keys)
 
 

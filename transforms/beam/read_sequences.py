@@ -10,8 +10,9 @@ import apache_beam as beam
 
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.counting import Counting
-from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.given_norm import read_norms
+from seqmill.transforms.features.norm import check_norms
 from seqmill.transforms.readers import FORMATS, Reader, ReadOptions, Split
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -98,12 +99,15 @@ class ReadSequences(beam.PTransform):
         given = inputs if self.format == "text" else inputs[""]
         splits = split_for_keys(self.format, given, self._keys, seq_tag, reading, sizes)
         vocabs = read_vocabs(self._keys)
+        norms = read_norms(self._keys)
         origin = Origin(
             data_keys=array_specs(self._keys, splits, vocabs, self.audio_root),
             vocab_files=vocab_files(self._keys),
             has_tags=seq_tag is not None,
             num_splits=len(splits),
+            norms=norms,
         )
+        check_norms(norms, origin.data_keys)
         beside = {path for split in splits for _, path in split.files} - sizes.keys()
         sizes |= {path: files.size(path) for path in beside}
         elements = [
@@ -182,8 +186,10 @@ class _Read(beam.DoFn):
             yield block
 
     def _blocks(self, element: _ToRead) -> Iterator[SequenceBlock]:
-        data_keys: Mapping[str, ArraySpec] = self._origin.data_keys
-        encoders = split_encoders(element.split, self._keys, self._vocabs, data_keys, self._audio_root)
+        split, origin = element.split, self._origin
+        encoders = split_encoders(
+            split, self._keys, self._vocabs, origin.data_keys, self._audio_root, origin.norms
+        )
         collector = Collector(encoders, has_tags=self._seq_tag is not None)
         reader = open_keys(element.split, self._keys, self._seq_tag)
         held: list[SequenceBlock] = []

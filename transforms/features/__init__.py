@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.norm import Norm
 from seqmill.transforms.features.normalize import NormalizedText
+from seqmill.transforms.features.normalized_frames import NormalizedFrames
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import Vocab
@@ -25,7 +27,7 @@ CODE_VERSIONS = {
     "log_mel": 3,
     "mfcc": 1,
 }
-__all__ = ["CODE_VERSIONS", "MAX_RECORD_SIZE", "Encoder", "Ragged", "Vocab", "make_encoder"]
+__all__ = ["CODE_VERSIONS", "MAX_RECORD_SIZE", "Encoder", "Norm", "Ragged", "Vocab", "make_encoder"]
 
 
 def make_encoder(
@@ -35,8 +37,9 @@ def make_encoder(
     feature_shape: tuple[int, ...] | None,
     from_text: bool = False,
     max_bytes: int = MAX_RECORD_SIZE,
+    norm: Norm | None = None,
 ) -> Encoder:
-    """The encoder of a data key, which sees to its ``normalize`` and ``dtype`` as well.
+    """The encoder of a data key, which sees to its ``normalize``, ``normalization`` and ``dtype`` as well.
 
     Args:
         key: The data key.
@@ -48,6 +51,7 @@ def make_encoder(
         from_text: Values come from a text format, where numbers are text too.
         max_bytes: Most bytes of a sound file, of its samples and of an array in a file; what is larger is
             rejected.
+        norm: The statistics that frames are normalized by, where the key has any.
 
     Raises:
         SeqmillError: A package or file that the type needs is missing.
@@ -56,6 +60,10 @@ def make_encoder(
     encoder = _make_encoder(key, folder, vocab, feature_shape, from_text, max_bytes)
     if key.normalize:
         return NormalizedText(encoder, key.type, key.normalize)
+    if key.has_statistics and norm is None:
+        raise ValueError(f"data key {key.name!r} has no statistics yet")
+    if key.normalization is not None:
+        encoder = NormalizedFrames(encoder, norm)
     return encoder if key.dtype is None else SmallElements(encoder, key.elements)
 
 

@@ -26,9 +26,10 @@ class ArraySpec:
         num_labels: Number of labels, for keys that have a vocabulary.
         vocab: File with one label a line, relative to the manifest; ``None`` where labels have no file.
         processing: What was done to values on their way to arrays, by option; left out where empty.
+        norm: File with the statistics that frames were normalized by, likewise.
     """
 
-    LEFT_OUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ("processing",)
+    LEFT_OUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ("processing", "norm")
 
     type: str
     dtype: str
@@ -36,6 +37,7 @@ class ArraySpec:
     num_labels: int | None = None
     vocab: str | None = None
     processing: Mapping[str, Any] = field(default_factory=dict)
+    norm: str | None = None
 
     def __post_init__(self) -> None:
         # A manifest may have been changed by anybody, and NumPy takes far more for a dtype.
@@ -48,6 +50,11 @@ class ArraySpec:
     def _serialized(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = serialize(self)
         return {k: value for k, value in content.items() if value or k not in self.LEFT_OUT_IF_EMPTY}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that belong to the arrays, relative to the manifest."""
+        return tuple(name for name in (self.vocab, self.norm) if name is not None)
 
     @property
     def frame_size(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,8 +12,15 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs
 
 from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
+from seqmill.transforms.features.norm import GLOBAL, SEQUENCE, GivenNorm
 from seqmill.transforms.features.text_steps import Replacement, as_json, check_steps, versions_of
-from seqmill.transforms.storage.checked_options import none_or, one_of, option_fields, whole_number
+from seqmill.transforms.storage.checked_options import (
+    is_absence,
+    none_or,
+    one_of,
+    option_fields,
+    whole_number,
+)
 
 LABEL_TYPES = ("chars", "words", "subwords")
 AUDIO_TYPES = ("audio", "log_mel", "mfcc")
@@ -51,11 +58,13 @@ _BELONG_TO = {
     "num_ceps": ("mfcc",),
     "window": ("log_mel", "mfcc"),
     "hop": ("log_mel", "mfcc"),
+    "normalization": ("floats", "log_mel", "mfcc"),
 }
-_PROCESSING = ("preemphasis", "peak_normalization", "num_ceps", "normalize")
+_PROCESSING = ("preemphasis", "peak_normalization", "num_ceps", "normalization", "normalize")
 """Options that are stated, and part of fingerprints, only where they are set."""
 _LEFT_OUT = (*_PROCESSING, "max_labels", "min_count", "unk", "pad")
 """Options that are part of fingerprints only where they are set."""
+_STATISTICS = "statistics"  # which count by their numbers, not by where they come from
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -100,6 +109,27 @@ def _seconds(value: float) -> float:
     if not 0 < value <= 1:
         raise ValueError("expected seconds, more than 0 and at most 1")
     return value
+
+
+def _normalization(value: Any) -> Any:
+    if value is None or is_absence(value):
+        return None
+    if isinstance(value, GivenNorm) or (isinstance(value, str) and value):
+        return value
+    if (
+        isinstance(value, Mapping)
+        and set(value) == {"mean", "stddev"}
+        and all(map(_is_given, value.values()))
+    ):
+        return GivenNorm(**value)
+    raise ValueError(
+        f'expected "{SEQUENCE}", "{GLOBAL}", a file norm/<key>.json, or {{ mean = FILE or number, stddev = '
+        "FILE or number }"
+    )
+
+
+def _is_given(value: Any) -> bool:
+    return type(value) in (int, float) or (isinstance(value, str) and value != "")
 
 
 def _coefficient(value: float) -> float:
@@ -148,6 +178,9 @@ class DataKey:
         num_ceps: Size of an ``mfcc`` frame.
         window: Length of the analysis window in seconds, at most 1 (``log_mel``, ``mfcc``).
         hop: Distance between frames in seconds, at most 1 (``log_mel``, ``mfcc``).
+        normalization: Subtract the mean and divide by the standard deviation of each number of a frame:
+            ``"sequence"`` of each sequence, ``"global"`` counted over ``train``, or statistics that are given
+            (``floats``, ``log_mel``, ``mfcc``).
         dtype: Elements in store and shards, of half the bytes: ``"float16"`` or ``"bfloat16"`` (``floats``,
             ``log_mel``, ``mfcc``), ``"int16"`` (``audio``); ``None`` is float32, which batches are read as
             in any case.
@@ -227,6 +260,11 @@ class DataKey:
     num_ceps: _Size = Field(13, description="size of a frame (mfcc)")
     window: _Seconds = Field(0.025, description="window in seconds (log_mel, mfcc)")
     hop: _Seconds = Field(0.01, description="distance of frames in seconds (log_mel, mfcc)")
+    normalization: Annotated[str | GivenNorm | None, BeforeValidator(_normalization)] = Field(
+        None,
+        description="mean and variance: sequence, global (counted over train), a file, or {mean, stddev} "
+        "(floats, log_mel, mfcc); default: none",
+    )
     dtype: Annotated[str | None, BeforeValidator(_elements)] = Field(
         None,
         description="elements in store and shards: float32 (the default), float16 or bfloat16 (floats, "
@@ -288,6 +326,8 @@ class DataKey:
             for option, value in vars(self).items()
             if option not in _LEFT_OUT or value != fields[option].default
         }
+        if self.has_statistics:
+            options["normalization"] = _STATISTICS
         return {**options, "versions": versions_of(self.normalize)} if self.normalize else options
 
     @property
@@ -296,7 +336,19 @@ class DataKey:
         fields = option_fields(type(self))
         values = {option: getattr(self, option) for option in _PROCESSING}
         found = {option: value for option, value in values.items() if value != fields[option].default}
+        if self.has_statistics:
+            found["normalization"] = _STATISTICS
         return {**found, "normalize": as_json(self.normalize)} if self.normalize else found
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether frames are normalized by statistics, counted or given."""
+        return self.normalization not in (None, SEQUENCE)
+
+    @property
+    def has_counted_norm(self) -> bool:
+        """Whether those must be counted over ``train`` before anything is encoded."""
+        return self.normalization == GLOBAL
 
     @property
     def elements(self) -> str:

@@ -64,6 +64,8 @@ class _KaldiFeatures(Encoder):
                 detail = f"{len(samples)} samples at {rate} Hz; the window is {window} s"
                 raise RejectedSequence("shorter than a window", detail)
         frames = np.concatenate(list(map(computer.get_frame, range(num_frames))))
+        if not np.isfinite(frames).all():
+            raise RejectedSequence("not finite", "its samples are too loud for features")
         return frames.reshape(num_frames, self._frame_size).astype(self.dtype, copy=False)
 
     @abstractmethod

@@ -1,20 +1,22 @@
 """Where everything is in an output folder. Nothing else builds these paths.
 
-    OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  rejected/
-                             receipts/
+    OUTPUT/store/<corpus>/   manifest.json  sequences-00000.arrow …  lengths.arrow  vocab/  norm/
+                             rejected/  receipts/
                              staged/  (only while a pipeline writes it)
-           epochs/<corpus>/  manifest.json  vocab/  rejected/  receipts/
+           epochs/<corpus>/  manifest.json  vocab/  norm/  rejected/  receipts/
                              routes/  (only while a shuffle runs)
                              epoch-0001/  manifest.json  plan.arrow  batches-00000-of-00004.tfrecord …
                                           receipts/
                              or, of a stream: stream.json and a folder like epochs/<corpus>/ for each window
            watch/            arrivals.json  window/
            vocab/            <key>.txt  vocab.json  receipts/
+           norm/             <key>.json  norm.summary  receipts/
            model/            what a training writes
            predictions/      <corpus>.jsonl
            export/           a model each: epoch-0007/ …
 
-``output`` is the whole of it, ``folder`` one corpus' store or epochs, or the folder of vocabularies.
+``output`` is the whole of it, ``folder`` one corpus' store or epochs, or the folder of vocabularies or
+statistics.
 Names, as manifests hold them, are relative to ``folder``.
 """
 
@@ -27,6 +29,8 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 MANIFEST_NAME = "manifest.json"
 LENGTHS_NAME = "lengths.arrow"
+VOCAB_SUFFIX, VOCAB_SUMMARY_NAME = ".txt", "vocab.json"
+NORM_SUFFIX, NORM_SUMMARY_NAME = ".json", "norm.summary"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
 _EPOCH_NAME = re.compile(r"epoch-(\d{4,})")
@@ -37,7 +41,7 @@ def is_own(output: str, path: str) -> bool:
     """Whether a path is where seqmill writes."""
     return any(
         path.startswith(f"{files.join(output, part)}/")
-        for part in ("store", "epochs", "vocab", "model", "watch")
+        for part in ("store", "epochs", "vocab", "norm", "model", "watch")
     )
 
 
@@ -79,6 +83,11 @@ def counted_vocab_folder(output: str) -> str:
     return files.join(output, "vocab")
 
 
+def counted_norm_folder(output: str) -> str:
+    """The statistics of frames that were counted."""
+    return files.join(output, "norm")
+
+
 def watch_folder(output: str) -> str:
     """What ``seqmill preprocess --watch`` remembers of files, and the window that it is making."""
     return files.join(output, "watch")
@@ -108,7 +117,7 @@ def own_folders(output: str) -> list[str]:
     """Everything in an output folder that is ours."""
     return [
         files.join(output, name)
-        for name in ("store", "epochs", "vocab", "model", "predictions", "export", "watch")
+        for name in ("store", "epochs", "vocab", "model", "predictions", "export", "watch", "norm")
     ]
 
 
@@ -134,17 +143,17 @@ def is_store_file_name(name: str) -> bool:
 
 def vocab_name(key: str) -> str:
     """The copy of a data key's vocabulary beside a store or epochs."""
-    return f"vocab/{key}.txt"
+    return f"vocab/{key}{VOCAB_SUFFIX}"
+
+
+def norm_name(key: str) -> str:
+    """The copy of the statistics of a data key's frames beside a store or epochs."""
+    return f"norm/{key}{NORM_SUFFIX}"
 
 
 def counted_vocab_path(folder: str, key: str) -> str:
     """A vocabulary in the folder of counted ones."""
-    return files.join(folder, f"{key}.txt")
-
-
-def vocab_summary_path(folder: str) -> str:
-    """What the counted vocabularies were made from; written last."""
-    return files.join(folder, "vocab.json")
+    return files.join(folder, f"{key}{VOCAB_SUFFIX}")
 
 
 def rejected_name(step: str) -> str:

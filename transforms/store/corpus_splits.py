@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 from seqmill.transforms.features import Vocab
@@ -76,8 +77,9 @@ def array_specs(
         vocabs: Vocabularies by data key.
         root: Folder that relative audio paths start from; None for that of a split's file.
     """
-    encoders = split_encoders(splits[0], keys, vocabs, None, root)
-    unknown = [key for key in keys if encoders[key.name].feature_shape is None]
+    plain = [replace(key, normalization=None) for key in keys]  # which changes no shape
+    encoders = split_encoders(splits[0], plain, vocabs, None, root)
+    unknown = [key for key in plain if encoders[key.name].feature_shape is None]
     probed = _probe_shapes(unknown, splits, root) if unknown else {}
     specs = {}
     for key in keys:
@@ -86,7 +88,8 @@ def array_specs(
             shape = probed[key.name]
         vocab = output_folder.vocab_name(key.labels_of) if key.name in vocabs else None
         num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
-        specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab, key.processing)
+        norm = output_folder.norm_name(key.name) if key.has_statistics else None
+        specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab, key.processing, norm)
     return specs
 
 

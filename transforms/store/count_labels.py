@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from seqmill.transforms.features.data_keys import DataKey
@@ -14,19 +14,27 @@ from seqmill.transforms.features.vocab import build_vocab, count_labels, write_v
 from seqmill.transforms.readers import Reader, get_field, open_split
 from seqmill.transforms.readers.split import Record
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.checked_files import Checksum, checksum, is_intact
 from seqmill.transforms.storage.current_run import publishing
-from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
-from seqmill.transforms.storage.manifest_file import read_sealed_json, seal
-from seqmill.transforms.storage.output_folder import counted_vocab_path, split_receipt_path
+from seqmill.transforms.storage.errors import RejectedSequence
 from seqmill.transforms.storage.progress import Reporter
+from seqmill.transforms.store.count_folder import CountFolder
 from seqmill.transforms.store.ingest import IngestTask
 
 CODE_VERSION = 1  # raised when the same labels would be counted or listed otherwise
 _BLOCK_SEQS = 1000
 _BLOCK_BYTES = 4_000_000  # of records that are held before they are counted
-_PART_FORMAT = "seqmill.counts/2"
-_SUMMARY_FORMAT = "seqmill.vocab/2"
+
+
+def label_counts(folder: str) -> CountFolder:
+    """What is kept in the folder of vocabularies."""
+    return CountFolder(
+        folder=folder,
+        what="labels",
+        part_format="seqmill.counts/2",
+        summary_format="seqmill.vocab/3",
+        summary=output_folder.VOCAB_SUMMARY_NAME,
+        suffix=output_folder.VOCAB_SUFFIX,
+    )
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class CountLabels:
 
     def __call__(self, task: IngestTask) -> None:
         """Counts one split; records that cannot be read or counted are left to ingest to reject."""
-        if is_counted(self.folder, task):
+        counts = label_counts(self.folder)
+        if counts.is_counted(task.index, task.fingerprint):
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
         counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in self.keys}
@@ -53,9 +62,7 @@ class CountLabels:
             for key in self.keys:
                 count_labels(key, _values(records, key.field), counters[key.labels_of])
             reporter.add(num_seqs=len(records))
-        content = {"format": _PART_FORMAT, "fingerprint": task.fingerprint, "counts": counters}
-        with publishing(self.folder, self.run):
-            files.write_json(_part_path(self.folder, task.index), seal(content))
+        counts.write_part(task.index, task.fingerprint, self.run, counts=counters)
         reporter.add(task.work)
         reporter.flush()
 
@@ -82,35 +89,15 @@ class WriteVocabs:
             self._write()
 
     def _write(self) -> None:
+        counts = label_counts(self.folder)
         owners = [key for key in self.keys if key.has_counted_vocab]
         sums: dict[str, Counter[str]] = {key.name: Counter() for key in owners}
-        for index, fingerprint in enumerate(self.splits):
-            content = _read(_part_path(self.folder, index), _PART_FORMAT)
-            if content.get("fingerprint") != fingerprint:
-                raise SeqmillError(f"{self.folder}: the labels of split {index} are not counted; run again")
-            for key, counts in content["counts"].items():
-                sums[key].update(counts)
-        written = {}
+        for part in counts.parts(self.splits):
+            for key, added in part["counts"].items():
+                sums[key].update(added)
         for key in owners:
-            path = counted_vocab_path(self.folder, key.name)
-            write_vocab(path, build_vocab(sums[key.name], *sharing(key, self.keys)))
-            written[key.name] = asdict(checksum(path))
-        content = {"format": _SUMMARY_FORMAT, "fingerprint": self.fingerprint, "vocabs": written}
-        files.write_json(output_folder.vocab_summary_path(self.folder), seal(content))
-
-
-def is_counted(folder: str, task: IngestTask) -> bool:
-    """Whether an earlier run has counted this split as it is now."""
-    return _read(_part_path(folder, task.index), _PART_FORMAT).get("fingerprint") == task.fingerprint
-
-
-def counted_fingerprint(folder: str, fresh: bool = False) -> str | None:
-    """The fingerprint of the vocabularies in a folder, if they are intact; ``fresh`` as for ``is_intact``."""
-    summary = _read(output_folder.vocab_summary_path(folder), _SUMMARY_FORMAT)
-    for key, expected in summary.get("vocabs", {}).items():
-        if not is_intact(counted_vocab_path(folder, key), Checksum(**expected), fresh):
-            return None
-    return summary.get("fingerprint")
+            write_vocab(counts.path(key.name), build_vocab(sums[key.name], *sharing(key, self.keys)))
+        counts.write_summary(self.fingerprint, sums)
 
 
 def _blocks(reader: Reader) -> Iterator[list[Record]]:
@@ -133,15 +120,3 @@ def _values(records: Iterable[Record], field: str) -> list[Any]:
         with suppress(RejectedSequence):
             values.append(record[field] if field in record else get_field(record, field))
     return values
-
-
-def _read(path: str, expected_format: str) -> dict[str, Any]:
-    """What was written as a whole; nothing where it is not there or not what was written."""
-    try:
-        return read_sealed_json(path, expected_format, "nothing is counted")
-    except SeqmillError:
-        return {}
-
-
-def _part_path(folder: str, index: int) -> str:
-    return split_receipt_path(folder, index, "counts.json")

@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features import Encoder, Ragged, Vocab, make_encoder
+from seqmill.transforms.features import Encoder, Norm, Ragged, Vocab, make_encoder
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import UNKNOWN
@@ -37,6 +38,7 @@ def split_encoders(
     vocabs: Mapping[str, Vocab],
     data_keys: Mapping[str, ArraySpec] | None,
     audio_root: str | None = None,
+    norms: Mapping[str, Norm] = MappingProxyType({}),
 ) -> dict[str, Encoder]:
     """What encodes the data keys of a split's records.
 
@@ -46,6 +48,7 @@ def split_encoders(
         vocabs: Vocabularies by data key.
         data_keys: What arrays must be like; None to find out.
         audio_root: Folder that relative audio paths start from; None for that of the split's file.
+        norms: Statistics by data key.
     """
     from_text = FORMATS[split.format].is_text
     return {
@@ -56,6 +59,7 @@ def split_encoders(
             data_keys[key.name].feature_shape if data_keys else None,
             from_text=from_text,
             max_bytes=split.options.max_record_size,
+            norm=norms.get(key.name),
         )
         for key in keys
     }

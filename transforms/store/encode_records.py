@@ -12,6 +12,8 @@ from seqmill.transforms.features import MAX_RECORD_SIZE, Encoder, Vocab, make_en
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.given_norm import read_norms
+from seqmill.transforms.features.norm import check_norms
 from seqmill.transforms.features.segment import described_by
 from seqmill.transforms.features.shared_vocabs import given_vocab
 from seqmill.transforms.features.text import to_text
@@ -19,7 +21,7 @@ from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
 from seqmill.transforms.readers import get_field
 from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
-from seqmill.transforms.storage.output_folder import vocab_name
+from seqmill.transforms.storage.output_folder import norm_name, vocab_name
 from seqmill.transforms.store.encode_blocks import Collector, describe_row
 from seqmill.transforms.store.sequence_block import Origin, SequenceBlock, VocabFile
 
@@ -58,6 +60,7 @@ class RecordEncoder:
     def __init__(self, encoding: RecordEncoding):
         self.encoding = encoding
         vocabs = read_vocabs(encoding.keys)
+        self._norms = read_norms(encoding.keys)
         self._encoders = {key.name: self._encoder(key, vocabs.get(key.name)) for key in encoding.keys}
         self._fields = [key.field for key in encoding.keys]
         self._described = [described_by(key) for key in encoding.keys]
@@ -67,7 +70,9 @@ class RecordEncoder:
             vocab_files=vocab_files(encoding.keys),
             has_tags=True,
             order_by=encoding.order_by,
+            norms=self._norms,
         )
+        check_norms(self._norms, self.origin.data_keys)
 
     def block(self, records: Sequence[Any]) -> SequenceBlock:
         """The sequences of some records, and why others are rejected."""
@@ -96,7 +101,8 @@ class RecordEncoder:
 
     def _encoder(self, key: DataKey, vocab: Vocab | None) -> Encoder:
         shape = self.encoding.feature_shapes.get(key.name)
-        return make_encoder(key, self.encoding.audio_root, vocab, shape, max_bytes=MAX_RECORD_SIZE)
+        root, norm = self.encoding.audio_root, self._norms.get(key.name)
+        return make_encoder(key, root, vocab, shape, max_bytes=MAX_RECORD_SIZE, norm=norm)
 
     def _spec(self, key: DataKey, vocab: Vocab | None) -> ArraySpec:
         encoder = self._encoders[key.name]
@@ -105,7 +111,8 @@ class RecordEncoder:
         num_labels = encoder.num_labels if vocab is None else len(vocab)
         name = None if vocab is None else vocab_name(key.labels_of)
         shape = encoder.feature_shape
-        return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing)
+        norm = norm_name(key.name) if key.has_statistics else None
+        return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing, norm)
 
 
 def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:

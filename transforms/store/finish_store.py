@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.norm import Norm, write_norm
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum, map_checked
@@ -57,6 +58,7 @@ class FinishStore:
         run: The run that the folder must still belong to.
         dropped: Sequences that were dropped before they came here, by reason.
         listed: See ``StoreManifest``.
+        norms: Per data key the statistics that its frames were normalized by, where there are any.
     """
 
     folder: str
@@ -72,6 +74,7 @@ class FinishStore:
     run: str
     dropped: Mapping[str, int] = field(default_factory=dict)
     listed: tuple[int, ...] = ()
+    norms: Mapping[str, Norm] = field(default_factory=dict)
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -104,6 +107,10 @@ class FinishStore:
         for key, path in self.vocab_files.items():
             name = str(self.data_keys[key].vocab)
             write_vocab(files.join(self.folder, name), read_vocab(path))
+            others[name] = checksum(files.join(self.folder, name))
+        for key, norm in self.norms.items():
+            name = str(self.data_keys[key].norm)
+            write_norm(files.join(self.folder, name), norm)
             others[name] = checksum(files.join(self.folder, name))
         write_manifest(
             self.folder,

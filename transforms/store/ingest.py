@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from seqmill.transforms.features import Vocab
+from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import Reader, Split
@@ -52,6 +52,7 @@ class IngestSplits:
         vocab_files: Per data key with a vocabulary its file.
         run: The run that the folder must still belong to (``begin_run``).
         audio_root: Folder that relative audio paths start from; None for that of the file that names them.
+        norms: Per data key the statistics that its frames are normalized by, where there are any.
     """
 
     folder: str
@@ -61,6 +62,7 @@ class IngestSplits:
     vocab_files: Mapping[str, str]
     run: str
     audio_root: str | None = None
+    norms: Mapping[str, Norm] = field(default_factory=dict)
 
     def __call__(self, task: IngestTask) -> None:
         """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt.
@@ -77,7 +79,8 @@ class IngestSplits:
     def _fill(self, append: Append, task: IngestTask) -> SplitReport:
         """Adds the sequences of a split to a file."""
         split, keys, seq_tag = task.split, self.keys, self.seq_tag
-        encoders = split_encoders(split, keys, self._vocabs(), self.data_keys, self.audio_root)
+        vocabs = self._vocabs()
+        encoders = split_encoders(split, keys, vocabs, self.data_keys, self.audio_root, self.norms)
         collector = Collector(encoders, has_tags=seq_tag is not None)
         reporter = Reporter(output_folder.progress_folder(self.folder))
         reader, num_kept = open_keys(split, keys, seq_tag), 0

@@ -30,12 +30,21 @@ def find_changed(
         audio_root: Folder that relative paths start from; None for that of the file that names them.
         hashes: Of inputs.
     """
+    return changed_among(((task, _read(folder, task)) for task in tasks), audio_root, hashes)
+
+
+def changed_among(
+    named: Iterable[tuple[IngestTask, Mapping[str, str | None]]],
+    audio_root: str | None,
+    hashes: ContentHashes,
+) -> list[IngestTask]:
+    """The splits of which files have changed since; of each the hashes by the names that records have."""
     changed = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for task in tasks:
-            named = _read(folder, task, audio_root)
-            found = pool.map(lambda path: _hash(path, hashes), named)
-            if any(now != then for now, then in zip(found, named.values(), strict=True)):
+        for task, hashes_then in named:
+            then = _by_path(task, hashes_then, audio_root)
+            found = pool.map(lambda path: _hash(path, hashes), then)
+            if any(now != before for now, before in zip(found, then.values(), strict=True)):
                 changed.append(task)
     return changed
 
@@ -45,23 +54,31 @@ def learn_hashes(
 ) -> None:
     """Takes over what the workers of a run that began at ``began`` (nanoseconds) have hashed."""
     for task in tasks:
-        for path, digest in _read(folder, task, audio_root).items():
+        for path, digest in _by_path(task, _read(folder, task), audio_root).items():
             if digest is not None and files.is_local(path):
                 hashes.learn(path, digest, began)
     hashes.remember()
 
 
-def _read(folder: str, task: IngestTask, audio_root: str | None) -> Mapping[str, str | None]:
-    """Of the files that the records of a finished split name the hashes, by path."""
+def _read(folder: str, task: IngestTask) -> Mapping[str, str | None]:
+    """Of the files that the records of a finished split name the hashes, by name."""
     if not files.exists(named_files_part(folder, task.index)):
         return {}
     receipt = read_receipt(folder, task.index, by_size=True)
     if receipt is None or receipt.named_files is None:
         return {}
-    content = map_checked(named_files_part(folder, task.index), receipt.named_files).tobytes()
+    content: Mapping[str, str | None] = orjson.loads(
+        map_checked(named_files_part(folder, task.index), receipt.named_files).tobytes()
+    )
+    return content
+
+
+def _by_path(
+    task: IngestTask, named: Mapping[str, str | None], audio_root: str | None
+) -> Mapping[str, str | None]:
     start = files.parent(task.split.source) if audio_root is None else audio_root
     paths = {}
-    for name, digest in orjson.loads(content).items():
+    for name, digest in named.items():
         with suppress(RejectedSequence):  # by its name alone, which cannot change
             paths[full_path(name, start)] = digest
     return paths

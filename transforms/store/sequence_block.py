@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features import Ragged
+from seqmill.transforms.features import Norm, Ragged
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
 from seqmill.transforms.storage.checked_files import Checksum
@@ -40,6 +40,7 @@ class Origin:
         has_tags: Whether sequences have tags; else they are called by their source and position.
         order_by: Field of the records that rows are ordered by; None for the order of the files.
         num_splits: Parts of the files, where the blocks are read from files.
+        norms: Per data key the statistics that its frames were normalized by, where there are any.
     """
 
     data_keys: Mapping[str, ArraySpec]
@@ -47,6 +48,7 @@ class Origin:
     has_tags: bool
     order_by: str | None = None
     num_splits: int = 0
+    norms: Mapping[str, Norm] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -229,7 +229,8 @@ def _finish(
             raise SeqmillError(f"{vocab.path}: the labels of {key} have changed since they were read")
     vocabs = {key: vocab.checksum for key, vocab in origin.vocab_files.items()}
     limits = (options.corpus, options.max_rejected, options.allow_damaged)
-    whole = fingerprint(prints, sources, vocabs, cut.counts.dropped, limits)
+    norms = (origin.norms,) if origin.norms else ()
+    whole = fingerprint(prints, sources, vocabs, cut.counts.dropped, limits, *norms)
     return FinishStore(
         folder=corpus.folder,
         corpus=options.corpus,
@@ -243,6 +244,7 @@ def _finish(
         vocab_files={key: vocab.path for key, vocab in origin.vocab_files.items()},
         run=whole,
         dropped=cut.counts.dropped,
+        norms=origin.norms,
     )
 
 

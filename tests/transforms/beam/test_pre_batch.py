@@ -132,6 +132,10 @@ def test_mistakes_are_said_when_a_pipeline_is_made(tmp_path):
             lambda: EncodeSequences({"data": {"type": "floats"}}, "id"),
             "found {}; expected {'data'",
         ),
+        (
+            lambda: EncodeSequences({"data": {"type": "log_mel", "normalization": "global"}}, "id"),
+            "keys: data.normalization: found 'global'; expected 'sequence' or a file with statistics",
+        ),
         (lambda: EncodeSequences({"data": {"type": "bytes"}}, ""), "order_by: found ''; expected text"),
     ]:
         with pytest.raises(UsageError, match=message):

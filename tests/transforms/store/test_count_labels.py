@@ -4,7 +4,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers.split import ReadOptions, single_file_split
 from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.current_run import begin_run
-from seqmill.transforms.store.count_labels import CountLabels, is_counted
+from seqmill.transforms.store.count_labels import CountLabels, label_counts
 from seqmill.transforms.store.ingest import IngestTask
 
 
@@ -17,5 +17,5 @@ def test_every_record_is_reported(tmp_path):
     files.make_folder(reports)
     progress.begin(reports, "id")
     CountLabels(folder, (DataKey("x", "x", "words"),), "run")(task)
-    assert is_counted(folder, task)
+    assert label_counts(folder).is_counted(task.index, task.fingerprint)
     assert progress.totals(reports, "id") == (50, 1003)
