@@ -8,6 +8,7 @@ import soundfile
 from other_tools import (
     NUMBERS,
     RATE,
+    SPEECH,
     UTTERANCES,
     epochs_of,
     jsonl_of_numbers,
@@ -77,6 +78,24 @@ def test_segments_of_recordings(tmp_path, seqmill):
         (folder / name).unlink()
     write_lines(folder / "wav.scp", [f"{u.tag} ../flac/{u.tag}.flac" for u in UTTERANCES])
     assert epochs_of(seqmill, tmp_path, data, {"format": "kaldi", "files": ["kaldi/wav.scp"]}) == expected
+
+
+def test_sound_in_arks(tmp_path, seqmill):
+    expected = epochs_of(seqmill, tmp_path, SPEECH, jsonl_of_speech(tmp_path))
+    folder = tmp_path / "kaldi"
+    folder.mkdir()
+    with kaldi_native_io.WaveWriter(f"ark,scp:{folder}/wav.ark,{folder}/wav.scp") as writer:
+        for u in UTTERANCES:
+            writer.write(u.tag, kaldi_native_io.WaveData(RATE, u.samples[None].astype("f4")))
+    write_lines(folder / "text", [f"{u.tag} {u.text}" for u in UTTERANCES])
+    data = {**SPEECH, "data": {"field": "wav", "type": "audio"}}
+    corpus = {"format": "kaldi", "files": ["kaldi"]}
+    assert epochs_of(seqmill, tmp_path, data, corpus) == expected
+    config = tmp_path / "config-1.toml"
+    assert "train: up to date" in seqmill.succeeds("ingest", config).err
+    with (folder / "wav.ark").open("ab") as file:
+        file.write(b"x")
+    assert "train: up to date" not in seqmill.succeeds("ingest", config).err
 
 
 def test_npy_files_and_flat_numbers(tmp_path, seqmill):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from math import prod
 from typing import IO, Any, NoReturn
 
@@ -13,9 +12,9 @@ import numpy as np
 
 from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.features.kaldi_matrix import read_kaldi
-from seqmill.transforms.features.sound.source import Source, check_size, full_path, open_path
+from seqmill.transforms.features.shared_files import shared_hash
+from seqmill.transforms.features.sound.source import check_size, full_path, open_path
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.errors import RejectedSequence
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -53,7 +52,8 @@ def read_named(value: str, folder: str, max_bytes: int, named_files: dict[str, s
     named_files.setdefault(name, None)
     with open_path(name, folder, "array") as source:
         if named_files[name] is None:
-            named_files[name] = _hash(name, folder, source, is_shared=match is not None)
+            is_own = match is None and files.is_local(full_path(name, folder))
+            named_files[name] = source.xxh128() if is_own else shared_hash(name, folder)
         if match is None:
             return read_npy(source.file, source.size, max_bytes, name)
         source.file.seek(int(match[2]))
@@ -104,22 +104,6 @@ def _part(array: np.ndarray, text: str, value: str) -> np.ndarray:
             _broken(f"{shown(value)}: a range beyond {length} rows or columns")
         slices.append(slice(first, last + 1))
     return array[tuple(slices)]
-
-
-def _hash(name: str, folder: str, source: Source, is_shared: bool) -> str:
-    """What tells the file's content from others; one that many records name is read once for it."""
-    path = full_path(name, folder)
-    if not is_shared and files.is_local(path):
-        return source.xxh128()
-    hashes = _hashes()
-    digest = hashes.of(path)
-    hashes.remember()
-    return digest
-
-
-@lru_cache(maxsize=1)
-def _hashes() -> ContentHashes:
-    return ContentHashes()
 
 
 def _broken(detail: str) -> NoReturn:

@@ -11,6 +11,8 @@ import numpy as np
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder, kind_of, shown
 from seqmill.transforms.features.segment import Described, Segment, find_segment
+from seqmill.transforms.features.shared_files import shared_hash
+from seqmill.transforms.features.sound.ark import ark_place, read_wav
 from seqmill.transforms.features.sound.decode import Decoder
 from seqmill.transforms.features.sound.source import Source, check_size, full_path, open_bytes, open_path
 from seqmill.transforms.storage import files
@@ -24,11 +26,12 @@ _CANCELLED = 0.01  # of the energy of the channels: 20 dB
 class Audio(Encoder):
     """``audio``: samples in [-1, 1], mono, float32 [T], at the key's sample rate.
 
-    A value is a path, the bytes of a sound file, or an object with ``bytes`` or ``path`` as Hugging Face
-    data sets have it; ``Described`` with other fields of its record, it may be a part of a file. What
-    ``Decoder`` reads is taken. Other rates are resampled (soxr, high quality), channels averaged or one of
-    them chosen; ``converted`` counts these, and averages in which the channels cancel each other. Then
-    ``preemphasis`` and ``peak_normalization`` are applied, in this order, as in RETURNN.
+    A value is a path (or a place in an archive of Kaldi's, ``wavs.ark:17``), the bytes of a sound file, or an
+    object with ``bytes`` or ``path`` as Hugging Face data sets have it; ``Described`` with other fields of
+    its record, it may be a part of a file. What ``Decoder`` reads is taken. Other rates are resampled (soxr,
+    high quality), channels averaged or one of them chosen; ``converted`` counts these, and averages in which
+    the channels cancel each other. Then ``preemphasis`` and ``peak_normalization`` are applied, in this
+    order, as in RETURNN.
 
     Args:
         key: The data key.
@@ -76,14 +79,25 @@ class Audio(Encoder):
         return self._open_named(value)
 
     @contextmanager
-    def _open_named(self, name: str) -> Iterator[Source]:
+    def _open_named(self, path: str) -> Iterator[Source]:
+        place = ark_place(path)
+        name = path if place is None else place[0]
         self.named_files.setdefault(name, None)
         with open_path(name, self._folder) as source:
             if self.named_files[name] is None:
-                path = full_path(name, self._folder)
-                tag = None if files.is_local(path) else files.content_tag(path)
-                self.named_files[name] = tag or source.xxh128()
-            yield source
+                own = place is None
+                self.named_files[name] = self._hash(name, source) if own else shared_hash(name, self._folder)
+            if place is None:
+                yield source
+                return
+            data = read_wav(source, place[1], self._max_bytes)
+        with open_bytes(data) as part:
+            yield part
+
+    def _hash(self, name: str, source: Source) -> str:
+        path = full_path(name, self._folder)
+        tag = None if files.is_local(path) else files.content_tag(path)
+        return tag or source.xxh128()
 
     def _mono(self, samples: np.ndarray, segment: Segment | None, named: Any) -> np.ndarray:
         num_channels = samples.shape[1]

@@ -175,5 +175,3 @@ def _check_path(path: str) -> None:
     if path.endswith("|") or path.startswith("|") or path == "-":
         detail = f"{path[:80]!r} in wav.scp; nothing is executed: write the sound to files and name them"
         raise RejectedSequence("a command instead of a file", detail)
-    if re.search(r"\.ark:\d+$", path):
-        raise RejectedSequence("sound inside of an archive", f"{path[:80]!r}; only whole files are read")

@@ -226,3 +226,26 @@ def test_a_peak_of_any_height_becomes_1_and_silence_stays():
 def test_what_preemphasis_makes_infinite_is_rejected(rejects):
     data = sound(np.array([3e38, -3e38], "f4"), subtype="FLOAT")
     assert rejects(encoder(preemphasis=1.0), data).reason == "not finite"
+
+
+def test_sound_in_an_ark_stands_where_its_place_says(tmp_path, rejects):
+    one, other = sound(tone()), sound(tone(hertz=300))
+    content = b"a " + one + b"b " + other
+    (tmp_path / "x.ark").write_bytes(content)
+    audio = encoder(tmp_path)
+    second = f"x.ark:{len(one) + 4}"
+    np.testing.assert_array_equal(audio.encode("x.ark:2"), audio.encode(one))
+    np.testing.assert_array_equal(audio.encode(second), audio.encode(other))
+    part = Described(second, {"offset": 0.25, "duration": 0.1})
+    np.testing.assert_array_equal(audio.encode(part), audio.encode(other)[4000:5600])
+    assert list(audio.named_files) == ["x.ark"]
+    for place in (0, 3, len(content) - 5, len(content), 10**17):
+        assert rejects(audio, f"x.ark:{place}").reason == "no sound at this place of the archive"
+    assert rejects(audio, "none.ark:2").reason == "missing audio file"
+    small = make_encoder(DataKey("data", "data", "audio"), str(tmp_path), None, None, max_bytes=1000)
+    assert rejects(small, "x.ark:2").reason == "larger than max_record_size"
+    (tmp_path / "x.ark").write_bytes(content[:-1])
+    np.testing.assert_array_equal(audio.encode("x.ark:2"), audio.encode(one))
+    assert rejects(audio, second).reason == "audio cut short"
+    (tmp_path / "x.ark").write_bytes(b"a " + one[:4] + bytes(4) + one[8:])
+    assert rejects(audio, "x.ark:2").reason == "not readable audio"

@@ -81,13 +81,12 @@ def test_nothing_is_executed(tmp_path, read_corpus, reject):
     marker = tmp_path / "ran"
     path = write(
         tmp_path,
-        wav_scp=[f"a touch {marker} |", f"b |touch {marker}", "c -", "d x.ark:17", "e \xff"],
+        wav_scp=[f"a touch {marker} |", f"b |touch {marker}", "c -", "e \xff"],
     )
-    assert [record for _, record in read_corpus("kaldi", [path], 10, ["wav"])][:4] == [
+    assert [record for _, record in read_corpus("kaldi", [path], 10, ["wav"])][:3] == [
         reject("a command instead of a file"),
         reject("a command instead of a file"),
         reject("a command instead of a file"),
-        reject("sound inside of an archive"),
     ]
     assert not marker.exists()
 
