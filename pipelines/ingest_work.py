@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
 from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
@@ -15,6 +16,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import check_norms, read_norm
 from seqmill.transforms.features.normalized_frames import CODE_VERSION as NORMALIZED_VERSION
+from seqmill.transforms.features.sentence_pieces import is_sentencepiece
 from seqmill.transforms.features.shared_vocabs import given_vocab
 from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
@@ -275,15 +277,23 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
 
 def _decisive(key: DataKey, hashes: ContentHashes) -> object:
     """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
+    digest = hashes.of(key.tokenizer) if key.tokenizer else None
+    kind = "sentencepiece" if digest and _is_sentencepiece(str(key.tokenizer), digest) else key.type
     return (
         {k: value for k, value in key.decisive.items() if k not in ("vocab", "tokenizer", "dtype")},
         (key.dtype, SMALL_VERSION) if key.dtype else None,
         *([("normalized", NORMALIZED_VERSION)] if key.normalization else ()),
-        hashes.of(key.tokenizer) if key.tokenizer else None,
+        digest,
         key.vocab if key.labels_of != key.name else key.vocab is not None,
-        ENCODER_VERSIONS[key.type],
-        library_versions(key.type),
+        ENCODER_VERSIONS[kind],
+        library_versions(kind),
     )
+
+
+@lru_cache(maxsize=64)
+def _is_sentencepiece(path: str, digest: str) -> bool:
+    """``is_sentencepiece`` of a file that holds what the digest says."""
+    return is_sentencepiece(path)
 
 
 def _beside(splits: list[Split], folder: str | None) -> str | None:

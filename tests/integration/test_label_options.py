@@ -1,9 +1,13 @@
 """Options of labels through a whole run: what is counted, shared and made alike, and when that is anew."""
 
 import json
+import shutil
+from pathlib import Path
 
+import pytest
 from seqmill_runs import read_epochs, sequences, write_config, write_jsonl
 
+GOLDEN = Path(__file__).parents[1] / "transforms/golden"
 DATA = {
     "source": {"type": "words", "normalize": ["lower"], "max_labels": 7, "unk": "[UNK]"},
     "target": {"type": "words", "vocab": "@source", "eos": "<eos>"},
@@ -56,3 +60,21 @@ def test_a_vocabulary_that_is_given_and_shared(tmp_path, seqmill):
     assert ids(tmp_path / "out", "target") == [[3, 2, 4, 5]]
     seqmill("preprocess", config, "--data.target.eos=[sep]").names("has no label [sep]; did you mean [SEP]?")
     seqmill("preprocess", config, "--data.target.vocab=@src").names("there is no data key 'src'")
+
+
+def test_a_sentencepiece_model(tmp_path, seqmill):
+    pytest.importorskip("sentencepiece")
+    shutil.copy2(GOLDEN / "sentencepiece.model", tmp_path / "spm.model")
+    write_jsonl(tmp_path / "a.jsonl", [{"x": "THE cat"}, {"x": "that dog"}])
+    data = {"x": {"type": "subwords", "tokenizer": "spm.model", "normalize": ["lower"], "eos": True}}
+    config = write_config(tmp_path, data, {"train": {"format": "jsonl", "files": ["a.jsonl"]}})
+    seqmill.succeeds("preprocess", config)
+    labels = (tmp_path / "out/epochs/train/vocab/x.txt").read_text().splitlines()
+    assert labels[:4] == ["<unk>", "<s>", "</s>", "▁"]
+    assert all(array[-1] == 2 for array in ids(tmp_path / "out", "x"))
+    shown = seqmill.succeeds("show", tmp_path / "out").out
+    assert "the cat</s>" in shown
+    seqmill.succeeds("verify", tmp_path / "out")
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+    (tmp_path / "spm.model").write_bytes((tmp_path / "spm.model").read_bytes()[:-9])
+    seqmill("preprocess", config).names("spm.model: a damaged SentencePiece model")

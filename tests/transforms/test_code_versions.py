@@ -47,6 +47,7 @@ VALUES = {
     "chars": ["abé?", "b"],
     "words": ["a b  é z", "a"],
     "subwords": ["a b", "c"],
+    "sentencepiece": ["the cat sat", "the dog"],
     "audio": None,
     "log_mel": None,
     "mfcc": None,
@@ -94,9 +95,13 @@ def test_encoder(tmp_path, name):
         tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
         tokenizer.save(str(tmp_path / "tokenizer.json"))
         options["tokenizer"] = str(tmp_path / "tokenizer.json")
+    elif name == "sentencepiece":
+        pytest.importorskip("sentencepiece")
+        options["tokenizer"] = str(GOLDEN.with_name("sentencepiece.model"))
     elif values is None:
         values = [_wav(1), _wav(2)]
-    key = DataKey("x", "x", name, eos=name in ("chars", "words"), **options)
+    key_type = "subwords" if name == "sentencepiece" else name
+    key = DataKey("x", "x", key_type, eos=name in ("chars", "words"), **options)
     shape = (40,) if name == "log_mel" else ()
     encoder = make_encoder(key, "", LABELS if name in ("chars", "words") else None, shape)
     arrays = [encoder.encode(value) for value in values]

@@ -15,7 +15,8 @@ from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import Vocab
 
 MAX_RECORD_SIZE = 256_000_000
-# Per type of data key a number that is raised when the same value would give another array.
+# Per type of data key, and per kind of tokenizer, a number that is raised when the same value would give
+# another array.
 CODE_VERSIONS = {
     "ints": 1,
     "floats": 1,
@@ -23,6 +24,7 @@ CODE_VERSIONS = {
     "chars": 1,
     "words": 1,
     "subwords": 3,
+    "sentencepiece": 1,
     "audio": 3,
     "log_mel": 3,
     "mfcc": 1,
@@ -116,6 +118,10 @@ def _subwords(key: DataKey, vocab: Vocab | None) -> Encoder:
         from seqmill.transforms.features.bpe_codes import BpeSubwords
 
         return BpeSubwords(key, vocab)
+    from seqmill.transforms.features.sentence_pieces import SentencePieces, is_sentencepiece
+
+    if is_sentencepiece(str(key.tokenizer)):
+        return SentencePieces(key)
     from seqmill.transforms.features.subwords import Subwords
 
     return Subwords(key)

@@ -13,6 +13,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
 from seqmill.transforms.features.labels import add_boundaries, count_unknown, special_ids
 from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.sentence_pieces import is_sentencepiece
 from seqmill.transforms.features.text import to_text
 from seqmill.transforms.features.vocab import Vocab
 from seqmill.transforms.storage import files
@@ -132,12 +133,10 @@ def _with_merged(symbols: list[str], pair: Pair) -> list[str]:
 
 
 def _read(path: str) -> tuple[str, list[Pair]]:
+    if is_sentencepiece(path):
+        raise SeqmillError(f"{path}: a SentencePiece model has its own labels; leave vocab out")
     try:
         lines = files.read_bytes(path).decode().splitlines()
-    except FileNotFoundError:
-        raise SeqmillError(f"tokenizer {path}: no such file") from None
-    except OSError as error:
-        raise SeqmillError(f"tokenizer {path}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError as error:
         raise SeqmillError(f"{path}: BPE codes that are not UTF-8 ({error})") from None
     version = "0.1"

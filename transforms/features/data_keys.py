@@ -155,7 +155,8 @@ class DataKey:
         vocab: File with one label a line, or a dict as RETURNN has it (``chars``, ``words``, ``ints``, and
             ``subwords`` of BPE codes), or ``"@data"`` for the vocabulary of the data key ``data``; where
             ``None``, counted over ``train`` (``chars``, ``words``).
-        tokenizer: File of a Hugging Face tokenizer, or of BPE codes as subword-nmt has them (``subwords``).
+        tokenizer: File of a Hugging Face tokenizer, a SentencePiece model, or BPE codes as subword-nmt has
+            them (``subwords``).
         frame_size: Numbers of a frame where values are flat lists of them (``floats``).
         max_labels: Most labels of a counted vocabulary, special ones included (``chars``, ``words``).
         min_count: Labels that occur less often are not in a counted vocabulary (``chars``, ``words``).
@@ -201,7 +202,7 @@ class DataKey:
         None,
         strict=True,
         min_length=1,
-        description="file of a Hugging Face tokenizer, or of BPE codes (subwords)",
+        description="file of a Hugging Face tokenizer, SentencePiece model, or BPE codes (subwords)",
     )
     frame_size: Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))] = Field(
         None, description="numbers of a frame where values are flat (floats); default: one"

@@ -13,6 +13,7 @@ from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
 from seqmill.transforms.features.labels import add_boundaries, count_unknown, special_ids
 from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.sentence_pieces import is_sentencepiece, model_pieces
 from seqmill.transforms.features.text import to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -83,7 +84,8 @@ def load_tokenizer(path: str) -> Any:
         if not _is_of_library(error):
             raise
         raise SeqmillError(
-            f"{path}: not a file of the tokenizers library ({error}); BPE codes need vocab = FILE as well"
+            f"{path}: not a file of the tokenizers library ({error}), nor a SentencePiece model; "
+            "BPE codes need vocab = FILE as well"
         ) from None
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest > _HIGHEST_ID:
@@ -147,7 +149,9 @@ def _unknown_id(tokenizer: Any) -> int | None:
 
 
 def tokenizer_labels(path: str) -> list[str]:
-    """The labels of a tokenizer file by id; ids that it leaves out are empty."""
+    """The labels of a tokenizer's file by id; ids that it leaves out are empty."""
+    if is_sentencepiece(path):
+        return model_pieces(path)
     index = load_tokenizer(path).get_vocab(with_added_tokens=True)
     labels = [""] * (max(index.values(), default=-1) + 1)
     for label, position in index.items():

@@ -29,6 +29,7 @@ from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 SPECIAL = re.compile(r"<.+>|\[.+\]")
 """What a label looks like that need not occur in a text."""
 
+_BYTES = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
 _ESCAPES = {"\\": r"\\", "\n": r"\n", "\r": r"\r"}
 _ESCAPED = re.compile(r"\\(.?)")
 _UNESCAPES = {escape: character for character, escape in _ESCAPES.items()}
@@ -190,16 +191,20 @@ def decode_labels(labels: Sequence[str], ids: Iterable[int], label_type: str) ->
         labels: The vocabulary.
         ids: What one sequence holds.
         label_type: ``chars`` are joined as they are and ``words`` by spaces. ``subwords`` follow the marks
-            in their labels: SentencePiece's ``▁`` begins a word, BERT's ``##`` continues one; labels with
-            neither are joined by spaces.
+            in their labels: SentencePiece's ``▁`` begins a word and ``<0xC3>`` is a byte of one, BERT's
+            ``##`` continues one; labels with neither are joined by spaces.
     """
     parts = [labels[i] if 0 <= i < len(labels) else f"<{i}>" for i in map(int, ids)]
     if label_type == "chars":
         return "".join(parts)
     if label_type == "subwords" and any("▁" in part for part in parts):
-        return "".join(parts).replace("▁", " ").strip()
+        return _BYTES.sub(_decoded, "".join(parts)).replace("▁", " ").strip()
     joined = " ".join(parts)
     return joined.replace(" ##", "") if label_type == "subwords" else joined
+
+
+def _decoded(match: re.Match[str]) -> str:
+    return bytes.fromhex(re.sub("<0x|>", "", match[0])).decode(errors="replace")
 
 
 def _count_characters(text: str, counter: Counter[str]) -> None:
