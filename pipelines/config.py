@@ -43,6 +43,7 @@ from seqmill.transforms.storage.errors import UsageError
 
 T = TypeVar("T")
 
+_NESTED = ("join",)
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _MAY_BE_NONE = ("store", "init_from", "audio_root", "only_tags", "not_tags")
 _NO_PATHS = {**dict.fromkeys(_MAY_BE_NONE, ("none",)), "normalization": NORM_WORDS}
@@ -131,6 +132,7 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
         here: list[Mistake] = []
         corpora[name] = _checked(CorpusOptions, values, ("corpus", name), here, context)
         # What is wrong with an inherited option has been said of it already.
+        here = [(_numbered(where, table), text) for where, text in here]
         mistakes += [m for m in here if len(m[0]) < 3 or m[0][2] in table or m[0][2] not in shared]
     mistakes += _between_tables(tables, keys)
     schedule = _schedule(content.pop("schedule", None), tables["corpus"], mistakes, context)
@@ -257,6 +259,15 @@ def _sharing_vocabs(
         return keys
 
 
+def _numbered(where: tuple[str, ...], corpus: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a mistake is, tables ``join`` of a corpus counted from 1, a lone one not at all."""
+    if len(where) < 4 or where[2] != "join":
+        return where
+    joins = corpus.get("join")
+    number = (str(int(where[3]) + 1),) if isinstance(joins, list) and len(joins) > 1 else ()
+    return (*where[:3], *number, *where[4:])
+
+
 def _between_tables(
     tables: Mapping[str, Mapping[str, Any]], keys: Mapping[str, DataKey | None]
 ) -> Iterator[Mistake]:
@@ -318,6 +329,9 @@ def _put_over(
             kind, name = section[0], ".".join(section[1:])
             given = content.get(kind)
             tables = given if isinstance(given, dict) else {}
+            if kind == "corpus" and name.rpartition(".")[2] in _NESTED and name not in tables:
+                mistakes.append(((f"--{flag}",), "is set in the file alone, not by a flag"))
+                continue
             if not isinstance(tables.get(name), dict):
                 near = did_you_mean(name, tables)
                 mistakes.append(((f"--{flag}",), f"no table [{kind}.{name}] in the configuration{near}"))
@@ -344,7 +358,16 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
     for section in TABLES:
         if isinstance(tables := content.get(section), dict):
             content[section] = {name: resolved(table) for name, table in tables.items()}
+            for table in filter(_is_table, content[section].values()):
+                if _is_table(joins := table.get("join")):
+                    table["join"] = resolved(joins)
+                elif isinstance(joins, list):
+                    table["join"] = [resolved(one) for one in joins]
     return content
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _with_path(option: str, value: Any, folder: str) -> Any:

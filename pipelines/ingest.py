@@ -21,8 +21,9 @@ from seqmill.pipelines.ingest_work import (
     scan,
     store_work,
 )
-from seqmill.pipelines.options import TRAIN, Config
+from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
+from seqmill.pipelines.sources import JOINED
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
@@ -40,6 +41,7 @@ from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store.count_folder import CountFolder
 from seqmill.transforms.store.count_frames import CountFrames, WriteNorms, frame_counts
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, label_counts
+from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.finish_store import FinishStore
 from seqmill.transforms.store.ingest import IngestSplits, IngestTask, is_done
 from seqmill.transforms.store.named_files import changed_among, find_changed, learn_hashes
@@ -88,8 +90,8 @@ def bring_stores(config: Config, engine: Engine, fresh: bool = False) -> None:
 
 def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> None:
     """``ingest``, of an input that has been looked at already; one step for all corpora."""
-    config = scanned.config
-    for name in config.corpus:
+    sources = scanned.sources
+    for name in sources:
         _check_not_foreign(scanned, name)
     if (counting := count_work(scanned)) is not None:
         _count_labels(scanned, counting, engine, fresh)
@@ -98,17 +100,23 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
     for path, labels in _given_labels(scanned):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
-    with files.remembering(*(output_folder.store_folder(config.output, name) for name in config.corpus)):
-        parts = [part for name in config.corpus if (part := _prepare(scanned, name, fresh))]
+    _bring(scanned, engine, fresh, [name for name, source in sources.items() if source.is_joined])
+    _bring(scanned, engine, fresh, [name for name, source in sources.items() if not source.is_joined])
+
+
+def _bring(scanned: Scanned, engine: Engine, fresh: bool, names: Sequence[str]) -> None:
+    """Makes the stores of some sources up to date."""
+    output = scanned.config.output
+    with files.remembering(*(output_folder.store_folder(output, name) for name in names)):
+        parts = [part for name in names if (part := _prepare(scanned, name, fresh))]
     if not parts:
         return
     began = time.time_ns()
     with _from_unchanged(scanned.hashes, [part.folder for part in parts], output_folder.manifest_path):
         engine.run(Step("ingest", tuple(parts)))
     for part in parts:
-        audio_root = config.corpus[part.corpus].audio_root
         with files.remembering(part.folder):
-            learn_hashes(part.folder, part.tasks, audio_root, scanned.hashes, began)
+            learn_hashes(part.folder, part.tasks, scanned.hashes, began)
             _report(part.folder)
 
 
@@ -123,10 +131,10 @@ def is_ingested(scanned: Scanned) -> bool:
         return False
     if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
         return False
-    works = {name: store_work(scanned, name) for name in scanned.config.corpus}
+    works = {name: store_work(scanned, name) for name in scanned.sources}
     with files.remembering(*(work.folder for work in works.values())):
         return all(
-            _is_complete(work.folder, work.fingerprint, False, lambda _: None)
+            _is_complete(work.folder, name, work.fingerprint, False, lambda _: None)
             and not _changed_recordings(scanned, name, work)
             for name, work in works.items()
         )
@@ -134,15 +142,19 @@ def is_ingested(scanned: Scanned) -> bool:
 
 def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
     """What is to be ingested of a corpus, its folder ready for it; None where it is up to date."""
-    options, keys = scanned.config.corpus[name], tuple(scanned.config.data.values())
+    source = scanned.sources[name]
+    options = source.options
     todo = store_work(scanned, name)
     folder, run, has_tags = todo.folder, todo.fingerprint, options.seq_tag is not None
     clear_leftovers(folder)
     changed = _changed_recordings(scanned, name, todo)
-    if not changed and _is_complete(folder, run, fresh, console.say):
+    if not changed and _is_complete(folder, name, run, fresh, console.say):
         console.say(f"ingest {name}: up to date")
         return None
     _begin(folder, run, output_folder.manifest_path(folder))
+    for other in files.list_names(folder):
+        if other.startswith(JOINED) and f"{name}/{other}" not in source.joins:
+            files.remove(files.join(folder, other))  # what another configuration joined
     open_tasks = [task for task in todo.tasks if task in changed or not is_done(folder, task, fresh)]
     for task in open_tasks if fresh else changed:
         remove_receipt(folder, task.index)  # a task that finds it would do nothing
@@ -157,20 +169,30 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         has_tags=has_tags,
         fingerprint=run,
         splits=tuple(task.fingerprint for task in todo.tasks),
-        max_rejected=options.max_rejected,
-        allow_damaged=options.allow_damaged,
+        max_rejected=source.corpus.max_rejected,
+        allow_damaged=source.corpus.allow_damaged,
         vocab_files=todo.vocab_files,
         run=run,
         listed=todo.listed,
         norms=todo.norms,
+        unique_tags=source.is_joined or bool(todo.joins),
+        joined={joined.where: joined.folder for joined in todo.joins},
     )
-    root = options.audio_root
-    work = IngestSplits(folder, keys, todo.specs, options.seq_tag, todo.vocab_files, run, root, todo.norms)
+    work = IngestSplits(
+        folder=folder,
+        keys=source.keys,
+        data_keys=todo.specs,
+        seq_tag=options.seq_tag,
+        vocab_files=todo.vocab_files,
+        run=run,
+        norms=todo.norms,
+        joins=todo.joins,
+    )
     return _part(name, folder, open_tasks, work, finish)
 
 
 def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[IngestTask]:
-    return find_changed(todo.folder, todo.tasks, scanned.config.corpus[name].audio_root, scanned.hashes)
+    return find_changed(todo.folder, todo.tasks, scanned.hashes)
 
 
 def _count_labels(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:
@@ -186,15 +208,15 @@ def _count_frames(scanned: Scanned, todo: FrameWork, engine: Engine, fresh: bool
         files.remove(counts.summary_path)
         counts.remove_part(task.index)
     finish = WriteNorms(folder, todo.data_keys, run, tuple(task.fingerprint for task in todo.tasks))
-    work = CountFrames(folder, todo.keys, todo.data_keys, run, scanned.config.corpus[TRAIN].audio_root)
+    work = CountFrames(folder, todo.keys, todo.data_keys, run)
     _count(scanned, todo, counts, (work, finish), engine, fresh)
 
 
 def _changed_frames(scanned: Scanned, todo: FrameWork) -> list[IngestTask]:
     """The counted splits whose records name files that have changed since."""
-    counts, root = frame_counts(todo.folder), scanned.config.corpus[TRAIN].audio_root
+    counts = frame_counts(todo.folder)
     named = ((task, counts.part(task.index).get("named_files", {})) for task in todo.tasks)
-    return changed_among(named, root, scanned.hashes)
+    return changed_among(named, scanned.hashes)
 
 
 def _count(
@@ -278,10 +300,10 @@ def _from_unchanged(
         raise failure
 
 
-def _is_complete(folder: str, whole: str, fresh: bool, say: _Say) -> bool:
+def _is_complete(folder: str, name: str, whole: str, fresh: bool, say: _Say) -> bool:
     """Whether a store is as it should be; says what of it is not."""
     manifest = _written(folder, say)
-    if manifest is None or (manifest.fingerprint, manifest.corpus) != (whole, files.name(folder)):
+    if manifest is None or (manifest.fingerprint, manifest.corpus) != (whole, name):
         return False
     wrong = damaged(folder, manifest.checksums, fresh)
     for path in wrong:
@@ -323,6 +345,8 @@ def _report(folder: str) -> None:
     for what, number in counts.converted.items():
         text += f", {number:,} {what}"
     console.say(text)
+    for where, joined in manifest.joined.items():
+        console.say(f"  joined with {where}: {_shares(joined.counts)}")
     for reason, number in sorted(counts.rejected.items()):
         console.say(f"  rejected: {number:,} {reason}")
     for entry in manifest.damaged:
@@ -335,3 +359,12 @@ def _report(folder: str) -> None:
         share = number / int(store.lengths[key].sum(dtype=np.int64))
         remark = "warning: " if share > _MOST_UNKNOWN else ""
         console.say(f"  {remark}{key}: {number:,} labels ({share:.2%}) are not in its vocabulary: <unk>")
+
+
+def _shares(counts: Counts) -> str:
+    """What became of the records of a source, in words."""
+    text = f"{counts.kept:,} of {counts.read:,} sequences"
+    for kind, reasons in (("dropped", counts.dropped), ("rejected", counts.rejected)):
+        for reason, number in reasons.items():
+            text += f", {number:,} {kind} ({reason})"
+    return text

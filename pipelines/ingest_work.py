@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
-from seqmill.pipelines.options import TRAIN, Config, CorpusOptions
+from seqmill.pipelines.options import TRAIN, Config
+from seqmill.pipelines.sources import Source, sources_of
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -38,6 +39,7 @@ from seqmill.transforms.store.count_frames import CODE_VERSION as FRAMES_VERSION
 from seqmill.transforms.store.count_frames import frame_counts
 from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
 from seqmill.transforms.store.ingest import IngestTask
+from seqmill.transforms.store.join import JoinedStore
 from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
 
@@ -48,8 +50,8 @@ class Scanned:
 
     Attributes:
         config: The configuration.
-        splits: Per corpus its splits, each input file once.
-        listed: Per corpus the numbers of its input files as they are listed, some of them several times.
+        splits: Per source its splits, each input file once.
+        listed: Per source the numbers of its input files as they are listed, some of them several times.
         sizes: Bytes of every input file.
         hashes: What they hold.
         declared: Per data key the labels that the input itself declares for its numbers.
@@ -63,6 +65,11 @@ class Scanned:
     hashes: ContentHashes
     declared: dict[str, Vocab]
     data_keys: Mapping[str, ArraySpec] | None = None
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """All sources by name; those that a corpus is joined from come before it."""
+        return sources_of(self.config)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class FrameWork(CountWork):
 class StoreWork:
     """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it.
 
-    ``listed`` is that of ``StoreManifest``.
+    ``listed`` is that of ``StoreManifest``; ``joins`` are the stores that it takes data keys from.
     """
 
     folder: str
@@ -97,6 +104,7 @@ class StoreWork:
     fingerprint: str
     listed: tuple[int, ...]
     norms: dict[str, Norm]
+    joins: tuple[JoinedStore, ...]
 
 
 def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
@@ -109,19 +117,19 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
     Raises:
         SeqmillError: A file is missing, or is not of its format at all.
     """
-    keys, hashes = tuple(config.data.values()), ContentHashes()
+    sources, hashes = sources_of(config), ContentHashes()
     with files.remembering():
         inputs, listed = {}, {}
         for name, found in find_inputs(config).items():
             inputs[name], listed[name] = each_once(found)
         paths = [path for found in inputs.values() for path in _all_paths(found)]
         sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
-        splits = {name: _split(config.corpus[name], found, keys, sizes) for name, found in inputs.items()}
+        splits = {name: _split(sources[name], found, sizes) for name, found in inputs.items()}
         beside = [path for parts in splits.values() for split in parts for _, path in split.files]
         beside += [path for parts in splits.values() for path in _tag_files(parts[0].tags)]
         sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
         hashes.of_all(sizes)
-    return Scanned(config, splits, listed, sizes, hashes, _declared(keys, splits), data_keys)
+    return Scanned(config, splits, listed, sizes, hashes, _declared(sources, splits), data_keys)
 
 
 def count_work(scanned: Scanned) -> CountWork | None:
@@ -131,10 +139,35 @@ def count_work(scanned: Scanned) -> CountWork | None:
     keys = tuple(key for key in data.values() if key.labels_of in counted and key.type in ("chars", "words"))
     if not keys:
         return None
-    decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in keys])
-    tasks = _tasks(scanned, scanned.splits[TRAIN], decisive)
+    tasks: list[IngestTask] = []
+    for splits, own in _counted_over_train(scanned, keys):
+        decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in own])
+        tasks += _tasks_of(scanned, splits, own, decisive, tasks)
     folder = output_folder.counted_vocab_folder(scanned.config.store_output)
     return CountWork(folder, keys, tasks, fingerprint([task.fingerprint for task in tasks]))
+
+
+def _counted_over_train(
+    scanned: Scanned, keys: Sequence[DataKey]
+) -> Iterator[tuple[list[Split], list[DataKey]]]:
+    """The splits of every source of ``train`` that gives some of the data keys, and these."""
+    train = scanned.sources[TRAIN]
+    for source in (train, *(scanned.sources[name] for name in train.joins)):
+        if own := [key for key in keys if key in source.keys]:
+            yield scanned.splits[source.name], own
+
+
+def _tasks_of(
+    scanned: Scanned,
+    splits: list[Split],
+    keys: Sequence[DataKey],
+    decisive: object,
+    before: Sequence[IngestTask],
+) -> list[IngestTask]:
+    """Tasks that read some data keys, numbered on from those before."""
+    names = tuple(key.name for key in keys)
+    tasks = _tasks(scanned, splits, decisive)
+    return [replace(task, index=len(before) + task.index, keys=names) for task in tasks]
 
 
 def frame_work(scanned: Scanned) -> FrameWork | None:
@@ -143,42 +176,55 @@ def frame_work(scanned: Scanned) -> FrameWork | None:
     keys = tuple(key for key in config.data.values() if key.has_counted_norm)
     if not keys:
         return None
-    splits, root = scanned.splits[TRAIN], config.corpus[TRAIN].audio_root
-    specs = array_specs(keys, splits, {}, root)
-    shapes = {key: spec.feature_shape for key, spec in specs.items()}
-    decisive = [_decisive(key, scanned.hashes) for key in keys]
-    tasks = _tasks(scanned, splits, (FRAMES_VERSION, decisive, shapes, _beside(splits, root)))
+    specs: dict[str, ArraySpec] = {}
+    tasks: list[IngestTask] = []
+    for splits, own in _counted_over_train(scanned, keys):
+        found = array_specs(own, splits, {})
+        shapes = {key: spec.feature_shape for key, spec in found.items()}
+        decisive = [_decisive(key, scanned.hashes) for key in own]
+        tasks += _tasks_of(scanned, splits, own, (FRAMES_VERSION, decisive, shapes, _beside(splits)), tasks)
+        specs |= found
     folder = output_folder.counted_norm_folder(config.store_output)
     whole = fingerprint([task.fingerprint for task in tasks])
     return FrameWork(folder, keys, tasks, whole, specs)
 
 
 def store_work(scanned: Scanned, name: str) -> StoreWork:
-    """What makes the store of a corpus, once vocabularies are there."""
-    options, splits = scanned.config.corpus[name], scanned.splits[name]
-    keys = tuple(scanned.config.data.values())
-    vocab_paths = _vocab_files(scanned)
+    """What makes the store of a source, once vocabularies are there."""
+    source, splits = scanned.sources[name], scanned.splits[name]
+    options, keys = source.options, source.keys
+    joined = [store_work(scanned, other) for other in source.joins]
+    names = {key.name for key in keys}
+    vocab_paths = {key: path for key, path in _vocab_files(scanned).items() if key in names}
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     for key in keys:
-        if key.type in ("chars", "words") and (path := given_vocab(key, keys)):
+        if key.type in ("chars", "words") and (path := given_vocab(key, [*scanned.config.data.values()])):
             check_labels_occur(path, vocabs[key.name], key.type)
     specs = scanned.data_keys
     if specs is None:
-        specs = array_specs(keys, splits, vocabs, options.audio_root)
+        specs = array_specs(keys, splits, vocabs)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
-    norms = _norms(scanned)
+    norms = {key: norm for key, norm in _norms(scanned).items() if key in names}
     check_norms(norms, specs)
     arrays = [_decisive(key, scanned.hashes) for key in keys]
-    root = _beside(splits, options.audio_root)
-    decisive = (STORE_VERSION, arrays, specs, labels, options.seq_tag, root, *([norms] if norms else ()))
+    root = _beside(splits)
+    others: list[object] = [norms] if norms else []
+    others += [work.fingerprint for work in joined]
+    decisive = (STORE_VERSION, arrays, specs, labels, options.seq_tag, root, *others)
     tasks = _tasks(scanned, splits, decisive)
     sources = source_names(splits)
-    limits = (options.max_rejected, options.allow_damaged)
+    limits = (source.corpus.max_rejected, source.corpus.allow_damaged)
     listed = _listed(splits, scanned.listed[name])
     weights = [listed] if listed else []
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *weights)
     folder = output_folder.store_folder(scanned.config.store_output, name)
-    return StoreWork(folder, dict(specs), vocab_paths, sources, tasks, whole, listed, norms)
+    joins = []
+    for other, work in zip(source.joins, joined, strict=True):
+        specs, vocab_paths = {**specs, **work.specs}, {**vocab_paths, **work.vocab_files}
+        norms |= work.norms
+        joins.append(JoinedStore(work.folder, work.fingerprint, scanned.sources[other].where))
+    in_order = {key: specs[key] for key in scanned.config.data if key in specs}
+    return StoreWork(folder, in_order, vocab_paths, sources, tasks, whole, listed, norms, tuple(joins))
 
 
 def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
@@ -213,15 +259,16 @@ def _vocab_files(scanned: Scanned) -> dict[str, str]:
     }
 
 
-def _declared(keys: Sequence[DataKey], splits: dict[str, list[Split]]) -> dict[str, Vocab]:
+def _declared(sources: Mapping[str, Source], splits: Mapping[str, list[Split]]) -> dict[str, Vocab]:
     """Per data key of ``ints`` without a vocabulary of its own the labels that its input declares.
 
     Raises:
         SeqmillError: Two files declare different ones.
     """
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for split in {split.source: split for parts in splits.values() for split in parts}.values():
-        for key in keys:
+    first_splits = {(split.source, name): split for name, parts in splits.items() for split in parts}
+    for (_, name), split in first_splits.items():
+        for key in sources[name].keys:
             if key.type != "ints" or key.vocab is not None:
                 continue
             labels = declared_labels(split, key.field)
@@ -236,12 +283,11 @@ def _declared(keys: Sequence[DataKey], splits: dict[str, list[Split]]) -> dict[s
     return {name: Vocab(labels) for name, (_, labels) in found.items()}
 
 
-def _split(
-    options: CorpusOptions, inputs: Inputs, keys: Sequence[DataKey], sizes: dict[str, int]
-) -> list[Split]:
+def _split(source: Source, inputs: Inputs, sizes: dict[str, int]) -> list[Split]:
+    options, keys = source.options, source.keys
     reading = ReadOptions(options.max_record_size, options.quoting)
     splits = split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
-    return [replace(split, tags=options.tag_lists) for split in splits] if options.tag_lists else splits
+    return [replace(split, tags=options.tag_lists, audio_root=options.audio_root) for split in splits]
 
 
 def _lists(tags: TagLists | None) -> tuple[str | None, ...]:
@@ -296,8 +342,9 @@ def _is_sentencepiece(path: str, digest: str) -> bool:
     return is_sentencepiece(path)
 
 
-def _beside(splits: list[Split], folder: str | None) -> str | None:
-    """A folder as seen from the first input, so that it may move together with the corpus."""
+def _beside(splits: list[Split]) -> str | None:
+    """The ``audio_root`` as seen from the first input, so that it may move together with the corpus."""
+    folder = splits[0].audio_root
     if folder is None or not files.is_local(folder) or not files.is_local(splits[0].source):
         return folder
     return os.path.relpath(folder, files.parent(splits[0].source))

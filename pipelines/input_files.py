@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.sources import sources_of
 from seqmill.transforms.readers import files_of_folder
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
@@ -19,25 +20,25 @@ Inputs = list[str] | dict[str, list[str]]
 
 
 def find_inputs(config: Config) -> dict[str, Inputs]:
-    """Per corpus its input files. What is listed several times is there as often, which is said.
+    """Per source its input files. What is listed several times is there as often, which is said.
 
     Raises:
         UsageError: Names every file and folder that is missing and every pattern that matches nothing.
     """
     problems: list[str] = []
     found: dict[str, Inputs] = {}
-    for name, corpus in config.corpus.items():
-        where = f"corpus.{name}.files"
-        root = corpus.audio_root
+    for name, source in sources_of(config).items():
+        options, where = source.options, f"{source.where}.files"
+        root = options.audio_root
         if root is not None and files.is_local(root) and not files.is_folder(root):
-            problems.append(f"corpus.{name}.audio_root: {root}: no such folder")
-        for option, path in (("only_tags", corpus.only_tags), ("not_tags", corpus.not_tags)):
+            problems.append(f"{source.where}.audio_root: {root}: no such folder")
+        for option, path in (("only_tags", options.only_tags), ("not_tags", options.not_tags)):
             if path is not None and not files.is_file(path):
-                problems.append(f"corpus.{name}.{option}: {path}: no such file")
-        if isinstance(corpus.files, Mapping):
+                problems.append(f"{source.where}.{option}: {path}: no such file")
+        if isinstance(options.files, Mapping):
             by_field = {
                 field: _expand(f"{where}.{field}", given, config.output, problems)
-                for field, given in corpus.files.items()
+                for field, given in options.files.items()
             }
             if all(by_field.values()) and len({len(paths) for paths in by_field.values()}) > 1:
                 numbers = ", ".join(f"{len(paths)} for {field}" for field, paths in by_field.items())
@@ -46,7 +47,7 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
             _say_repeated(where, [*zip(*by_field.values(), strict=False)])
             _warn_of_empty(where, [path for paths in by_field.values() for path in paths])
         else:
-            given = [file for path in corpus.files for file in _in_folder(corpus.format, path)]
+            given = [file for path in options.files for file in _in_folder(options.format, path)]
             found[name] = paths = _expand(where, given, config.output, problems)
             _say_repeated(where, [(path,) for path in paths])
             _warn_of_empty(where, paths)

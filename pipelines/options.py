@@ -6,19 +6,20 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from seqmill.pipelines.source_options import JoinOptions, ReadingOptions, SourceOptions
 from seqmill.pipelines.windows_options import WindowsOptions
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
-from seqmill.transforms.batches.per_epoch_options import Count, ScheduleTable, is_no_text
+from seqmill.transforms.batches.per_epoch_options import ScheduleTable
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.planning.schedule import Schedule
-from seqmill.transforms.readers import FORMATS, TagLists
-from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of
+from seqmill.transforms.storage.checked_options import did_you_mean, one_of
 
 TRAIN = "train"
 TRAINING_ONLY = (
@@ -32,87 +33,42 @@ TRAINING_ONLY = (
 """What shapes training epochs: corpora other than ``train`` do not inherit it."""
 
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, str) or not value:
-        raise ValueError('expected text, or "none"')
-    return value
+def _tables(value: Any) -> Any:
+    tables = [value] if isinstance(value, dict) else value
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ValueError("expected a table [corpus.<name>.join], or several [[corpus.<name>.join]]")
+    return tuple(tables)
 
 
-def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
-    if isinstance(value, dict):
-        value = {field: [paths] if isinstance(paths, str) else paths for field, paths in value.items()}
-    lists = value.values() if isinstance(value, dict) else [value]
-    if not all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists):
-        raise ValueError('expected a list such as ["train.jsonl"], or for text a table { key = ["file"] }')
-    if not lists or not all(lists) or not all(map(all, lists)):
-        raise ValueError("expected at least one file, and no empty name")
-    if isinstance(value, dict):
-        return {field: tuple(paths) for field, paths in value.items()}
-    return tuple(value)
-
-
-class CorpusDefaults(CorpusEpochs):
+class CorpusDefaults(CorpusEpochs, ReadingOptions):
     """Options that a corpus may override."""
 
     allow_damaged: bool = Field(False, description="take what is left of files that are cut short or broken")
-    max_record_size: Count = Field(256_000_000, description="reject larger records (bytes)")
-    quoting: bool | None = Field(
-        None, description="whether quotes enclose fields; default: true for csv, false for tsv"
-    )
-    audio_root: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
-        None, description="folder that audio paths start from; default: that of the file that names them"
-    )
-    seq_tag: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
-        None, description="field that holds a tag; default: the format's own, or <file name>:<position>"
-    )
 
 
-class CorpusOptions(CorpusDefaults):
+class CorpusOptions(CorpusDefaults, SourceOptions):
     """``[corpus.<name>]``: where a corpus comes from, and its options with all that it inherits."""
 
     name: str
-    format: Annotated[str, BeforeValidator(one_of(*FORMATS))] = Field(
-        description=f"one of {', '.join(FORMATS)}"
-    )
-    files: Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], BeforeValidator(_files)] = Field(
-        description="files or patterns; for text a table with one list (or one file) per data key"
-    )
-    only_tags: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
-        None, description="file with a tag a line: only these sequences are read"
-    )
-    not_tags: Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))] = Field(
-        None, description="file with a tag a line: these sequences are left out"
+    join: Annotated[tuple[JoinOptions, ...], BeforeValidator(_tables)] = Field(
+        (), description="a table, or several: sources of further data keys, joined by tag"
     )
 
     @model_validator(mode="after")
-    def _fit_each_other(self, info: ValidationInfo) -> CorpusOptions:
+    def _can_be_joined(self, info: ValidationInfo) -> CorpusOptions:
+        if not self.join:
+            return self
         wrong = []
-        fields = (info.context or {}).get("fields")
-        if (self.format == "text") != isinstance(self.files, Mapping):
-            expected = "a table { key = [files] }" if self.format == "text" else "a list of files"
-            wrong.append(f"files: format {self.format} expects {expected}")
-        elif isinstance(self.files, Mapping) and fields and set(self.files) != set(fields):
-            wrong.append(
-                f"files: found files for {', '.join(self.files)}; expected them for the fields of the data "
-                f"keys, {', '.join(fields)}"
-            )
-        if self.quoting is not None and self.format not in ("csv", "tsv"):
-            wrong.append(f"quoting is an option of formats csv and tsv, not of {self.format}")
-        if self.audio_root is not None and self.format == "librispeech":
-            wrong.append("audio_root is no option of format librispeech, whose sound lies beside the text")
-        for option, given in (("only_tags", self.only_tags), ("not_tags", self.not_tags)):
-            if given is not None and self.seq_tag is None:
-                wrong.append(f"{option} needs tags in the data: seq_tag = FIELD")
+        if self.seq_tag is None:
+            wrong.append(f"join: format {self.format} of the corpus is joined by tags: seq_tag = FIELD")
+        joined = Counter(key for source in self.join for key in source.data_keys)
+        wrong += [f"join: data key {key} is given {n} times" for key, n in joined.items() if n > 1]
+        keys = (info.context or {}).get("data_keys", ())
+        if keys and not {*keys} - {*joined}:
+            wrong.append("join: gives every data key; expected the corpus' own files to give one at least")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
-
-    @property
-    def tag_lists(self) -> TagLists | None:
-        """Which sequences are read; None for all."""
-        if self.seq_tag is None or (self.only_tags is None and self.not_tags is None):
-            return None
-        return TagLists(self.seq_tag, self.only_tags, self.not_tags)
 
 
 class Config(TrainOptions):

@@ -52,11 +52,12 @@ def check_shared_stores(config: Config) -> None:
     scanned = scan(config)
     for name, manifest in manifests.items():
         work = store_work(scanned, name)
-        audio_root = config.corpus[name].audio_root
         if difference := _difference(manifest, work):
             raise _unfit(config, name, difference)
-        if changed := find_changed(work.folder, work.tasks, audio_root, scanned.hashes):
-            raise _unfit(config, name, f"files that {changed[0].split.source} names have changed since")
+        for source in (scanned.sources[one] for one in (name, *scanned.sources[name].joins)):
+            work = store_work(scanned, source.name)
+            if changed := find_changed(work.folder, work.tasks, scanned.hashes):
+                raise _unfit(config, name, f"files that {changed[0].split.source} names have changed since")
     console.say(f"ingest: the stores in {config.store} are used, which fit")
 
 

@@ -97,11 +97,14 @@ class ReadSequences(beam.PTransform):
         paths = [path for some in inputs.values() for path in some]
         sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
         given = inputs if self.format == "text" else inputs[""]
-        splits = split_for_keys(self.format, given, self._keys, seq_tag, reading, sizes)
+        splits = [
+            replace(split, audio_root=self.audio_root)
+            for split in split_for_keys(self.format, given, self._keys, seq_tag, reading, sizes)
+        ]
         vocabs = read_vocabs(self._keys)
         norms = read_norms(self._keys)
         origin = Origin(
-            data_keys=array_specs(self._keys, splits, vocabs, self.audio_root),
+            data_keys=array_specs(self._keys, splits, vocabs),
             vocab_files=vocab_files(self._keys),
             has_tags=seq_tag is not None,
             num_splits=len(splits),
@@ -114,7 +117,7 @@ class ReadSequences(beam.PTransform):
             _ToRead(number, split, source, tuple((path, sizes[path]) for _, path in split.files))
             for number, (split, source) in enumerate(zip(splits, source_names(splits), strict=True))
         ]
-        read = _Read(origin, self._keys, seq_tag, self.audio_root)
+        read = _Read(origin, self._keys, seq_tag)
         return (
             pbegin
             | "Splits" >> beam.Create(elements, reshuffle=True)
@@ -165,13 +168,10 @@ class _ToRead:
 class _Read(beam.DoFn):
     """Splits to blocks; the last of a split says that it is."""
 
-    def __init__(
-        self, origin: Origin, keys: tuple[DataKey, ...], seq_tag: str | None, audio_root: str | None
-    ):
+    def __init__(self, origin: Origin, keys: tuple[DataKey, ...], seq_tag: str | None):
         self._origin = origin
         self._keys = keys
         self._seq_tag = seq_tag
-        self._audio_root = audio_root
 
     def setup(self) -> None:
         self._vocabs = read_vocabs(self._keys)
@@ -187,9 +187,7 @@ class _Read(beam.DoFn):
 
     def _blocks(self, element: _ToRead) -> Iterator[SequenceBlock]:
         split, origin = element.split, self._origin
-        encoders = split_encoders(
-            split, self._keys, self._vocabs, origin.data_keys, self._audio_root, origin.norms
-        )
+        encoders = split_encoders(split, self._keys, self._vocabs, origin.data_keys, origin.norms)
         collector = Collector(encoders, has_tags=self._seq_tag is not None)
         reader = open_keys(element.split, self._keys, self._seq_tag)
         held: list[SequenceBlock] = []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 Record = Mapping[str, Any]
@@ -63,6 +64,7 @@ class Split:
         listing: Place of its file among those listed; a file that is listed twice is read twice.
         lists: Bytes features of a ``tfrecord`` corpus that hold lists, a list of one value too.
         tags: Which sequences are read; None for all.
+        audio_root: Folder that relative paths in records start from; None for that of its first file.
     """
 
     format: str
@@ -74,6 +76,12 @@ class Split:
     listing: int = 0
     lists: tuple[str, ...] = ()
     tags: TagLists | None = None
+    audio_root: str | None = None
+
+    @property
+    def root(self) -> str:
+        """Folder that relative paths in records start from."""
+        return files.parent(self.source) if self.audio_root is None else self.audio_root
 
     @property
     def source(self) -> str:

@@ -135,7 +135,7 @@ def _mistakes(error: ValidationError, known: Mapping[str, Any]) -> list[Mistake]
         elif item["type"] == "missing":
             found.append((where, "required, but missing"))
         elif item["type"] == "says_all":
-            found.append((where, text))
+            found += [(where, line) for line in text.splitlines()]
         elif where:
             expected = text if item["type"] == "value_error" else f"expected {text[0].lower()}{text[1:]}"
             found.append((where, f"found {_shown(item['input'])}; {expected}"))

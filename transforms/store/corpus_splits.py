@@ -67,7 +67,7 @@ def split_bytes(total: int) -> int:
 
 
 def array_specs(
-    keys: Sequence[DataKey], splits: Sequence[Split], vocabs: Mapping[str, Vocab], root: str | None
+    keys: Sequence[DataKey], splits: Sequence[Split], vocabs: Mapping[str, Vocab]
 ) -> dict[str, ArraySpec]:
     """What the arrays are like; shapes of ``floats`` are those of most of the corpus' first sequences.
 
@@ -75,12 +75,11 @@ def array_specs(
         keys: The data keys.
         splits: The corpus.
         vocabs: Vocabularies by data key.
-        root: Folder that relative audio paths start from; None for that of a split's file.
     """
     plain = [replace(key, normalization=None) for key in keys]  # which changes no shape
-    encoders = split_encoders(splits[0], plain, vocabs, None, root)
+    encoders = split_encoders(splits[0], plain, vocabs, None)
     unknown = [key for key in plain if encoders[key.name].feature_shape is None]
-    probed = _probe_shapes(unknown, splits, root) if unknown else {}
+    probed = _probe_shapes(unknown, splits) if unknown else {}
     specs = {}
     for key in keys:
         shape = encoders[key.name].feature_shape
@@ -93,16 +92,14 @@ def array_specs(
     return specs
 
 
-def _probe_shapes(
-    keys: Sequence[DataKey], splits: Sequence[Split], root: str | None
-) -> dict[str, tuple[int, ...]]:
+def _probe_shapes(keys: Sequence[DataKey], splits: Sequence[Split]) -> dict[str, tuple[int, ...]]:
     """The shape of most of the first sequences, per data key; as many splits are looked into as it takes."""
     shapes: dict[str, Counter[tuple[int, ...]]] = {key.name: Counter() for key in keys}
     for split in splits:
         open_keys = [key for key in keys if not shapes[key.name]]
         if not open_keys:
             break
-        encoders = split_encoders(split, open_keys, {}, None, root)
+        encoders = split_encoders(split, open_keys, {}, None)
         for _, record in islice(open_split(split, [key.field for key in open_keys]), _PROBED_SEQS):
             if not isinstance(record, RejectedSequence):
                 for key in open_keys:

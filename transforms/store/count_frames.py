@@ -40,14 +40,12 @@ class CountFrames:
         keys: The data keys whose frames are counted.
         data_keys: What their arrays are like.
         run: The run that the folder must still belong to (``begin_run``).
-        audio_root: Folder that relative audio paths start from; None for that of the file that names them.
     """
 
     folder: str
     keys: tuple[DataKey, ...]
     data_keys: Mapping[str, ArraySpec]
     run: str
-    audio_root: str | None = None
 
     def __call__(self, task: IngestTask) -> None:
         """Counts one split; records that cannot be read or encoded are left to ingest to reject."""
@@ -55,10 +53,11 @@ class CountFrames:
         if counts.is_counted(task.index, task.fingerprint):
             return
         # In full float32: how elements are stored is no matter of statistics.
-        keys = tuple(replace(key, dtype=None, normalization=None) for key in self.keys)
+        own = [key for key in self.keys if task.keys is None or key.name in task.keys]
+        keys = tuple(replace(key, dtype=None, normalization=None) for key in own)
         reporter = Reporter(output_folder.progress_folder(self.folder))
         sums = {key.name: FrameSums(self.data_keys[key.name].frame_size) for key in keys}
-        encoders = split_encoders(task.split, keys, {}, self.data_keys, self.audio_root)
+        encoders = split_encoders(task.split, keys, {}, self.data_keys)
         collector = Collector(encoders, has_tags=False)
         for arrays, positions, _ in encoded_blocks(open_keys(task.split, keys, None), keys, None, collector):
             for name, ragged in arrays.items():

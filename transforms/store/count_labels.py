@@ -57,9 +57,10 @@ class CountLabels:
         if counts.is_counted(task.index, task.fingerprint):
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
-        counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in self.keys}
-        for records in _blocks(open_split(task.split, [key.field for key in self.keys])):
-            for key in self.keys:
+        keys = [key for key in self.keys if task.keys is None or key.name in task.keys]
+        counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in keys}
+        for records in _blocks(open_split(task.split, [key.field for key in keys])):
+            for key in keys:
                 count_labels(key, _values(records, key.field), counters[key.labels_of])
             reporter.add(num_seqs=len(records))
         counts.write_part(task.index, task.fingerprint, self.run, counts=counters)

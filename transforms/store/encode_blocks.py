@@ -23,7 +23,6 @@ from seqmill.transforms.features.segment import Described, described_by
 from seqmill.transforms.features.small_elements import SmallElements
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.readers import FORMATS, Reader, Split, get_field, open_split
-from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence
 from seqmill.transforms.store.sequence_block import Origin, Reject, SequenceBlock, SplitPart
 
@@ -37,7 +36,6 @@ def split_encoders(
     keys: Sequence[DataKey],
     vocabs: Mapping[str, Vocab],
     data_keys: Mapping[str, ArraySpec] | None,
-    audio_root: str | None = None,
     norms: Mapping[str, Norm] = MappingProxyType({}),
 ) -> dict[str, Encoder]:
     """What encodes the data keys of a split's records.
@@ -47,14 +45,13 @@ def split_encoders(
         keys: The data keys.
         vocabs: Vocabularies by data key.
         data_keys: What arrays must be like; None to find out.
-        audio_root: Folder that relative audio paths start from; None for that of the split's file.
         norms: Statistics by data key.
     """
     from_text = FORMATS[split.format].is_text
     return {
         key.name: make_encoder(
             key,
-            files.parent(split.source) if audio_root is None else audio_root,
+            split.root,
             vocabs.get(key.name),
             data_keys[key.name].feature_shape if data_keys else None,
             from_text=from_text,

@@ -24,8 +24,10 @@ from seqmill.transforms.store.length_index import index_schema, read_index, writ
 from seqmill.transforms.store.sequence_store import (
     FORMAT,
     DamagedSource,
+    JoinedSource,
     StoreFile,
     StoreManifest,
+    read_manifest,
     write_manifest,
 )
 from seqmill.transforms.store.split_receipt import (
@@ -36,6 +38,7 @@ from seqmill.transforms.store.split_receipt import (
     tags_part,
 )
 from seqmill.transforms.store.sum_counts import sum_counts
+from seqmill.transforms.store.unique_tags import check_unique
 
 _MOST_SHOWN = 10
 
@@ -59,6 +62,8 @@ class FinishStore:
         dropped: Sequences that were dropped before they came here, by reason.
         listed: See ``StoreManifest``.
         norms: Per data key the statistics that its frames were normalized by, where there are any.
+        unique_tags: Whether no two sequences may have the same tag.
+        joined: Folders of the stores that sequences were joined with, by the table of the configuration.
     """
 
     folder: str
@@ -75,6 +80,8 @@ class FinishStore:
     dropped: Mapping[str, int] = field(default_factory=dict)
     listed: tuple[int, ...] = ()
     norms: Mapping[str, Norm] = field(default_factory=dict)
+    unique_tags: bool = False
+    joined: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -90,7 +97,11 @@ class FinishStore:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
         counts = sum_counts(entries, self.dropped)
-        counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
+        hashes = self._tag_hashes(receipts)
+        if self.unique_tags:
+            check_unique(self.folder, self.corpus, self.data_keys, entries, hashes)
+        # Told by hashes of 64 bits.
+        counts = replace(counts, duplicate_tags=len(hashes) - len(np.unique(hashes)))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
@@ -126,8 +137,17 @@ class FinishStore:
                 others=others,
                 damaged=damaged,
                 listed=self.listed,
+                joined={where: self._joined(path, counts.kept) for where, path in self.joined.items()},
             ),
         )
+
+    def _joined(self, folder: str, num_joined: int) -> JoinedSource:
+        """What became of the records of a store that sequences were joined with: each at most once."""
+        there = read_manifest(folder)
+        dropped = Counter(there.counts.dropped)
+        dropped[f"tag not kept of {self.corpus}"] += there.counts.kept - num_joined
+        counts = replace(there.counts, kept=num_joined, dropped=dict(+dropped))
+        return JoinedSource(there.sources, tuple(there.data_keys), counts)
 
     def _receipts(self) -> list[SplitReceipt]:
         """Of all splits, with their sources; ``first_position`` counted over the whole source."""
@@ -156,8 +176,8 @@ class FinishStore:
                     place["position"] = receipt.file.first_position + reject.pop("position")
                 yield orjson.dumps({**place, **reject}) + b"\n"
 
-    def _num_duplicate_tags(self, receipts: list[SplitReceipt]) -> int:
-        """Sequences whose tag another one before has, told by hashes of 64 bits."""
+    def _tag_hashes(self, receipts: list[SplitReceipt]) -> np.ndarray:
+        """Hashes of the tags of all sequences, uint64 [n]; none where tags are not given."""
         tags = [(index, receipt.tags) for index, receipt in enumerate(receipts) if receipt.tags is not None]
         hashes = np.empty(sum(part.bytes for _, part in tags) // 8, "<u8")
         end = 0
@@ -165,8 +185,7 @@ class FinishStore:
             part = map_checked(tags_part(self.folder, index), expected).view("<u8")
             hashes[end : end + len(part)] = part
             end += len(part)
-        hashes.sort()
-        return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
+        return hashes
 
     def _index(self, receipts: list[SplitReceipt]) -> pa.Table:
         schema = index_schema(self.data_keys, self.has_tags)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -19,6 +21,7 @@ from seqmill.transforms.store.encode_blocks import (
     split_encoders,
     vocab_of_run,
 )
+from seqmill.transforms.store.join import Joined, JoinedStore
 from seqmill.transforms.store.split_receipt import read_receipt
 from seqmill.transforms.store.write_split import Append, SplitFile, SplitReport
 
@@ -32,12 +35,14 @@ class IngestTask:
         split: What to read.
         fingerprint: Of everything that decides the bytes of its file.
         work: Its share of the work, for progress.
+        keys: Names of the data keys that are read of it; None for all.
     """
 
     index: int
     split: Split
     fingerprint: str
     work: int
+    keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,13 @@ class IngestSplits:
 
     Attributes:
         folder: The store's folder.
-        keys: The data keys.
-        data_keys: What their arrays are like.
+        keys: The data keys that are read.
+        data_keys: What all arrays are like, those of stores that are joined too.
         seq_tag: Field that holds a sequence's tag; None for default tags.
         vocab_files: Per data key with a vocabulary its file.
         run: The run that the folder must still belong to (``begin_run``).
-        audio_root: Folder that relative audio paths start from; None for that of the file that names them.
         norms: Per data key the statistics that its frames are normalized by, where there are any.
+        joins: Stores that further data keys come from, by tag.
     """
 
     folder: str
@@ -61,8 +66,8 @@ class IngestSplits:
     seq_tag: str | None
     vocab_files: Mapping[str, str]
     run: str
-    audio_root: str | None = None
     norms: Mapping[str, Norm] = field(default_factory=dict)
+    joins: tuple[JoinedStore, ...] = ()
 
     def __call__(self, task: IngestTask) -> None:
         """Writes the split's Arrow file, its part of the length index, its rejects and, last, its receipt.
@@ -80,11 +85,13 @@ class IngestSplits:
         """Adds the sequences of a split to a file."""
         split, keys, seq_tag = task.split, self.keys, self.seq_tag
         vocabs = self._vocabs()
-        encoders = split_encoders(split, keys, vocabs, self.data_keys, self.audio_root, self.norms)
+        encoders = split_encoders(split, keys, vocabs, self.data_keys, self.norms)
         collector = Collector(encoders, has_tags=seq_tag is not None)
         reporter = Reporter(output_folder.progress_folder(self.folder))
         reader, num_kept = open_keys(split, keys, seq_tag), 0
-        for arrays, positions, tags in encoded_blocks(reader, keys, seq_tag, collector):
+        for arrays, positions, tags in self._joined(
+            encoded_blocks(reader, keys, seq_tag, collector), collector
+        ):
             if positions:
                 append(arrays, positions, tags)
             num_kept += len(positions)
@@ -104,6 +111,13 @@ class IngestSplits:
             damaged=reader.damaged,
             named_files=report.named_files,
         )
+
+    def _joined(self, blocks: Iterable[Joined], collector: Collector) -> Iterable[Joined]:
+        """Sequences with the data keys of all stores that are joined."""
+        for store in self.joins:
+            join = partial(store.join, reject=collector.reject)
+            blocks = chain.from_iterable(map(join, blocks))
+        return blocks
 
     def _vocabs(self) -> dict[str, Vocab]:
         return {key: vocab_of_run(path, self.run) for key, path in self.vocab_files.items()}

@@ -19,42 +19,36 @@ from seqmill.transforms.store.split_receipt import named_files_part, read_receip
 _THREADS = 8
 
 
-def find_changed(
-    folder: str, tasks: Iterable[IngestTask], audio_root: str | None, hashes: ContentHashes
-) -> list[IngestTask]:
+def find_changed(folder: str, tasks: Iterable[IngestTask], hashes: ContentHashes) -> list[IngestTask]:
     """The finished splits whose records name files that have changed since, came or went.
 
     Args:
         folder: The store's folder.
         tasks: The splits.
-        audio_root: Folder that relative paths start from; None for that of the file that names them.
         hashes: Of inputs.
     """
-    return changed_among(((task, _read(folder, task)) for task in tasks), audio_root, hashes)
+    return changed_among(((task, _read(folder, task)) for task in tasks), hashes)
 
 
 def changed_among(
     named: Iterable[tuple[IngestTask, Mapping[str, str | None]]],
-    audio_root: str | None,
     hashes: ContentHashes,
 ) -> list[IngestTask]:
     """The splits of which files have changed since; of each the hashes by the names that records have."""
     changed = []
     with ThreadPoolExecutor(_THREADS) as pool:
         for task, hashes_then in named:
-            then = _by_path(task, hashes_then, audio_root)
+            then = _by_path(task, hashes_then)
             found = pool.map(lambda path: _hash(path, hashes), then)
             if any(now != before for now, before in zip(found, then.values(), strict=True)):
                 changed.append(task)
     return changed
 
 
-def learn_hashes(
-    folder: str, tasks: Iterable[IngestTask], audio_root: str | None, hashes: ContentHashes, began: int
-) -> None:
+def learn_hashes(folder: str, tasks: Iterable[IngestTask], hashes: ContentHashes, began: int) -> None:
     """Takes over what the workers of a run that began at ``began`` (nanoseconds) have hashed."""
     for task in tasks:
-        for path, digest in _by_path(task, _read(folder, task), audio_root).items():
+        for path, digest in _by_path(task, _read(folder, task)).items():
             if digest is not None and files.is_local(path):
                 hashes.learn(path, digest, began)
     hashes.remember()
@@ -73,10 +67,8 @@ def _read(folder: str, task: IngestTask) -> Mapping[str, str | None]:
     return content
 
 
-def _by_path(
-    task: IngestTask, named: Mapping[str, str | None], audio_root: str | None
-) -> Mapping[str, str | None]:
-    start = files.parent(task.split.source) if audio_root is None else audio_root
+def _by_path(task: IngestTask, named: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    start = task.split.root
     paths = {}
     for name, digest in named.items():
         with suppress(RejectedSequence):  # by its name alone, which cannot change

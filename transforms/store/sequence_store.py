@@ -114,6 +114,21 @@ class DamagedSource:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class JoinedSource:
+    """Where sequences have further data keys from, by their tags.
+
+    Attributes:
+        sources: The files, relative to the folder that holds them all.
+        data_keys: The data keys.
+        counts: What became of its records; the kept are in sequences of the store.
+    """
+
+    sources: tuple[str, ...]
+    data_keys: tuple[str, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, config=_STRICT)
 class StoreManifest:
     """``manifest.json`` of ``store/<corpus>/``.
 
@@ -130,6 +145,7 @@ class StoreManifest:
         damaged: Sources of which an unknown part is lost; ``allow_damaged`` let them pass.
         listed: Numbers of the files in the order in which they make up the corpus, where some are there
             several times; else empty.
+        joined: Where sequences have further data keys from, by the table of the configuration.
     """
 
     format: str
@@ -143,6 +159,7 @@ class StoreManifest:
     others: Mapping[str, Checksum]
     damaged: tuple[DamagedSource, ...] = ()
     listed: tuple[int, ...] = ()
+    joined: Mapping[str, JoinedSource] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.listed and {*self.listed} != {*range(len(self.files))}:

@@ -1,0 +1,126 @@
+"""The options of a source: files of one format, and how their records are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+
+from seqmill.transforms.batches.per_epoch_options import Count, is_no_text
+from seqmill.transforms.readers import FORMATS, TagLists
+from seqmill.transforms.storage.checked_options import Options, did_you_mean, none_or, one_of, says_all
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(value, str) or not value:
+        raise ValueError('expected text, or "none"')
+    return value
+
+
+def _files(value: Any) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    if isinstance(value, dict):
+        value = {field: [paths] if isinstance(paths, str) else paths for field, paths in value.items()}
+    lists = value.values() if isinstance(value, dict) else [value]
+    if not all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in lists):
+        raise ValueError('expected a list such as ["train.jsonl"], or for text a table { key = ["file"] }')
+    if not lists or not all(lists) or not all(map(all, lists)):
+        raise ValueError("expected at least one file, and no empty name")
+    if isinstance(value, dict):
+        return {field: tuple(paths) for field, paths in value.items()}
+    return tuple(value)
+
+
+_TextOrNone = Annotated[str | None, BeforeValidator(none_or(_text, is_no_text))]
+
+
+class ReadingOptions(Options):
+    """How records of a source are read."""
+
+    max_record_size: Count = Field(256_000_000, description="reject larger records (bytes)")
+    quoting: bool | None = Field(
+        None, description="whether quotes enclose fields; default: true for csv, false for tsv"
+    )
+    audio_root: _TextOrNone = Field(
+        None, description="folder that audio paths start from; default: that of the file that names them"
+    )
+    seq_tag: _TextOrNone = Field(
+        None, description="field that holds a tag; default: the format's own, or <file name>:<position>"
+    )
+
+
+class SourceOptions(ReadingOptions):
+    """A source."""
+
+    format: Annotated[str, BeforeValidator(one_of(*FORMATS))] = Field(
+        description=f"one of {', '.join(FORMATS)}"
+    )
+    files: Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], BeforeValidator(_files)] = Field(
+        description="files or patterns; for text a table with one list (or one file) per data key"
+    )
+    only_tags: _TextOrNone = Field(None, description="file with a tag a line: only these sequences are read")
+    not_tags: _TextOrNone = Field(None, description="file with a tag a line: these sequences are left out")
+
+    @model_validator(mode="after")
+    def _fit_their_format(self, info: ValidationInfo) -> SourceOptions:
+        wrong = []
+        fields = (info.context or {}).get("fields")
+        if (self.format == "text") != isinstance(self.files, Mapping):
+            expected = "a table { key = [files] }" if self.format == "text" else "a list of files"
+            wrong.append(f"files: format {self.format} expects {expected}")
+        elif isinstance(self.files, Mapping) and fields and set(self.files) != set(fields):
+            wrong.append(
+                f"files: found files for {', '.join(self.files)}; expected them for the fields of the data "
+                f"keys, {', '.join(fields)}"
+            )
+        if self.quoting is not None and self.format not in ("csv", "tsv"):
+            wrong.append(f"quoting is an option of formats csv and tsv, not of {self.format}")
+        if self.audio_root is not None and self.format == "librispeech":
+            wrong.append("audio_root is no option of format librispeech, whose sound lies beside the text")
+        for option, given in (("only_tags", self.only_tags), ("not_tags", self.not_tags)):
+            if given is not None and self.seq_tag is None:
+                wrong.append(f"{option} needs tags in the data: seq_tag = FIELD")
+        if wrong:
+            raise says_all("\n".join(wrong))
+        return self
+
+    @property
+    def tag_lists(self) -> TagLists | None:
+        """Which sequences are read; None for all."""
+        if self.seq_tag is None or (self.only_tags is None and self.not_tags is None):
+            return None
+        return TagLists(self.seq_tag, self.only_tags, self.not_tags)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError('expected a list of data keys such as ["classes"]')
+    return tuple(value)
+
+
+class JoinOptions(SourceOptions):
+    """``[corpus.<name>.join]``: a source that gives data keys to the sequences of a corpus, by their tags."""
+
+    data_keys: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        description="the data keys that it gives"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_tag_of_format(cls, values: Any) -> Any:
+        form = FORMATS.get(str(values.get("format"))) if isinstance(values, dict) else None
+        return values if form is None or "seq_tag" in values else {**values, "seq_tag": form.tag}
+
+    @model_validator(mode="after")
+    def _can_be_joined(self, info: ValidationInfo) -> JoinOptions:
+        known = (info.context or {}).get("data_keys", ())
+        wrong = [
+            f"data_keys: no data key {key!r}; expected {', '.join(known)}{did_you_mean(key, known)}"
+            for key in self.data_keys
+            if known and key not in known
+        ]
+        if self.seq_tag is None:
+            wrong.append(f"format {self.format} is joined by tags: seq_tag = FIELD")
+        if wrong:
+            raise says_all("\n".join(wrong))
+        return self

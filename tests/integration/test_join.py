@@ -1,0 +1,156 @@
+"""``[corpus.<name>.join]``: data keys of several sources, brought together by tag."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from seqmill_runs import mtimes, read_epochs, rejects, sequences, write_jsonl
+
+from seqmill import read_manifest
+from seqmill.transforms.store.sequence_store import Store
+from seqmill.transforms.store.sequence_store import read_manifest as read_store_manifest
+
+CONFIG = """
+output = "out"
+max_seqs = 3
+max_rejected = 0.3
+[data.x]
+type = "ints"
+[data.y]
+field = "phones"
+type = "words"
+[data.z]
+type = "floats"
+[corpus.train]
+format = "jsonl"
+files = ["x.jsonl"]
+seq_tag = "id"
+"""
+JOIN_Y = """
+[[corpus.train.join]]
+format = "tsv"
+files = ["y.tsv"]
+seq_tag = "name"
+data_keys = ["y"]
+"""
+JOIN_Z = """
+[[corpus.train.join]]
+format = "parquet"
+files = ["z.parquet"]
+seq_tag = "tag"
+data_keys = ["z"]
+"""
+N = 10
+X = {f"é{n}": [n] * (n + 1) for n in range(N)}
+Y = {f"é{n}": f"p{n} q" for n in [9, 3, 4, 2, 11, 1, 0, 8, 7, 6]}  # not of 5, and of one more
+Z = {f"é{n}": [n / 2] * (20 - n) for n in [0, 1, 2, 12, 13, 3, 5, 6, 7, 8, 9]}  # not of 4, and of two more
+
+
+@pytest.fixture
+def config(tmp_path):
+    write_jsonl(tmp_path / "x.jsonl", [{"id": tag, "x": x} for tag, x in X.items()])
+    rows = "".join(f"{tag}\t{y}\n" for tag, y in Y.items())
+    (tmp_path / "y.tsv").write_text(f"name\tphones\n{rows}")
+    pq.write_table(pa.table({"tag": [*Z], "z": [*Z.values()]}), tmp_path / "z.parquet", row_group_size=3)
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG + JOIN_Y + JOIN_Z)
+    return path
+
+
+def test_the_same_as_from_one_file_in_the_order_of_the_first(tmp_path, seqmill, config):
+    ended = seqmill.succeeds("preprocess", config)
+    kept = [tag for tag in X if tag in Y and tag in Z]
+    one = [{"id": tag, "x": X[tag], "phones": Y[tag], "z": Z[tag]} for tag in kept]
+    write_jsonl(tmp_path / "one.jsonl", one)
+    alone = tmp_path / "one.toml"
+    text = CONFIG.replace('"out"', '"one"').replace("x.jsonl", "one.jsonl")
+    vocab = f'type = "words"\nvocab = "{tmp_path}/out/vocab/y.txt"'
+    alone.write_text(text.replace('type = "words"', vocab))
+    seqmill.succeeds("preprocess", alone)
+    joined, expected = (read_epochs(tmp_path / name)[0] for name in ("out", "one"))
+    for key in "xyz":
+        for found, right in zip(sequences(joined, key), sequences(expected, key), strict=True):
+            assert found[:2] == right[:2]
+            np.testing.assert_array_equal(found[2], right[2])
+    # Each side is accounted for.
+    counts = read_manifest(f"{tmp_path}/out/epochs/train").counts
+    gone = {"tag not in corpus.train.join.1": 1, "tag not in corpus.train.join.2": 1}
+    assert (counts.read, counts.kept, dict(counts.rejected)) == (10, 8, gone)
+    sides = read_store_manifest(f"{tmp_path}/out/store/train").joined
+    found = [(side.counts.read, side.counts.kept, dict(side.counts.dropped)) for side in sides.values()]
+    assert found == [(10, 8, {"tag not kept of train": 2}), (11, 8, {"tag not kept of train": 3})]
+    assert "joined with corpus.train.join.2: 8 of 11 sequences, 3 dropped" in ended.err
+    missing = [(one["position"], one["detail"].split(";")[0]) for one in rejects(tmp_path / "out")]
+    assert missing == [(5, "'é4'"), (6, "'é5'")]
+    seqmill.succeeds("verify", tmp_path / "out")
+
+
+def test_a_change_on_either_side_is_noticed_and_nothing_stays_behind(tmp_path, seqmill, config):
+    seqmill.succeeds("ingest", config)
+    before = mtimes(tmp_path / "out/store/train")
+    ended = seqmill.succeeds("ingest", config)
+    assert ended.err.count("up to date") == 3
+    assert mtimes(tmp_path / "out/store/train") == before
+    text = (tmp_path / "y.tsv").read_text()
+    (tmp_path / "y.tsv").write_text(text.replace("p3 q", "p3 p3 p3"))
+    ended = seqmill.succeeds("ingest", config)
+    assert ended.err.count("up to date") == 1  # the store of z
+    store = Store(f"{tmp_path}/out/store/train")
+    assert store.lengths["y"].tolist() == [2, 2, 2, 3, 2, 2, 2, 2]
+    config.write_text((CONFIG + JOIN_Y).replace('[data.z]\ntype = "floats"\n', ""))
+    seqmill.succeeds("ingest", config)
+    assert [path.name for path in (tmp_path / "out/store/train").glob("join-*")] == ["join-1"]
+
+
+def test_arrays_are_brought_a_few_megabytes_at_a_time(tmp_path, seqmill, config):
+    values = {tag: np.arange(n, n + 300_000, dtype="f4") for n, tag in enumerate(X)}
+    pq.write_table(pa.table({"tag": [*values][::-1], "z": [*values.values()][::-1]}), tmp_path / "z.parquet")
+    seqmill.succeeds("ingest", config)
+    store = Store(f"{tmp_path}/out/store/train")
+    assert store.num_seqs == 9
+    for row in range(9):
+        np.testing.assert_array_equal(store.sequence("z", row), values[store.tag(row).decode()])
+        assert store.sequence("x", row).tolist() == X[store.tag(row).decode()]
+
+
+@pytest.mark.parametrize("side", ["x.jsonl", "y.tsv"])
+def test_tags_that_are_there_twice_are_named(tmp_path, seqmill, config, side):
+    path = tmp_path / side
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[3]]))
+    ended = seqmill("ingest", config)
+    assert ended.code == 1
+    tag = "é3" if side == "x.jsonl" else "é4"
+    ended.names(f"'{tag}' is in {side} and in {side}", "1 sequences have that of another one")
+
+
+def test_tags_of_other_names_say_what_is_there(seqmill, config, tmp_path):
+    text = (tmp_path / "y.tsv").read_text()
+    (tmp_path / "y.tsv").write_text(text.replace("é", "rec/"))
+    ended = seqmill("ingest", config)
+    assert ended.code == 1
+    ended.names("10 of 10 sequences rejected", "tag not in corpus.train.join.1: 10", "'rec/9'")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (JOIN_Y.replace('"y"', '"w"'), "corpus.train.join: data_keys: no data key 'w'; expected x, y, z"),
+        (JOIN_Y.replace('seq_tag = "name"', ""), "format tsv is joined by tags: seq_tag = FIELD"),
+        (JOIN_Y.replace('["y"]', '["x", "y", "z"]'), "join: gives every data key"),
+        (JOIN_Y + JOIN_Y, "join: data key y is given 2 times"),
+        (JOIN_Y.replace("files", "filles"), "corpus.train.join.filles: unknown option"),
+        (JOIN_Y.replace("y.tsv", "none.tsv"), "corpus.train.join.files"),
+        (JOIN_Y + "max_seqs = 3\n", "corpus.train.join.max_seqs: unknown option"),
+    ],
+)
+def test_mistakes(seqmill, config, text, message):
+    config.write_text(CONFIG + text)
+    ended = seqmill("ingest", config)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_flags_do_not_reach_into_it(seqmill, config):
+    ended = seqmill("ingest", config, "--corpus.train.join.files=a")
+    ended.names("--corpus.train.join.files", "in the file alone")
