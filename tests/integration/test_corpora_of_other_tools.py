@@ -70,6 +70,16 @@ def test_cuts_and_recordings_of_lhotse(tmp_path, seqmill):
     np.testing.assert_array_equal(values, samples.astype("f4") / 32768)
 
 
+def test_features_that_lhotse_has_computed(tmp_path, seqmill):
+    data = {"data": {"type": "floats"}, "text": {"type": "bytes"}}
+    expected = epochs_of(seqmill, tmp_path, data, jsonl_of_numbers(tmp_path))
+    shutil.copytree(WRITTEN / "feats", tmp_path / "feats")
+    shutil.copy(WRITTEN / "feature_cuts.jsonl.gz", tmp_path)
+    data["data"]["field"] = "features"
+    corpus = {"format": "lhotse", "files": ["feature_cuts.jsonl.gz"]}
+    assert epochs_of(seqmill, tmp_path, data, corpus) == expected
+
+
 def test_a_folder_like_librispeech(tmp_path, seqmill):
     expected = epochs_of(seqmill, tmp_path, SPEECH, jsonl_of_speech(tmp_path))
     for speaker in ("spk0", "spk1"):

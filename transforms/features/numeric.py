@@ -11,6 +11,7 @@ import numpy as np
 from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named, read_npy_bytes
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder, kind_of, shown
+from seqmill.transforms.features.lhotse_features import is_stored, read_stored
 from seqmill.transforms.features.packing import (
     INT32,
     flatten,
@@ -49,6 +50,8 @@ class _Numbers(Encoder):
 
     def _read(self, value: Any) -> Any:
         """The array that a value names or is the file of; any other value as it is."""
+        if is_stored(value):
+            return read_stored(value, self._folder, self._max_bytes, self.named_files)
         if names_array(value):
             return read_named(value, self._folder, self._max_bytes, self.named_files)
         if isinstance(value, bytes) and value.startswith(NPY_MAGIC):

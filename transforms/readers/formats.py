@@ -45,7 +45,7 @@ FORMATS = {
     "ogg_zip": Format(1, tag="seq_tag", holds_values=True, is_cut_by_bytes=False),
     "arrow": Format(1, holds_values=True, is_cut_by_bytes=False),
     "webdataset": Format(1, tag="seq_tag", holds_values=True),
-    "lhotse": Format(1, tag="seq_tag"),
+    "lhotse": Format(2, tag="seq_tag"),
     "librispeech": Format(1, tag="seq_tag", names_files=True),
     "kaldi": Format(2, tag="seq_tag", names_files=True),
 }
@@ -144,7 +144,7 @@ def open_split(split: Split, fields: Sequence[str], optional: Sequence[str] = ()
         case "lhotse":
             from seqmill.transforms.readers.lhotse import LhotseReader
 
-            return LhotseReader(split)
+            return LhotseReader(split, [*fields, *optional])
         case "librispeech":
             from seqmill.transforms.readers.transcripts import TranscriptsReader
 

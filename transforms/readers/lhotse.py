@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,12 @@ from seqmill.transforms.storage.errors import RejectedSequence
 
 TAG = "seq_tag"
 _MEANT = ("id", "type", "start", "duration", "channel", "recording", "supervisions", "sources", "tracks")
+_AUDIO = "audio"
 _CUTS = ("MonoCut", "MultiCut")
+_OF_ONE_RECORDING = (
+    f"expected {' or '.join(_CUTS)}; how recordings are mixed and padded is Lhotse's own affair, whose "
+    "cuts.save_audios writes them to files"
+)
 
 
 def split_lhotse(path: str, target_bytes: int, options: ReadOptions) -> list[Split]:
@@ -24,12 +29,17 @@ class LhotseReader(JsonlReader):
     """Reads one split of cuts or recordings.
 
     A record has ``seq_tag`` (the id) and ``audio``; of a cut ``text`` (of its supervisions, joined by spaces
-    in order of time), ``speaker`` and ``language`` where all agree, and the cut's own fields. Which part and
-    which channels of the file are meant is heeded; mixed and padded cuts are rejected.
+    in order of time), ``speaker`` and ``language`` where all agree, ``features``, and the cut's own fields.
+    Which part and which channels of the file are meant is heeded; mixed and padded cuts are rejected.
+
+    Args:
+        split: What to read.
+        fields: Names of the fields that will be asked for: no record is rejected for ``audio`` that is not.
     """
 
-    def __init__(self, split: Split):
+    def __init__(self, split: Split, fields: Sequence[str] = ()):
         super().__init__(split, (), _MEANT)
+        self._wants_audio = not fields or any(field.split(".")[0] == _AUDIO for field in fields)
 
     def __iter__(self) -> Iterator[tuple[int, Record | RejectedSequence]]:
         """Yields (line, record or reject)."""
@@ -38,29 +48,32 @@ class LhotseReader(JsonlReader):
                 yield position, record
                 continue
             try:
-                yield position, _plain(record)
+                yield position, _plain(record, self._wants_audio)
             except RejectedSequence as error:
                 yield position, error
 
 
-def _plain(manifest: Mapping[str, Any]) -> Record:
+def _plain(manifest: Mapping[str, Any], wants_audio: bool) -> Record:
     if not isinstance(manifest.get("id"), str):
         raise RejectedSequence("missing field", "id, as text")
     if "sources" in manifest:
         channels = _all_channels(manifest)
         path = _path(manifest, channels)
-        return {TAG: manifest["id"], "audio": path, "channel": channels, "recording": manifest}
+        return {TAG: manifest["id"], _AUDIO: path, "channel": channels, "recording": manifest}
     kind = manifest.get("type", "MonoCut")
     if kind not in _CUTS or "tracks" in manifest:
-        raise RejectedSequence("a cut of another kind", f"{str(kind)[:40]}; expected {' or '.join(_CUTS)}")
+        raise RejectedSequence("a cut of another kind", f"{str(kind)[:40]}; {_OF_ONE_RECORDING}")
     record = {name: value for name, value in manifest.items() if value is not None}
     record[TAG] = manifest["id"]
     recording = manifest.get("recording")
-    if isinstance(recording, Mapping):
+    if isinstance(manifest.get("features"), Mapping):
+        cut = (manifest.get("start"), manifest.get("duration"))
+        record["features"] = {**manifest["features"], "cut": cut}
+    if wants_audio and isinstance(recording, Mapping):
         for name in ("start", "duration"):
             if type(record.get(name)) not in (int, float):
                 raise RejectedSequence("no such segment", f"expected a number in {name}")
-        record["audio"] = _path(recording, record.get("channel", 0))
+        record[_AUDIO] = _path(recording, record.get("channel", 0))
     return record | _supervised(manifest.get("supervisions"))
 
 

@@ -58,6 +58,15 @@ def test_cuts(read):
     assert "text" not in read(cut(supervisions=[]))[0]
 
 
+def test_features_and_no_audio(tmp_path, read_corpus):
+    features = {"storage_type": "numpy_files", "storage_path": "feats"}
+    manifest = cut(features=features, recording=of_source(type="command", source="sox"))
+    (tmp_path / "cuts.jsonl").write_bytes(orjson.dumps(manifest) + b"\n")
+    ((_, found),) = read_corpus("lhotse", [str(tmp_path / "cuts.jsonl")], 100, ["features"])
+    assert found["features"] == {**features, "cut": (0.5, 1.0)}
+    assert "audio" not in found
+
+
 def test_recordings(read):
     (found,) = read(recording())
     assert found == {"seq_tag": "rec", "audio": "a.wav", "channel": [0, 1], "recording": recording()}
