@@ -1,9 +1,11 @@
 import signal
 from types import SimpleNamespace
 
+import object_store
 import pytest
 from eager_mode import keep_eager_mode
 from seqmill_runs import Seqmill
+from servers import free_port
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -34,3 +36,17 @@ def seqmill(capsys):
 def silent_seqmill():
     """``seqmill`` for fixtures of wider scopes, which cannot see what is printed."""
     return Seqmill(SimpleNamespace(readouterr=lambda: SimpleNamespace(out="", err="")))
+
+
+@pytest.fixture(scope="session")
+def minio_port():
+    """Where ``minio_folder``'s server listens; known before it runs."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def minio_folder(tmp_path_factory, minio_port):
+    """The objects of a MinIO server that runs: the folder of its bucket ``bucket`` is in it."""
+    folder = tmp_path_factory.mktemp("minio")
+    with object_store.minio(folder, minio_port):
+        yield folder / "data"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,11 +53,11 @@ def prism(folder: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def job_service(folder: Path, num_pools: int = 2) -> Iterator[Cluster]:
+def job_service(folder: Path, environment: Mapping[str, str], num_pools: int = 2) -> Iterator[Cluster]:
     """Beam's portable job service and worker pools outside of it; each of its jobs takes the next pool."""
     port, pool_ports = free_port(), [free_port() for _ in range(num_pools)]
     with ExitStack() as started:
-        start = partial(_start, started, folder)
+        start = partial(_start, started, folder, environment)
         service = start("apache_beam.runners.portability.local_job_service_main", "-p", str(port))
         pools = [
             start("apache_beam.runners.worker.worker_pool_main", f"--service_port={pool_port}")
@@ -79,14 +79,14 @@ def job_service(folder: Path, num_pools: int = 2) -> Iterator[Cluster]:
 
 
 @contextmanager
-def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
+def dask(folder: Path, environment: Mapping[str, str], num_workers: int = 2) -> Iterator[Cluster]:
     """A Dask scheduler and workers of one thread each."""
     from distributed import Client
 
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with ExitStack() as started:
-        start = partial(_start, started, folder)
+        start = partial(_start, started, folder, environment)
         here = ("--host=127.0.0.1", "--no-dashboard")
         scheduler = start("distributed.cli.dask_scheduler", *here, f"--port={port}")
         workers: list[psutil.Process] = []
@@ -109,7 +109,10 @@ def dask(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         yield Cluster(flags, workers, scheduler, add_worker, lambda: workers, is_idle)
 
 
-def _start(started: ExitStack, folder: Path, module: str, *arguments: str) -> psutil.Process:
+def _start(
+    started: ExitStack, folder: Path, environment: Mapping[str, str], module: str, *arguments: str
+) -> psutil.Process:
     """Runs a module until the end of a block; its log is in a folder."""
     log = folder / f"{module.rpartition('.')[2]}.log"
-    return started.enter_context(server([sys.executable, "-m", module, *arguments], log, _ENVIRONMENT))
+    command = [sys.executable, "-m", module, *arguments]
+    return started.enter_context(server(command, log, {**_ENVIRONMENT, **environment}))

@@ -1,6 +1,7 @@
 import clusters
 import corpora
 import pytest
+from object_store import ObjectStore, clear_clients, environment
 from servers import built_engine
 
 
@@ -17,14 +18,14 @@ def prism_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def job_service(tmp_path_factory):
-    with clusters.job_service(tmp_path_factory.mktemp("job_service")) as cluster:
+def job_service(tmp_path_factory, to_object_store):
+    with clusters.job_service(tmp_path_factory.mktemp("job_service"), to_object_store) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def dask(tmp_path_factory):
-    with clusters.dask(tmp_path_factory.mktemp("dask")) as cluster:
+def dask(tmp_path_factory, to_object_store):
+    with clusters.dask(tmp_path_factory.mktemp("dask"), to_object_store) as cluster:
         yield cluster
 
 
@@ -38,3 +39,20 @@ def two_corpora(tmp_path_factory):
 def many_tasks(tmp_path_factory):
     """The configuration of a corpus of many small tasks."""
     return corpora.write_many_tasks(tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture(scope="session")
+def to_object_store(minio_port):
+    """Variables that lead workers to an object store, whether it runs or not."""
+    return environment(f"http://127.0.0.1:{minio_port}")
+
+
+@pytest.fixture
+def store(minio_port, minio_folder, to_object_store, monkeypatch):
+    """The object store that workers are led to, too."""
+    endpoint = to_object_store["AWS_ENDPOINT_URL"]
+    for name, value in to_object_store.items():
+        monkeypatch.setenv(name, value)
+    clear_clients()
+    yield ObjectStore(minio_port, None, endpoint, minio_folder)
+    clear_clients()

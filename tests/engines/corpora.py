@@ -15,10 +15,15 @@ def write_two_corpora(folder: Path) -> Path:
     for corpus, num_files in (("train", 3), ("dev", 1)):
         for file in range(num_files):
             write_jsonl(folder / f"{corpus}-{file}.jsonl", [_record(i + 7 * file) for i in range(60)])
+    return configure_two_corpora(folder, str(folder))
+
+
+def configure_two_corpora(folder: Path, source: str) -> Path:
+    """The configuration, in a folder, of the corpora that lie in a folder or behind a URL."""
     return write_config(
         folder,
         {"data": {"type": "floats"}, "classes": {"type": "words"}},
-        {name: {"format": "jsonl", "files": [f"{name}-*.jsonl"]} for name in ("train", "dev")},
+        {name: {"format": "jsonl", "files": [f"{source}/{name}-*.jsonl"]} for name in ("train", "dev")},
         max_seq_length={"data": 15},
         seq_ordering="laplace:3",
         chunking={"data": "6:4"},

@@ -14,7 +14,7 @@ RECEIPT = re.compile(r"(\d{5})(-receipt)?\.json")
 @pytest.fixture
 def cluster(tmp_path_factory):
     """Of this test alone, which breaks it."""
-    with clusters.dask(tmp_path_factory.mktemp("dask")) as cluster:
+    with clusters.dask(tmp_path_factory.mktemp("dask"), {}) as cluster:
         yield cluster
 
 

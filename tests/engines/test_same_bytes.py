@@ -3,7 +3,9 @@
 import json
 import re
 
+import corpora
 import pytest
+from object_store import BUCKET
 from seqmill_runs import tree
 
 PROCESSES = {  # of seqmill's own, which have no need of a shuffle
@@ -36,6 +38,9 @@ COUNTS = [
 ]
 
 
+OF_OBJECT_STORES = [("dask", "gather"), ("job_service", "shuffle")]
+
+
 @pytest.fixture(scope="module")
 def in_memory(two_corpora, silent_seqmill):
     """What one process writes."""
@@ -56,6 +61,20 @@ def test_bytes_and_counts_are_those_of_one_process(
     assert tree(tmp_path) == in_memory
     lines = [line for line in run.err.splitlines() if not STEP.search(line)]
     assert [re.sub(r" /\S*;", " …;", line) for line in lines] == COUNTS
+
+
+@pytest.mark.parametrize(("engine", "exchange"), OF_OBJECT_STORES)
+def test_bytes_in_an_object_store_are_those_of_a_local_disk(
+    request, tmp_path, two_corpora, in_memory, store, seqmill, engine, exchange
+):
+    """Input, store, epochs and manifests, read and written by the workers themselves."""
+    store.url = f"s3://{BUCKET}/{engine}-{exchange}"
+    for path in two_corpora.parent.glob("*.jsonl"):
+        store.fs.pipe_file(f"{store.url}/in/{path.name}", path.read_bytes())
+    config = corpora.configure_two_corpora(tmp_path, f"{store.url}/in")
+    flags = request.getfixturevalue(engine).flags
+    seqmill.succeeds("preprocess", config, f"--output={store.url}/out", *flags, f"--exchange={exchange}")
+    assert store.tree(f"{store.url}/out") == in_memory
 
 
 def test_dask_scheduler_is_found_by_its_file(two_corpora, in_memory, dask, seqmill, tmp_path):

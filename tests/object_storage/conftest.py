@@ -1,55 +1,38 @@
 import random
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
+import object_store
 import pytest
-import servers
 from fault_proxy import FaultProxy
-from object_store import KEY, SECRET, ObjectStore, clear_clients, environment
+from object_store import ObjectStore, clear_clients, environment
 from seqmill_runs import write_config, write_jsonl
+from servers import free_port
 
 LETTERS, PHONES = "abcdefghij", "ABCDEFGHIJ"
 
 
-@contextmanager
-def serving(folder, port):
-    """Runs MinIO on what a folder holds; gives its process."""
-    command = [servers.built_engine("minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
-    settings = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
-    with servers.server([*command, folder / "data"], folder / "log", settings) as process:
-        servers.wait_until_open(port)
-        yield process
-
-
 @pytest.fixture(scope="session")
-def minio(tmp_path_factory):
+def minio(minio_port, minio_folder):
     """A MinIO server behind a proxy; the settings of this process lead to the proxy."""
-    folder, port = tmp_path_factory.mktemp("minio"), servers.free_port()
-    (folder / "data/bucket").mkdir(parents=True)  # a bucket is a folder
-    proxy = FaultProxy(port)
-    with (
-        serving(folder, port),
-        proxy.listening() as endpoint,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    proxy = FaultProxy(minio_port)
+    with proxy.listening() as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(endpoint).items():
             patch.setenv(name, value)
-        yield ObjectStore(port, proxy, endpoint, folder / "data")
+        yield ObjectStore(minio_port, proxy, endpoint, minio_folder)
 
 
 @pytest.fixture
 def mortal_store(tmp_path, monkeypatch):
     """A store of its own that can be killed and started again: ``with mortal_store.running():``."""
-    folder, port = tmp_path / "minio", servers.free_port()
-    (folder / "data/bucket").mkdir(parents=True)
+    folder, port = tmp_path / "minio", free_port()
     proxy = FaultProxy(port)
     with proxy.listening() as endpoint:
         for name, value in environment(endpoint).items():
             monkeypatch.setenv(name, value)
         clear_clients()
         store = ObjectStore(port, proxy, endpoint, folder / "data")
-        store.running = lambda: serving(folder, port)
+        store.running = lambda: object_store.minio(folder, port)
         yield store
     clear_clients()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import fsspec
-from s3fs import S3FileSystem
+import psutil
 from seqmill_runs import tree
+from servers import built_engine, server, wait_until_open
 
 from seqmill.transforms.storage.locks import LOCK_FILE
 
 KEY, SECRET = "seqmill", "seqmill-secret"
+BUCKET = "bucket"
 
 
 class ObjectStore:
@@ -23,7 +29,7 @@ class ObjectStore:
 
     def __init__(self, port, proxy, endpoint, folder):
         self.port, self.proxy, self.endpoint, self.folder = port, proxy, endpoint, folder
-        self.url = "s3://bucket"
+        self.url = f"s3://{BUCKET}"
 
     @property
     def fs(self):
@@ -58,8 +64,24 @@ def _is_result(name):
     return not name.startswith("model/") and LOCK_FILE not in name
 
 
-def environment(endpoint, key=KEY, secret=SECRET):
-    """What leads a process to an object store."""
+@contextmanager
+def minio(folder: Path, port: int) -> Iterator[psutil.Process]:
+    """Runs MinIO, with one bucket, for the length of a block; gives its process.
+
+    Args:
+        folder: Where it keeps its objects, below ``data``, and its log.
+        port: Of 127.0.0.1, where it listens.
+    """
+    (folder / "data" / BUCKET).mkdir(parents=True, exist_ok=True)  # a bucket is a folder
+    command = [built_engine("minio"), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
+    settings = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"}
+    with server([*command, folder / "data"], folder / "log", settings) as process:
+        wait_until_open(port)
+        yield process
+
+
+def environment(endpoint: str, key: str = KEY, secret: str = SECRET) -> dict[str, str]:
+    """Variables that lead a process to an object store."""
     return {
         "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": secret,
@@ -71,6 +93,6 @@ def environment(endpoint, key=KEY, secret=SECRET):
     }
 
 
-def clear_clients():
+def clear_clients() -> None:
     """Lets the next call read the settings of this process anew."""
-    S3FileSystem.clear_instance_cache()
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
