@@ -32,7 +32,6 @@ GOOD = {"id": 1, "data": [1, 2], "text": "ab"}
         UserDict(GOOD),
         defaultdict(list, GOOD),
     ],
-    ids=repr,
 )
 def test_values_as_libraries_have_them_are_taken(record):
     block = ENCODE.block([record])
@@ -68,7 +67,6 @@ VALUES = [
         b"bytes",
         [1],
     ],
-    ids=repr,
 )
 def test_other_values_are_rejected_and_cost_no_other_record(record):
     block = ENCODE.block([GOOD, record, {**GOOD, "id": 2}])
