@@ -27,6 +27,7 @@ from seqmill.pipelines.sources import JOINED
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
+from seqmill.transforms.features.fairseq_dict import read_fairseq
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.readers import FORMATS
@@ -250,11 +251,13 @@ def _begin(folder: str, run: str, published: str) -> None:
 
 
 def _given_labels(scanned: Scanned) -> Iterator[tuple[str, Vocab]]:
-    """Where the labels of tokenizers, and those that the input itself declares, are listed; the labels."""
+    """Where labels are listed that come from no plain vocabulary: of tokenizers, say, or of the input."""
     folder = output_folder.counted_vocab_folder(scanned.config.output)
     for name, labels in scanned.declared.items():
         yield counted_vocab_path(folder, name), labels
     for key in scanned.config.data.values():
+        if key.vocab_format == "fairseq" and key.labels_of == key.name:
+            yield counted_vocab_path(folder, key.name), read_fairseq(str(key.vocab))
         if key.tokenizer and not key.vocab:
             from seqmill.transforms.features.subwords import tokenizer_labels
 

@@ -14,6 +14,7 @@ from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.fairseq_dict import check_formats
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import check_norms, read_norm
 from seqmill.transforms.features.normalized_frames import CODE_VERSION as NORMALIZED_VERSION
@@ -118,6 +119,7 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
         SeqmillError: A file is missing, or is not of its format at all.
     """
     sources, hashes = sources_of(config), ContentHashes()
+    check_formats(config.data.values())
     with files.remembering():
         inputs, listed = {}, {}
         for name, found in find_inputs(config).items():
@@ -198,8 +200,8 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     vocab_paths = {key: path for key, path in _vocab_files(scanned).items() if key in names}
     vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
     for key in keys:
-        if key.type in ("chars", "words") and (path := given_vocab(key, [*scanned.config.data.values()])):
-            check_labels_occur(path, vocabs[key.name], key.type)
+        if key.type in ("chars", "words") and given_vocab(key, [*scanned.config.data.values()]):
+            check_labels_occur(vocab_paths[key.name], vocabs[key.name], key.type)
     specs = scanned.data_keys
     if specs is None:
         specs = array_specs(keys, splits, vocabs)
@@ -253,10 +255,16 @@ def _vocab_files(scanned: Scanned) -> dict[str, str]:
     """Per data key with labels the file that lists them."""
     folder, data = output_folder.counted_vocab_folder(scanned.config.store_output), scanned.config.data
     return {
-        key.name: given_vocab(key, [*data.values()]) or counted_vocab_path(folder, key.labels_of)
+        key.name: _plain_vocab(key, [*data.values()]) or counted_vocab_path(folder, key.labels_of)
         for key in data.values()
         if key.vocab or key.has_counted_vocab or key.tokenizer or key.name in scanned.declared
     }
+
+
+def _plain_vocab(key: DataKey, keys: Sequence[DataKey]) -> str | None:
+    """The file that gives the labels of a data key, where it has one label a line."""
+    is_fairseq = any(one.vocab_format == "fairseq" for one in keys if one.name == key.labels_of)
+    return None if is_fairseq else given_vocab(key, keys)
 
 
 def _declared(sources: Mapping[str, Source], splits: Mapping[str, list[Split]]) -> dict[str, Vocab]:

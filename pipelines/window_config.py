@@ -48,6 +48,11 @@ def check_watchable(config: Config) -> None:
             "format whose files hold every data key, such as jsonl or tsv"
         )
     for key in config.data.values():
+        if key.vocab_format == "fairseq":
+            raise UsageError(
+                f"data.{key.name}.vocab_format: found 'fairseq'; --watch expects a vocabulary of one label a "
+                "line (`seqmill ingest` of a part writes it to output/vocab)"
+            )
         if key.has_counted_vocab:
             raise UsageError(
                 f"data.{key.name}.vocab: required with --watch: labels cannot be counted over files that are "

@@ -78,3 +78,26 @@ def test_a_sentencepiece_model(tmp_path, seqmill):
     assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
     (tmp_path / "spm.model").write_bytes((tmp_path / "spm.model").read_bytes()[:-9])
     seqmill("preprocess", config).names("spm.model: a damaged SentencePiece model")
+
+
+def test_a_dictionary_of_fairseq(tmp_path, seqmill):
+    (tmp_path / "dict.txt").write_text("the 9\ncat 5\nNew 2\n<unk> 1 #fairseq:overwrite\nmadeupword0000 0\n")
+    write_jsonl(tmp_path / "a.jsonl", [{"x": "the dog", "y": "cat <unk>", "n": [8]}])
+    fairseq = {"vocab": "dict.txt", "vocab_format": "fairseq"}
+    data = {
+        "x": {"type": "words", **fairseq, "bos": True, "eos": True},
+        "y": {"type": "words", "vocab": "@x", "eos": True},
+        "n": {"type": "ints", "vocab": "@x"},
+    }
+    config = write_config(tmp_path, data, {"train": {"format": "jsonl", "files": ["a.jsonl"]}})
+    output = tmp_path / "out"
+    seqmill.succeeds("preprocess", config)
+    assert (ids(output, "x"), ids(output, "y"), ids(output, "n")) == ([[0, 4, 3, 2]], [[5, 7, 2]], [[8]])
+    assert "<s> the <<unk>#3> </s>" in seqmill.succeeds("show", output).out
+    seqmill.succeeds("verify", output)
+    assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+    seqmill("preprocess", config, "--data.x.vocab_format=none").names(
+        "every line ends in a number", "data.x.vocab"
+    )
+    plain = seqmill("preprocess", config, "--data.x.vocab_format=plain")
+    plain.names("line 1: label 'the 9' holds white space")

@@ -71,6 +71,11 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
                 f"{_name(transform)}: keys: {key.name}.vocab: found {key.vocab!r}; expected a "
                 "data key whose vocabulary is a file"
             )
+        if key.vocab_format == "fairseq":
+            raise UsageError(
+                f"{_name(transform)}: keys: {key.name}.vocab_format: found 'fairseq'; expected a file with "
+                "one label a line (`seqmill ingest` writes vocab/<key>.txt)"
+            )
         if key.has_counted_vocab:
             raise UsageError(
                 f"{_name(transform)}: keys: {key.name}.vocab: found none; expected a file with one label a "

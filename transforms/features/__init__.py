@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import Encoder
+from seqmill.transforms.features.fairseq_dict import with_special_labels
 from seqmill.transforms.features.norm import Norm
 from seqmill.transforms.features.normalize import NormalizedText
 from seqmill.transforms.features.normalized_frames import NormalizedFrames
@@ -59,6 +60,8 @@ def make_encoder(
         SeqmillError: A package or file that the type needs is missing.
         UsageError: The key's options do not fit each other or its vocabulary.
     """
+    if key.vocab_format == "fairseq" and vocab is not None and key.type != "ints":
+        key = with_special_labels(key, vocab)
     encoder = _make_encoder(key, folder, vocab, feature_shape, from_text, max_bytes)
     if key.normalize:
         return NormalizedText(encoder, key.type, key.normalize)

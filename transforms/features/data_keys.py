@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic_core import ArgsKwargs
 
 from seqmill.transforms.features.array_spec import BFLOAT16, FLOAT16, INT16
 from seqmill.transforms.features.norm import GLOBAL, SEQUENCE, GivenNorm
+from seqmill.transforms.features.special_labels import check_boundary, check_unk, misfits_of_labels
 from seqmill.transforms.features.text_steps import Replacement, as_json, check_steps, versions_of
 from seqmill.transforms.storage.checked_options import (
     is_absence,
@@ -27,8 +28,6 @@ AUDIO_TYPES = ("audio", "log_mel", "mfcc")
 FLOAT_TYPES = ("floats", *AUDIO_TYPES)
 TYPES = ("ints", "floats", "bytes", *LABEL_TYPES, *AUDIO_TYPES)
 
-PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<s>", "</s>"
-
 _DTYPES = {"ints": "int32", "bytes": "uint8", **dict.fromkeys(FLOAT_TYPES, "float32")}
 _SMALL = {"float16": FLOAT16, "bfloat16": BFLOAT16, "int16": INT16}
 _SMALL_OF_TYPE = {
@@ -40,6 +39,7 @@ _BELONG_TO = {
     "dtype": FLOAT_TYPES,
     "frame_size": ("floats",),
     "vocab": ("chars", "words", "ints", "subwords"),
+    "vocab_format": ("chars", "words", "ints", "subwords"),
     "tokenizer": ("subwords",),
     "max_labels": ("chars", "words"),
     "min_count": ("chars", "words"),
@@ -62,7 +62,7 @@ _BELONG_TO = {
 }
 _PROCESSING = ("preemphasis", "peak_normalization", "num_ceps", "normalization", "normalize")
 """Options that are stated, and part of fingerprints, only where they are set."""
-_LEFT_OUT = (*_PROCESSING, "max_labels", "min_count", "unk", "pad")
+_LEFT_OUT = (*_PROCESSING, "vocab_format", "max_labels", "min_count", "unk", "pad")
 """Options that are part of fingerprints only where they are set."""
 _STATISTICS = "statistics"  # which count by their numbers, not by where they come from
 
@@ -86,18 +86,6 @@ def why_no_name(name: str) -> str | None:
 def _channel(value: Any) -> Any:
     if value is not None and value != "mean" and not (type(value) is int and 0 <= value < 2**31):
         raise ValueError('expected "mean" or the number of a channel, from 0')
-    return value
-
-
-def _unk(value: Any) -> Any:
-    if value is not None and value is not False and not (isinstance(value, str) and value):
-        raise ValueError("expected a label, or false")
-    return value
-
-
-def _boundary(value: Any) -> Any:
-    if not isinstance(value, bool) and not (isinstance(value, str) and value):
-        raise ValueError("expected true, false or a label")
     return value
 
 
@@ -155,6 +143,8 @@ class DataKey:
         vocab: File with one label a line, or a dict as RETURNN has it (``chars``, ``words``, ``ints``, and
             ``subwords`` of BPE codes), or ``"@data"`` for the vocabulary of the data key ``data``; where
             ``None``, counted over ``train`` (``chars``, ``words``).
+        vocab_format: ``"fairseq"`` for a file of labels with their counts. A file that looks like one is
+            refused without it, unless ``"plain"`` says that each line is a label.
         tokenizer: File of a Hugging Face tokenizer, a SentencePiece model, or BPE codes as subword-nmt has
             them (``subwords``).
         frame_size: Numbers of a frame where values are flat lists of them (``floats``).
@@ -198,6 +188,10 @@ class DataKey:
         min_length=1,
         description="file with one label a line, or @KEY for another key's; default: counted over train",
     )
+    vocab_format: Annotated[str | None, BeforeValidator(none_or(one_of("plain", "fairseq")))] = Field(
+        None,
+        description="fairseq: a label and its count a line; plain: one label a line; default: not fairseq",
+    )
     tokenizer: str | None = Field(
         None,
         strict=True,
@@ -215,14 +209,14 @@ class DataKey:
         None,
         description="how often a label of a counted vocabulary occurs at least (chars, words)",
     )
-    unk: Annotated[bool | str | None, BeforeValidator(_unk)] = Field(
+    unk: Annotated[bool | str | None, BeforeValidator(check_unk)] = Field(
         None,
         description="label that stands for unknown ones; false rejects them; default: <unk> if it is there",
     )
-    bos: Annotated[bool | str, BeforeValidator(_boundary)] = Field(
+    bos: Annotated[bool | str, BeforeValidator(check_boundary)] = Field(
         False, description="put <s>, or the label that this names, before the labels"
     )
-    eos: Annotated[bool | str, BeforeValidator(_boundary)] = Field(
+    eos: Annotated[bool | str, BeforeValidator(check_boundary)] = Field(
         False, description="put </s>, or the label that this names, after the labels"
     )
     pad: str | None = Field(
@@ -292,7 +286,7 @@ class DataKey:
         ]
         if self.type == "subwords" and self.tokenizer is None:
             wrong.append("type subwords needs tokenizer = FILE")
-        wrong += self._misfits_of_labels()
+        wrong += misfits_of_labels(self)
         small = _SMALL_OF_TYPE.get(self.type, ())
         if self.dtype is not None and small and self.dtype not in small:
             wrong.append(f"dtype of type {self.type}: expected float32 or {' or '.join(small)}")
@@ -303,20 +297,6 @@ class DataKey:
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
-
-    def _misfits_of_labels(self) -> Iterator[str]:
-        if self.type == "subwords" and self.vocab is None and self.unk is not None:
-            yield "unk: a tokenizer has its own label for unknown text"
-        specials = special_labels(self)
-        if len(set(specials)) < len(specials):
-            yield f"pad, unk, bos and eos name a label twice: {', '.join(specials)}"
-        limits = [name for name in ("max_labels", "min_count") if getattr(self, name) is not None]
-        if limits and self.vocab is not None:
-            yield f"{' and '.join(limits)}: nothing is counted where vocab gives the labels"
-        elif limits and self.unk is False:
-            yield f"{' and '.join(limits)}: with unk = false, sequences with other labels would be rejected"
-        if self.max_labels is not None and self.max_labels <= len(specials):
-            yield f"max_labels: found {self.max_labels}; {', '.join(specials)} alone are {len(specials)}"
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -371,26 +351,3 @@ class DataKey:
     def has_counted_vocab(self) -> bool:
         """Whether the labels must be counted over ``train`` before anything is encoded."""
         return self.type in ("chars", "words") and self.vocab is None
-
-
-def special_labels(owner: DataKey, *others: DataKey) -> list[str]:
-    """The special labels of a counted vocabulary, in their order.
-
-    Args:
-        owner: The data key whose vocabulary it is.
-        others: Those that share it.
-
-    >>> special_labels(DataKey("data", "data", "words", eos=True, unk="[UNK]"))
-    ['<pad>', '[UNK]', '</s>']
-    """
-    bos, eos = zip(*map(boundary_labels, (owner, *others)), strict=True)
-    named = (owner.pad or PAD, UNK if owner.unk is None else owner.unk)
-    further = (label for label in dict.fromkeys((*bos, *eos)) if label is not None)
-    return [label for label in (*named, *further) if isinstance(label, str)]
-
-
-def boundary_labels(key: DataKey) -> tuple[str | None, str | None]:
-    """The labels before and after the others, each ``None`` where the key does not want it."""
-    given = ((key.bos, BOS), (key.eos, EOS))
-    bos, eos = ((label if wanted is True else wanted or None) for wanted, label in given)
-    return bos, eos

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features.data_keys import UNK, DataKey, boundary_labels
+from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import UNKNOWN, Encoder
 from seqmill.transforms.features.ragged import Ragged
+from seqmill.transforms.features.special_labels import UNK, boundary_labels
 from seqmill.transforms.features.text import code_points
 from seqmill.transforms.features.vocab import SPECIAL, Vocab, split_all
 from seqmill.transforms.storage.errors import RejectedSequence, UsageError

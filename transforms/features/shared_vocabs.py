@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from seqmill.transforms.features.data_keys import LABEL_TYPES, DataKey, special_labels
+from seqmill.transforms.features.data_keys import LABEL_TYPES, DataKey
+from seqmill.transforms.features.special_labels import special_labels
 from seqmill.transforms.storage.checked_options import Mistake, WrongOptionsError, did_you_mean
 
 
 def with_shared_vocabs(keys: Mapping[str, DataKey]) -> dict[str, DataKey]:
-    """Data keys as they are where vocabularies are shared: ``unk`` and ``pad`` are those of the owner.
+    """Data keys as they are where vocabularies are shared: the owner says what it does not say itself.
 
     Raises:
         WrongOptionsError: A vocabulary is shared that there is not, or by keys that cannot have the same.
@@ -33,6 +34,7 @@ def with_shared_vocabs(keys: Mapping[str, DataKey]) -> dict[str, DataKey]:
                 key,
                 unk=owner.unk if key.unk is None else key.unk,
                 pad=owner.pad if key.pad is None else key.pad,
+                vocab_format=owner.vocab_format,
             )
         else:
             shared[name] = key
@@ -75,6 +77,8 @@ def _why_not(key: DataKey, keys: Mapping[str, DataKey]) -> str | None:
         return f"there is no data key {key.labels_of!r}{did_you_mean(key.labels_of, keys)}"
     if owner.labels_of != owner.name:
         return f"{owner.name} has the vocabulary of {owner.labels_of}: expected '@{owner.labels_of}'"
+    if key.vocab_format not in (None, owner.vocab_format):
+        return f"vocab_format is an option of {owner.name} then"
     if owner.vocab is not None:
         return None
     if not owner.has_counted_vocab:

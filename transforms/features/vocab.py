@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from seqmill.transforms.features.data_keys import DataKey, special_labels
+from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.normalize import normalized
 from seqmill.transforms.features.returnn_vocab import check_no_pickle, in_order, parse_dict
+from seqmill.transforms.features.special_labels import special_labels
 from seqmill.transforms.features.text import code_points, to_text
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError

@@ -12,6 +12,7 @@ from seqmill.transforms.features import MAX_RECORD_SIZE, Encoder, Vocab, make_en
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.encoder import kind_of, shown
+from seqmill.transforms.features.fairseq_dict import check_formats
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import check_norms
 from seqmill.transforms.features.segment import described_by
@@ -117,6 +118,7 @@ class RecordEncoder:
 
 def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:
     """The vocabularies that data keys name. Raises SeqmillError where one is missing or of another kind."""
+    check_formats(keys)
     vocabs = {}
     for key in keys:
         if path := given_vocab(key, keys):
