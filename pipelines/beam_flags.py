@@ -10,6 +10,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
 
+from seqmill.pipelines.returnn_names import with_advice
 from seqmill.pipelines.runners import has_job_server, import_runner, is_local
 from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
@@ -85,7 +86,7 @@ def check_beam_flags(flags: Sequence[str], suggest_from: Sequence[str]) -> None:
         candidates = [*suggest_from, *known]
         if not passes_on or difflib.get_close_matches(name, candidates, cutoff=_NEAR):
             near = did_you_mean(f"--{name}", [f"--{option}" for option in candidates])
-            raise UsageError(f"--{name}: unknown option{near}")
+            raise UsageError(f"--{name}: {with_advice((name,), f'unknown option{near}')}")
     for name in names:
         if runner is None and name in _NEEDS_RUNNER:
             raise UsageError(

@@ -19,6 +19,7 @@ from seqmill.pipelines.options import (
     CorpusOptions,
     nearly_train,
 )
+from seqmill.pipelines.returnn_names import with_advice
 from seqmill.trainer.packed_columns import PACKED_COLUMNS
 from seqmill.transforms.batches.per_epoch_options import (
     PerEpochOptions,
@@ -73,7 +74,7 @@ def load_config(path: str, overrides: Mapping[str, str] = MappingProxyType({})) 
     config = _check(content, mistakes)
     if config is not None and not mistakes:
         return config
-    lines = [_line(where, text, flags) for where, text in mistakes]
+    lines = [_line(where, with_advice(where, text), flags) for where, text in mistakes]
     raise UsageError("\n  ".join([f"{path}: wrong options", *dict.fromkeys(lines)]))
 
 
