@@ -30,6 +30,7 @@ def write_corpus(
     batches_per_shard: int = 2,
     options: dict | None = None,
     fingerprint: str = "fingerprint",
+    others: dict[str, Checksum] | None = None,
 ) -> str:
     """Writes ``epochs`` (lists of batches) into ``folder`` and returns it as a string."""
     planned = tuple(
@@ -49,7 +50,7 @@ def write_corpus(
             data_keys=specs,
             counts=counts,
             epochs=planned,
-            others={},
+            others=others or {},
         ),
     )
     return str(folder)

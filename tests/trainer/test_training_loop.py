@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,6 +17,7 @@ from training_runs import SIZES, assert_equal_bits, run
 
 from seqmill.trainer import checkpoints, scores, train
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 
@@ -358,6 +360,26 @@ def test_a_dev_corpus_of_other_arrays_is_refused(corpora, tmp_path):
     dev = write_corpus(tmp_path / "dev", regression_epochs([1]), specs)
     with pytest.raises(SeqmillError, match="data key 'classes' is None"):
         run([corpora[0], dev], tmp_path / "model", 1)
+
+
+def test_other_statistics_of_frames_are_refused(tmp_path):
+    spec = replace(SPECS["data"], norm="norm/data.json", processing={"normalization": "statistics"})
+    specs = {**SPECS, "data": spec}
+
+    def write(name, digest):
+        others = {"norm/data.json": Checksum(3, digest * 32)}
+        return write_corpus(tmp_path / name, regression_epochs(SIZES), specs, others=others)
+
+    train, dev = write("train", "1"), write("dev", "2")
+    with pytest.raises(SeqmillError, match="'data' is normalized by other statistics than in"):
+        run([train, dev], tmp_path / "model", 1)
+    run([train], tmp_path / "model", 1)
+    write("train", "2")
+    with pytest.raises(SeqmillError, match=r"data was .*'norm': '1+'.* is .*'norm': '2+'"):
+        run([train], tmp_path / "model", 2)
+    plain = write_corpus(tmp_path / "plain", regression_epochs(SIZES), SPECS)
+    with pytest.raises(SeqmillError, match="data key 'data' is ArraySpec"):
+        run([train, plain], tmp_path / "other", 1)
 
 
 def test_ctrl_c_says_how_to_go_on(corpora, tmp_path):

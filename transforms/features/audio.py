@@ -137,18 +137,20 @@ class Audio(Encoder):
         return mono
 
     def _shaped(self, mono: np.ndarray) -> np.ndarray:
-        """Samples after pre-emphasis and peak normalization, each rounded to float32 once."""
+        """Samples after pre-emphasis and peak normalization, which are rounded to float32 once."""
         key = self._key
+        if not key.preemphasis and not key.peak_normalization:
+            return mono
+        shaped = mono.astype(np.float64)
         if key.preemphasis:
-            emphasized = mono.astype(np.float64)
-            emphasized[1:] -= key.preemphasis * emphasized[:-1]
-            with np.errstate(over="ignore"):
-                mono = emphasized.astype(np.float32)
-            if not np.isfinite(mono).all():
-                raise RejectedSequence("not finite", "a sample is infinite after pre-emphasis")
-        if key.peak_normalization and (peak := np.abs(mono).max()) > 0:
-            mono = (mono / np.float64(peak)).astype(np.float32)
-        return mono
+            shaped[1:] -= key.preemphasis * shaped[:-1]
+        if key.peak_normalization and (peak := np.abs(shaped).max()) > 0:
+            shaped /= peak
+        with np.errstate(over="ignore"):
+            rounded = shaped.astype(np.float32)
+        if not np.isfinite(rounded).all():
+            raise RejectedSequence("not finite", "a sample is infinite after pre-emphasis")
+        return rounded
 
 
 def _is_channel(value: Any) -> bool:
