@@ -10,7 +10,7 @@ from seqmill_runs import read_epochs, tree, write_config, write_jsonl
 
 from seqmill import SeqmillError, batches, open_corpus
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.storage import manifest_file
+from seqmill.transforms.storage import files, manifest_file
 
 DATA = {"x": {"type": "ints"}, "y": {"type": "floats"}}
 OPTIONS = {
@@ -95,7 +95,7 @@ def test_other_time_axes_in_a_manifest_are_refused(written, seqmill, change, mes
     path = written / "out/epochs/dev/manifest.json"
     described = orjson.loads(path.read_bytes())
     change(described["options"])
-    path.write_bytes(orjson.dumps(manifest_file.seal(described)))
+    files.write_json(str(path), manifest_file.seal(described))
     seqmill("verify", written / "out").names(message)
     with pytest.raises(SeqmillError):
         open_corpus(path.parent, read_from="store")

@@ -8,7 +8,7 @@ import pytest
 import xxhash
 from seqmill_runs import tree, write_config, write_jsonl
 
-from seqmill.transforms.storage import manifest_file
+from seqmill.transforms.storage import files, manifest_file
 from seqmill.transforms.storage.locks import only_writer
 
 DATA = {"x": {"type": "ints"}, "y": {"type": "chars"}}
@@ -49,7 +49,7 @@ def flip_byte(path: Path, position: int) -> None:
 def edit_manifest(output: Path, edit, name: str = MANIFEST) -> None:
     content = json.loads((output / name).read_text())
     edit(content)
-    (output / name).write_text(json.dumps(manifest_file.seal(content)))
+    files.write_json(str(output / name), manifest_file.seal(content))
 
 
 def seal(output: Path, shard: str = SHARD) -> None:

@@ -14,7 +14,7 @@ from seqmill_runs import tree, write_config, write_jsonl
 from seqmill.transforms.batches import epoch_manifest, manifest, record
 from seqmill.transforms.batches.read_batches import read_epoch
 from seqmill.transforms.records import tfrecord
-from seqmill.transforms.storage import manifest_file
+from seqmill.transforms.storage import files, manifest_file
 from seqmill.transforms.storage.errors import SeqmillError
 
 SEED = 1
@@ -178,7 +178,7 @@ def reseal(folder: Path, name: str) -> None:
     entries = [*content.get("files", ()), *content.get("shards", ())]
     entry = next((entry for entry in entries if entry["file"] == name), None) or content["others"][name]
     entry["bytes"], entry["xxh128"] = len(data), xxhash.xxh3_128_hexdigest(data)
-    path.write_text(json.dumps(manifest_file.seal(content)))
+    files.write_json(str(path), manifest_file.seal(content))
 
 
 def test_a_changed_value_under_right_hashes_is_found_by_the_store(output, seqmill):

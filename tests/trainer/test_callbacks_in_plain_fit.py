@@ -144,8 +144,6 @@ def test_bad_data_are_named(tmp_path):
         (lambda: CleanupOldModels("m", keep_last_n=0), UsageError, "keep_last_n: 0; expected"),
         (lambda: CleanupOldModels("m", keep=[0]), UsageError, "keep: 0; expected"),
         (lambda: StopOnNonfiniteTrainScore(corpus="nowhere"), SeqmillError, r"nowhere: no manifest\.json"),
-        (lambda: StopOnNonfiniteTrainScore(stored_epoch=int), ValueError, "given without corpus"),
-        (lambda: StopOnNonfiniteTrainScore(corpus="m", stored_epoch=3), TypeError, "stored_epoch: .* got 3"),
     ],
 )
 def test_what_is_lacking_is_said_at_construction(make, error, message):

@@ -9,6 +9,7 @@ from seqmill.trainer.checkpoints import FORMAT, folder_name
 from seqmill.trainer.options import CleanupPolicy
 from seqmill.trainer.ranking import ModelFolder, rank
 from seqmill.trainer.scores import History
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
 
@@ -83,7 +84,7 @@ def test_nothing_of_another_training_and_no_more_than_there_are(folder, tmp_path
     content = {"format": "seqmill.model/1", "training": "x", "epoch": 3, "file_bytes": {}}
     Path(folder, "final").mkdir()
     path = Path(folder, "final/model.json")
-    path.write_bytes(orjson.dumps(seal(content)))
+    files.write_json(str(path), seal(content))
     models = ModelFolder(folder, CleanupPolicy())
     with pytest.raises(SeqmillError, match="is of another training"):
         models.choose("final")

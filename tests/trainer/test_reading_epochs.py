@@ -17,6 +17,7 @@ from seqmill.trainer.buffers import BufferPool
 from seqmill.trainer.corpus import open_corpus
 from seqmill.trainer.numpy_batches import batches
 from seqmill.trainer.stored_epoch import StoredEpoch
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
 
@@ -32,7 +33,7 @@ def edit_manifest(folder, change, name="manifest.json"):
     path = Path(folder, name)
     content = orjson.loads(path.read_bytes())
     change(content)
-    path.write_bytes(orjson.dumps(seal(content)))
+    files.write_json(str(path), seal(content))
 
 
 def shard_file(folder):

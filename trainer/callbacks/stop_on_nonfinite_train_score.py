@@ -44,8 +44,8 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
     Args:
         folder: Where ``nonfinite-epoch-0003.json`` is written, a path or URL; ``None`` writes none.
         corpus: The corpus that is trained on (or its folder, ``epochs/train``), to name sequences. Its
-            batches must be trained in their order, as ``seqmill.trainer.dataset`` gives them.
-        stored_epoch: function(epoch, from 1) → the stored epoch that it reads; default: they go round.
+            batches must be trained in their order, as ``seqmill.trainer.dataset`` gives them; its epochs go
+            round.
         open_epoch: function(epoch, from 1) → its batches; in place of ``corpus``, where no one has all.
 
     Example:
@@ -67,17 +67,11 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
         self,
         folder: str | os.PathLike[str] | None = None,
         corpus: Corpus | str | os.PathLike[str] | None = None,
-        stored_epoch: Callable[[int], int] | None = None,
         open_epoch: Callable[[int], BatchSource] | None = None,
     ):
         super().__init__()
-        if stored_epoch is not None and not callable(stored_epoch):
-            raise TypeError(f"stored_epoch: expected a function of an epoch's number, got {stored_epoch!r}")
-        if stored_epoch is not None and corpus is None:
-            raise ValueError("stored_epoch: given without corpus, whose epochs it numbers")
         opened = corpus if corpus is None or isinstance(corpus, Corpus) else open_corpus(corpus)
         self._corpus = opened
-        self._stored_epoch = stored_epoch or self._go_round
         self._open_epoch = open_epoch or (None if opened is None else self._open_stored)
         self._folder = None if folder is None else os.fspath(folder)
         self._epoch = 1
@@ -106,15 +100,11 @@ class StopOnNonfiniteTrainScore(keras.callbacks.Callback):
                 self._stop(f"the train score {name} is {value}", [])
         self._check_weights([])
 
-    def _go_round(self, epoch: int) -> int:
-        if self._corpus is None:
-            return epoch
-        schedule = self._corpus.manifest.schedule
-        return schedule.stored((epoch - 1) % schedule.num_epochs + 1)
-
     def _open_stored(self, epoch: int) -> BatchSource:
+        """The epoch of the corpus that an epoch of the training reads: its epochs go round."""
         assert self._corpus is not None
-        return open_source(self._corpus, self._stored_epoch(epoch))
+        schedule = self._corpus.manifest.schedule
+        return open_source(self._corpus, schedule.stored((epoch - 1) % schedule.num_epochs + 1))
 
     def _check_weights(self, steps: list[int]) -> None:
         learned = [*self.model.trainable_variables, *self.model.optimizer.variables]

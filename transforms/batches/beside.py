@@ -20,8 +20,8 @@ from pydantic import Field, TypeAdapter
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import this_machine
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.locks import lives
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
+from seqmill.transforms.storage.temporaries import is_running
 
 SILENT_SECONDS = 60.0  # after which who says nothing is taken for gone
 _BEAT_SECONDS = 5.0
@@ -42,7 +42,7 @@ class Speaker:
     @property
     def is_gone(self) -> bool:
         """Whether it is a process of this machine that is no more."""
-        return self.machine == _here() and not lives(self.process)
+        return self.machine == _here() and not is_running(self.process)
 
     def __str__(self) -> str:
         return f"process {self.process}" + (

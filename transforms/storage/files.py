@@ -255,17 +255,23 @@ def read_bytes(path: str) -> bytes:
 
 def read_json(path: str) -> Any:
     """The content of a JSON file of ours. Raises NotJsonError where it is not JSON, or far too large."""
+    return read_json_as_written(path)[0]
+
+
+def read_json_as_written(path: str) -> tuple[Any, bool]:
+    """As ``read_json``, and whether the file's bytes are those that ``write_json`` makes of the content."""
     if is_local(path):
         with open_read(path) as file:
-            content = file.read(_LARGEST_JSON + 1)
+            written = file.read(_LARGEST_JSON + 1)
     else:
-        content = remote_files.read_bytes(path)
-    if len(content) > _LARGEST_JSON:
+        written = remote_files.read_bytes(path)
+    if len(written) > _LARGEST_JSON:
         raise NotJsonError(f"{path}: not valid JSON (over {_LARGEST_JSON:,} bytes, as no file of ours is)")
     try:
-        return orjson.loads(content)
+        content = orjson.loads(written)
     except orjson.JSONDecodeError as error:
         raise NotJsonError(f"{path}: not valid JSON ({error})") from None
+    return content, written == _json(content)
 
 
 def copy(source: str, target: str) -> None:
@@ -277,7 +283,7 @@ def copy(source: str, target: str) -> None:
 def write_json(path: str, value: Any) -> None:
     """Writes a JSON file, whole or not at all."""
     with write_atomically(path) as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+        file.write(_json(value))
 
 
 def write_atomically(path: str) -> AbstractContextManager[Any]:
@@ -298,6 +304,10 @@ def map_copy(path: str, num_bytes: int, xxh128: str) -> np.ndarray:
 def has_wildcard(path: str) -> bool:
     """Whether ``expand`` takes a path as a pattern."""
     return any(character in path for character in "*?[")
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def _with_literal_folders(pattern: str) -> str:

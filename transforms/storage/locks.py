@@ -13,6 +13,7 @@ from pathlib import Path
 
 from seqmill.transforms.storage import files, output_folder, remote_lock
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.temporaries import is_running
 
 LOCK_FILE = ".lock"
 
@@ -79,17 +80,6 @@ def reader(folder: str, doing: str) -> Iterator[None]:
         yield
 
 
-def lives(process: int) -> bool:
-    """Whether there is a process of this number on this machine."""
-    try:
-        os.kill(process, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
-
-
 def open_lock(folder: str, held: ExitStack) -> int:
     """The lock file of a folder, closed by ``held``; never what a link in its place leads to, and no pipe.
 
@@ -138,7 +128,7 @@ def _living_holders(descriptor: int) -> list[str]:
 
 def _lives(holder: str) -> bool:
     process = _PROCESS.search(holder)
-    return process is not None and lives(int(process[1]))
+    return process is not None and is_running(int(process[1]))
 
 
 def _forget(descriptor: int, holder: str) -> None:

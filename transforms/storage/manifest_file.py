@@ -1,6 +1,7 @@
 """JSON files of ours, which people and other programs may have changed: each holds its own hash.
 
-``xxh128``, the last field, is the xxh3_128 of all other fields as JSON with sorted keys and no spaces.
+``xxh128``, the last field, is the xxh3_128 of all other fields as JSON with sorted keys and no spaces. What
+that does not cover, spaces and the order of fields, must be as ``write_sealed`` writes it.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def read_sealed(path: str, adapter: TypeAdapter[Any], expected_format: str, hint
 def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, Any]:
     """The fields of a JSON file of ours but for its hash; raises as ``read_sealed``."""
     try:
-        content = files.read_json(path)
+        content, as_written = files.read_json_as_written(path)
     except FileNotFoundError:
         raise NoManifestError(f"{files.parent(path)}: no {files.name(path)}: {hint}") from None
     except OSError as error:
@@ -89,6 +90,10 @@ def read_sealed_json(path: str, expected_format: str, hint: str) -> dict[str, An
     check_format(content, path, expected_format)
     if seal(content)[HASH_FIELD] != content.pop(HASH_FIELD, None):
         raise UnusableManifestError(f"{path}: its content does not fit its xxh128: it was changed")
+    if not as_written:
+        raise UnusableManifestError(
+            f"{path}: not the bytes that were written, though JSON of the same meaning"
+        )
     return content
 
 

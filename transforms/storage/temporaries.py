@@ -58,7 +58,7 @@ def is_running(process: int) -> bool:
     """Whether a process of this machine has not ended; one that nobody has waited for yet has."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process has a number so large
         return False
     except PermissionError:
         return True

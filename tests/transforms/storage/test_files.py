@@ -11,7 +11,7 @@ import pytest
 
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed_json
+from seqmill.transforms.storage.manifest_file import UnusableManifestError, read_sealed_json, seal
 from seqmill.transforms.storage.temporaries import temporary_beside
 
 WRITE = """
@@ -202,3 +202,13 @@ def test_a_file_that_cannot_be_mapped_is_named(tmp_path):
         file.truncate(4_000_000_000)
     found = subprocess.run([sys.executable, "-c", MAP, path], capture_output=True, text=True, check=True)
     assert found.stdout.startswith(f"{path} it cannot be mapped; a limit of address space")
+
+
+@pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b + b" ", lambda b: b.replace(b"  ", b" ")])
+def test_a_sealed_file_whose_bytes_changed_but_not_its_meaning_is_damaged(tmp_path, change):
+    path = tmp_path / "file.json"
+    files.write_json(str(path), seal({"format": "a/1", "number": 0.1}))
+    assert read_sealed_json(str(path), "a/1", "") == {"format": "a/1", "number": 0.1}
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(UnusableManifestError, match="not the bytes that were written"):
+        read_sealed_json(str(path), "a/1", "")
