@@ -13,6 +13,7 @@ from seqmill.pipelines.ingest import bring_stores
 from seqmill.pipelines.needed_epochs import most_at_once, needed_epochs
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.shared_stores import reading_stores
+from seqmill.pipelines.sources import sources_of
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import (
     EpochsToWrite,
@@ -93,8 +94,9 @@ def is_up_to_date(config: Config, ahead: int | None = None) -> bool:
 
 def warn_of_options(config: Config) -> None:
     """Says which epochs a schedule names that are not trained, and which fields have two vocabularies."""
-    for line in fields_of_two([*config.data.values()]):
-        console.say(f"warning: {line}", once=True)
+    for source in sources_of(config).values():
+        for line in fields_of_two(source.keys, [*config.data.values()]):
+            console.say(f"warning: {line}", once=True)
     for epochs in behind_the_last(config.schedule, config.num_epochs):
         console.say(f"warning: schedule: epochs {epochs} are behind num_epochs = {config.num_epochs}")
 

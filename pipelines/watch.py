@@ -119,11 +119,19 @@ class _Watch:
         console.say(f"watch: no new file for {self._options.idle:g} s, as windows.idle allows{wait}")
 
     def _check_labels(self) -> None:
-        """Refuses vocabularies other than those that windows were made with. Raises UsageError."""
+        """Refuses vocabularies and processing other than windows were made with. Raises UsageError."""
         if not is_stream(self._folder):
             return
-        vocabs = read_stream(self._folder).vocabs
+        stream = read_stream(self._folder)
+        vocabs = stream.vocabs
         for key in self._config.data.values():
+            spec = stream.data_keys.get(key.name)
+            if spec is not None and spec.processing != key.processing:
+                raise UsageError(
+                    f"data.{key.name}: the windows in {self._folder} were made with "
+                    f"{spec.processing or 'nothing done to values'}, not with {key.processing or 'nothing'}: "
+                    "their numbers would mean something else; choose another output"
+                )
             if key.vocab is None or key.labels_of != key.name:
                 continue
             if vocabs.get(output_folder.vocab_name(key.name)) != checksum(key.vocab):

@@ -101,3 +101,21 @@ def test_a_dictionary_of_fairseq(tmp_path, seqmill):
     )
     plain = seqmill("preprocess", config, "--data.x.vocab_format=plain")
     plain.names("line 1: label 'the 9' holds white space")
+
+
+def test_windows_are_all_made_alike(tmp_path, seqmill):
+    (tmp_path / "v.txt").write_text("<pad>\n<unk>\na\nb\n")
+    write_jsonl(tmp_path / "1.jsonl", [{"x": "A b", "y": "a"}])
+    data = {
+        "x": {"type": "words", "vocab": "v.txt", "normalize": ["lower"]},
+        "y": {"type": "words", "vocab": "@x"},
+    }
+    windows = {"interval": 0.05, "settle": 0, "idle": 0.05}
+    corpora = {"train": {"format": "jsonl", "files": ["*.jsonl"]}}
+    config = write_config(tmp_path, data, corpora, windows=windows)
+    seqmill.succeeds("preprocess", config, "--watch")
+    assert len(list(tmp_path.glob("out/epochs/train/*/vocab/*.txt"))) == 1
+    write_jsonl(tmp_path / "2.jsonl", [{"x": "A", "y": "a"}])
+    other = seqmill("preprocess", config, "--watch", '--data.x.normalize=["upper"]')
+    other.names("data.x: the windows in", "were made with {'normalize': ['lower']}")
+    seqmill("preprocess", config, "--watch", "--data.x.vocab_format=fairseq").names("data.x.vocab_format")

@@ -54,14 +54,18 @@ def sharing(owner: DataKey, keys: Sequence[DataKey]) -> list[DataKey]:
     return [owner, *(key for key in keys if key.labels_of == owner.name and key is not owner)]
 
 
-def fields_of_two(keys: Sequence[DataKey]) -> Iterator[str]:
+def fields_of_two(source: Sequence[DataKey], keys: Sequence[DataKey]) -> Iterator[str]:
     """What to say where one field has two vocabularies, so that a label has two numbers.
 
+    Args:
+        source: Data keys that are read from the same files.
+        keys: All data keys.
+
     >>> counted = DataKey("source", "text", "words"), DataKey("target", "text", "words", eos=True)
-    >>> next(fields_of_two(counted))
+    >>> next(fields_of_two(counted, counted))
     'data keys source and target have two vocabularies of one field, text: a label is ...'
     """
-    for first, second in combinations(keys, 2):
+    for first, second in combinations(source, 2):
         alike = first.field == second.field and first.type == second.type
         if alike and first.type in LABEL_TYPES and _vocabulary(first, keys) != _vocabulary(second, keys):
             hint = "" if second.type == "subwords" else f'; vocab = "@{first.labels_of}" gives both one'

@@ -81,5 +81,6 @@ def test_what_cannot_be_shared(tables, message):
     ],
 )
 def test_one_field_with_two_vocabularies(first, second, is_said):
-    data = keys(a={"field": "text", **first}, b={"field": "text", **second})
-    assert len([*fields_of_two([*data.values()])]) == is_said
+    data = [*keys(a={"field": "text", **first}, b={"field": "text", **second}).values()]
+    assert len([*fields_of_two(data, data)]) == is_said
+    assert not [*fields_of_two(data[:1], data)]
