@@ -198,6 +198,7 @@ def _add_init(commands: Any, run: Run) -> None:
         "--output", default="config.toml", metavar="FILE", help="what to write; default: config.toml"
     )
     init.add_argument("--force", action="store_true", help="overwrite what is there")
+    init.add_argument("--model", action="store_true", help="write a starter model too, as model.py beside it")
     init.set_defaults(run=run)
 
 

@@ -215,7 +215,7 @@ def _show(options: argparse.Namespace, rest: list[str]) -> None:
 def _init(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.init.command import init
 
-    init(options.paths, options.output, options.force)
+    init(options.paths, options.output, options.force, options.model)
 
 
 _RUNS = {

@@ -13,6 +13,7 @@ from seqmill.pipelines.init.find_sources import LOOKED_FOR, Found, find_sources
 from seqmill.pipelines.init.guess_options import OUTPUT, Setup, guess_options
 from seqmill.pipelines.init.recordings import Manifests, choose_recordings
 from seqmill.pipelines.init.sample_records import MOST_RECORDS, sample_of
+from seqmill.pipelines.init.starter_model import MODEL_FILE, starter_text
 from seqmill.pipelines.init.text_files import choose_texts
 from seqmill.pipelines.init.write_config import comment, config_text
 from seqmill.pipelines.input_files import find_inputs
@@ -23,13 +24,14 @@ from seqmill.transforms.storage.output_folder import is_own
 _MOST_NAMED = 3
 
 
-def init(paths: Sequence[str], output: str, force: bool) -> None:
+def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> None:
     """Writes a configuration for what is found, and prints what was guessed and why.
 
     Args:
         paths: Files and folders to look at.
         output: Where to write the configuration; manifests that it needs are written beside it.
-        force: Whether to overwrite.
+        force: Whether to overwrite; never a model file.
+        with_model: Whether to write a starter model file too.
 
     Raises:
         UsageError: A path is not there, or a file would be overwritten.
@@ -41,21 +43,28 @@ def init(paths: Sequence[str], output: str, force: bool) -> None:
     found = find_sources(paths, _is_own(folder, [files.name(output), *manifests.values()]))
     recordings = choose_recordings(found)
     if recordings is not None and (recordings.has_transcripts or not found.sources):
-        setup = _of_recordings(recordings, found, manifests, folder, force)
+        setup = _of_recordings(recordings, found, manifests, folder, force, with_model)
     else:
         recordings = None
         corpora = choose_sources(found) or choose_texts(found)
         if corpora is None:
             raise SeqmillError(f"{', '.join(paths)}: nothing here is a corpus; looked for {LOOKED_FOR}")
-        setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder)
+        setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder, with_model)
     for name, records in recordings.records.items() if recordings is not None else ():
         lines = b"".join(orjson.dumps(record) + b"\n" for record in records)
         _write(files.join(folder, manifests[name]), lines)
+    model = files.join(folder, MODEL_FILE)
+    if setup.starter is not None and files.exists(model):
+        setup.guesses.append(f"{model} is there already and is kept")
+    elif setup.starter is not None:
+        _write(model, starter_text(setup.starter).encode())
     _write(output, config_text(setup.tables).encode())
     for line in [*setup.guesses, *_left_out(found)]:
         print(comment(line))
     find_inputs(load_config(output))
     print(comment(f"wrote {output}; look at it, then: seqmill plan {output}"))
+    if setup.starter is not None:
+        print(comment(f"train: seqmill run {output}"))
 
 
 def _is_own(folder: str, names: Sequence[str]) -> Callable[[str], bool]:
@@ -70,7 +79,12 @@ def _real(path: str) -> str:
 
 
 def _of_recordings(
-    recordings: Manifests, found: Found, manifests: dict[str, str], folder: str, force: bool
+    recordings: Manifests,
+    found: Found,
+    manifests: dict[str, str],
+    folder: str,
+    force: bool,
+    with_model: bool,
 ) -> Setup:
     """The setup for recordings, which become records of manifests beside the configuration."""
     for name in recordings.records:
@@ -83,7 +97,8 @@ def _of_recordings(
     train = recordings.records["train"]
     paths = {name: [files.join(folder, manifests[name])] for name in recordings.records}
     corpora = Corpora("jsonl", paths, recordings.why, audio_root=recordings.root)
-    setup = guess_options(corpora, (), folder, sample_of("jsonl", folder, train[:MOST_RECORDS]))
+    sample = sample_of("jsonl", folder, train[:MOST_RECORDS])
+    setup = guess_options(corpora, (), folder, with_model, sample, len(train))
     numbers = ", ".join(f"{len(some):,} in {manifests[name]}" for name, some in recordings.records.items())
     setup.guesses[:0] = [
         *recordings.guesses,

@@ -45,6 +45,7 @@ class Kind:
         is_metadata: By its name it describes the recording, or the speaker.
         is_path: Values are paths of files.
         is_distinct: Each record has another value.
+        has_punctuation: Text has capitals beside small letters, or punctuation.
     """
 
     field: str
@@ -56,6 +57,7 @@ class Kind:
     is_metadata: bool = False
     is_path: bool = False
     is_distinct: bool = False
+    has_punctuation: bool = False
 
     @property
     def name(self) -> str:
@@ -156,7 +158,10 @@ def _labels(name: str, values: list[str]) -> Kind:
         )
     if len(counts) <= _MOST_WORDS and number >= _REPETITIONS * len(counts) and len(values) > 1:
         return Kind(name, "words", f"{found}, which come again", lengths=tuple(map(len, words)))
-    return Kind(name, "chars", f"free text: {found}", lengths=tuple(map(len, values)))
+    text = "".join(values)
+    is_mixed = text not in (text.lower(), text.upper()) or re.search(r"[^\w\s']", text) is not None
+    lengths = tuple(map(len, values))
+    return Kind(name, "chars", f"free text: {found}", lengths=lengths, has_punctuation=is_mixed)
 
 
 def _of_single_numbers(name: str, values: Sequence[Any]) -> Kind:

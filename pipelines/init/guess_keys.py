@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from seqmill.pipelines.init.field_kinds import Kind
 from seqmill.transforms.readers import FORMATS
@@ -17,6 +18,12 @@ TARGET_NAMES = re.compile(
     r"class(es)?|targets?|tgt|trg|labels?|outputs?|y|ali(gnment)?s?|sentences?|transcript(ion)?s?|raw_text|text"
     r"|norm\w*_text|phones?|phonemes?|pron\w*|answer|category|intent|command|word|tags|ner_tags|pos_tags"
 )
+_AS_HEARD = [
+    "nfc",
+    "lower",
+    {"regex": r"[^\p{L}\p{M}\p{N}']+", "replace": " "},
+    {"regex": "^ | $", "replace": ""},
+]
 _LIKE_NORMALISED = re.compile(r"norm\w*")
 
 
@@ -34,7 +41,7 @@ class Guess:
     key: str
     kind: Kind
     why: str
-    options: Mapping[str, str | int | bool]
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,9 @@ def guess_keys(kinds: Sequence[Kind], format: str) -> Guesses:
     target = min(rest, key=lambda kind: _target_rank(kind, first), default=None)
     keys = [Guess("data", first, f"{_a(first)}: the input", {})]
     if target is not None:
-        options = {"bos": True, "eos": True} if _needs_ends(first, target) else {}
+        options: dict[str, Any] = {"bos": True, "eos": True} if _needs_ends(first, target) else {}
+        if first.type == "log_mel" and target.has_punctuation:
+            options = {"normalize": _AS_HEARD}
         keys.append(Guess("classes", target, f"{_a(target)}: the target", options))
     elif first.type in ("chars", "words") and not first.is_single:
         keys = [Guess("data", first, "text alone: each label is predicted", {"bos": True, "eos": True})]

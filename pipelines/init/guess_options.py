@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,6 +15,7 @@ from seqmill.pipelines.init.field_kinds import kinds_of
 from seqmill.pipelines.init.guess_keys import Guess, Guesses, guess_keys
 from seqmill.pipelines.init.measure import measure, sample_rates
 from seqmill.pipelines.init.sample_records import Sample, read_sample
+from seqmill.pipelines.init.starter_model import MODEL_FILE, choose_starter
 from seqmill.pipelines.init.write_config import Line, Table
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import FORMATS
@@ -23,6 +24,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 OUTPUT = "work"
 _SEQS_PER_BATCH = 24
+_STEPS = 2000
 _MAX_SEQS = 64
 _DEFAULT_BATCH_SIZE = 20_000
 _SPEECH_RATE, _TELEPHONE_RATE = 16_000, 8_000
@@ -38,17 +40,21 @@ class Setup:
     Attributes:
         tables: What it holds.
         guesses: One line for each thing that was guessed: what, and why.
+        starter: The starter model that it names; None for none.
     """
 
     tables: list[Table] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)
+    starter: str | None = None
 
 
 def guess_options(
     corpora: Corpora,
     given: Sequence[str],
     folder: str,
+    with_model: bool,
     train: Sample | None = None,
+    num_seqs: int | None = None,
 ) -> Setup:
     """What a configuration for some corpora should say.
 
@@ -56,7 +62,9 @@ def guess_options(
         corpora: The corpora.
         given: Folders that paths in records may start from.
         folder: Folder of the configuration, from which its paths start.
+        with_model: Whether it should name a starter model.
         train: The first records of ``train``, where they need not be read.
+        num_seqs: Records of ``train``, where that is known.
 
     Raises:
         SeqmillError: The corpora cannot be read, or hold nothing that is of use.
@@ -71,7 +79,8 @@ def guess_options(
     for name, paths in corpora.files.items():
         setup.guesses.append(f"corpus {name}: {_shown(paths)}")
     keys = [_DataKey(guess, sample, root) for guess in guesses.keys]
-    setup.tables.append(Table("", _global_lines(keys, setup)))
+    lines = _global_lines(keys, num_seqs, setup)
+    setup.tables.append(Table("", [*lines, *(_model_lines(keys, corpora, setup) if with_model else ())]))
     for key in keys:
         setup.tables.append(Table(f"data.{key.guess.key}", key.lines))
         setup.guesses += key.guesses
@@ -130,9 +139,11 @@ class _DataKey:
         options: dict[str, Any] = dict(guess.options)
         if kind.type == "log_mel":
             options |= self._sound(values, root)
-        elif options:
+        elif "bos" in options:
             self._add("bos", True, "<s> before and </s> behind the labels, as a model that writes them needs")
             self._add("eos", True, "")
+        elif "normalize" in options:
+            self._add("normalize", options["normalize"], "capitals and punctuation are not heard")
         self.lengths: Sequence[int] = kind.lengths
         try:
             key = DataKey(name=guess.key, field=kind.field, type=kind.type, **options)
@@ -177,7 +188,29 @@ class _DataKey:
         return options
 
 
-def _global_lines(keys: Sequence[_DataKey], setup: Setup) -> list[Line]:
+def _model_lines(keys: Sequence[_DataKey], corpora: Corpora, setup: Setup) -> list[Line]:
+    kinds = {key.guess.key: replace(key.guess.kind, lengths=tuple(key.lengths)) for key in keys}
+    setup.starter, why = choose_starter(kinds["data"], kinds.get("classes"), corpora)
+    if setup.starter is None:
+        setup.guesses.append(f"no starter model: {why}")
+        return [Line("", why=f'No starter model: {why}. model = "model.py:build" names one of your own.')]
+    setup.guesses.append(f"model = {MODEL_FILE}:build: a starter model, {why}")
+    return [
+        Line("model", f"{MODEL_FILE}:build", f"to begin with: {why}"),
+        Line("cleanup_old_models", True, "keep the last and the best checkpoints only"),
+    ]
+
+
+def _epoch_lines(num_seqs: int | None) -> list[Line]:
+    """More epochs for a small corpus: a model learns from steps, not from passes."""
+    num_epochs = 20 if num_seqs is None else max(20, min(60, _STEPS * _SEQS_PER_BATCH // num_seqs))
+    lines = [Line("num_epochs", num_epochs, "of training" if num_epochs == 20 else "as the corpus is small")]
+    if num_epochs > 20:
+        lines.append(Line("distinct_epochs", 10, "so many are written, and training goes round in them"))
+    return lines
+
+
+def _global_lines(keys: Sequence[_DataKey], num_seqs: int | None, setup: Setup) -> list[Line]:
     data = keys[0]
     if data.lengths:
         average, longest = mean(data.lengths), max(data.lengths)
@@ -197,7 +230,7 @@ def _global_lines(keys: Sequence[_DataKey], setup: Setup) -> list[Line]:
         Line("max_seqs", _MAX_SEQS, "at most so many sequences in a batch"),
         Line("", why="max_seq_length = { data = N } drops sequences that are longer; plan says how many"),
         Line("seq_ordering", "laplace:.1000", "sequences of like length together, in random order"),
-        Line("num_epochs", 20),
+        *_epoch_lines(num_seqs),
     ]
 
 

@@ -56,7 +56,7 @@ def read_sample(
         sources: list[Any] = [dict(paths)]
         folder = files.parent(next(iter(paths.values()))[0])
     else:
-        listed = [file for path in paths for file in _files(format, path)][:_MOST_FILES]
+        listed = [file for path in paths for file in files_of(format, path)][:_MOST_FILES]
         sources = [[path] for path in listed]
         folder = files.parent(listed[0]) if listed else ""
     records: list[Mapping[str, Any]] = []
@@ -95,14 +95,15 @@ def sample_of(
     return Sample(format, folder, fields, len(records), rejected)
 
 
+def files_of(format: str, path: str) -> list[str]:
+    """A file as it is, the files to read of a folder."""
+    inside = files_of_folder(format, path) if files.is_folder(path) else None
+    return inside or [path]
+
+
 def is_sound_object(value: Any) -> bool:
     """Whether a value is sound as Hugging Face data sets have it."""
     return isinstance(value, Mapping) and bool(value) and value.keys() <= {"bytes", "path", "sampling_rate"}
-
-
-def _files(format: str, path: str) -> list[str]:
-    inside = files_of_folder(format, path) if files.is_folder(path) else None
-    return inside or [path]
 
 
 def _flat(record: Mapping[str, Any], prefix: str, depth: int) -> list[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import tomllib
 import zipfile
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +285,70 @@ def test_names_and_values_of_others_are_text(tmp_path, seqmill):
     assert content["corpus"]["train"]["files"] == [f"{name}/train\x1b.jsonl"]
     assert content["corpus"]["train"]["seq_tag"] == "k\x9b"
     seqmill.succeeds("plan", config, "--direct_running_mode=in_memory")
+
+
+def speech(folder):
+    for n in range(12):
+        sound(folder / f"{n}.wav", 16000 + 100 * n)
+    (folder / "said.txt").write_text("".join(f"{n}: Number {n}!\n" for n in range(12)))
+    return "ctc"
+
+
+def words_of_recordings(folder):
+    folders_as_labels(folder)
+    return "one_label"
+
+
+def phones_of_frames(folder):
+    rows = [{"feats": u.features.tolist(), "phones": [PHONES[p] for p in u.phones]} for u in UTTERANCES]
+    write_jsonl(folder / "train.jsonl", rows)
+    return "frame_labels"
+
+
+def translations(folder):
+    parallel_text(folder)
+    return "seq2seq"
+
+
+def stories(folder):
+    text_alone(folder)
+    return "next_label"
+
+
+def of_starter(function, is_long):
+    return pytest.param(function, marks=[pytest.mark.long] * is_long, id=function.__name__)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_starter(speech, True),
+        of_starter(words_of_recordings, True),
+        of_starter(phones_of_frames, True),
+        of_starter(translations, True),
+        of_starter(stories, False),
+    ],
+)
+def test_a_starter_model_trains(tmp_path, seqmill, make):
+    (tmp_path / "in").mkdir()
+    starter = make(tmp_path / "in")
+    config = tmp_path / "config.toml"
+    seqmill.succeeds("init", tmp_path / "in", f"--output={config}", "--model")
+    sources = resources.files("seqmill.pipelines.init.starters")
+    assert (tmp_path / "model.py").read_text() == sources.joinpath(f"{starter}.py").read_text()
+    flags = ("--num_epochs=1", "--distinct_epochs=none", "--direct_running_mode=in_memory")
+    seqmill.succeeds("run", config, *flags)
+    scores = json.loads((tmp_path / "work/model/scores.json").read_text())["epochs"]
+    assert len(scores) == 1
+    if starter != "next_label":
+        seqmill.succeeds("predict", config, "--corpus=train", "--checkpoint=last", *flags[:2])
+        lines = (tmp_path / "work/predictions/train.jsonl").read_text().splitlines()
+        assert lines
+
+
+def test_a_model_file_is_never_overwritten(tmp_path, seqmill):
+    text_alone(tmp_path)
+    (tmp_path / "model.py").write_text("mine")
+    ended = seqmill.succeeds("init", tmp_path, f"--output={tmp_path}/config.toml", "--model", "--force")
+    assert "model.py is there already and is kept" in ended.out
+    assert (tmp_path / "model.py").read_text() == "mine"

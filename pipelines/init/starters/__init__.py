@@ -1,0 +1,1 @@
+"""Model files to begin with, which ``seqmill init --model`` copies; each stands alone."""
