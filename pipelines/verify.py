@@ -307,8 +307,9 @@ def _verify_batch(
         if limit is not None and num_seqs > 1 and batch.num_frames(key) > limit:
             found = " x ".join(map(str, axes))
             raise SeqmillError(f"{where}: {found} frames of {key}, over batch_size = {limit}")
-        if not batch.packed and array[np.arange(frames) >= lengths[:, None]].any():
-            raise SeqmillError(f"{where}: padding of {key} is not 0")
+        pad = data_keys[key].pad
+        if not batch.packed and (array[np.arange(frames) >= lengths[:, None]] != pad).any():
+            raise SeqmillError(f"{where}: padding of {key} is not {pad}")
 
 
 def _expect(what: str, found: object, expected: object) -> None:

@@ -82,7 +82,8 @@ def test_a_sentencepiece_model(tmp_path, seqmill):
 
 def test_a_dictionary_of_fairseq(tmp_path, seqmill):
     (tmp_path / "dict.txt").write_text("the 9\ncat 5\nNew 2\n<unk> 1 #fairseq:overwrite\nmadeupword0000 0\n")
-    write_jsonl(tmp_path / "a.jsonl", [{"x": "the dog", "y": "cat <unk>", "n": [8]}])
+    records = [{"x": "the dog", "y": "cat <unk>", "n": [8]}, {"x": "cat " * 9, "y": "the", "n": [8, 7]}]
+    write_jsonl(tmp_path / "a.jsonl", records)
     fairseq = {"vocab": "dict.txt", "vocab_format": "fairseq"}
     data = {
         "x": {"type": "words", **fairseq, "bos": True, "eos": True},
@@ -92,10 +93,18 @@ def test_a_dictionary_of_fairseq(tmp_path, seqmill):
     config = write_config(tmp_path, data, {"train": {"format": "jsonl", "files": ["a.jsonl"]}})
     output = tmp_path / "out"
     seqmill.succeeds("preprocess", config)
-    assert (ids(output, "x"), ids(output, "y"), ids(output, "n")) == ([[0, 4, 3, 2]], [[5, 7, 2]], [[8]])
+    first = [ids(output, key)[0] for key in ("x", "y", "n")]
+    assert first == [[0, 4, 3, 2], [5, 7, 2], [8]]
+    ((batch,),) = read_epochs(output)
+    padded = {key: batch.arrays[key][row].tolist() for key, row in (("x", 0), ("y", 1), ("n", 0))}
+    assert padded == {"x": [0, 4, 3, 2] + [1] * 7, "y": [4, 2, 1], "n": [8, 0]}
     assert "<s> the <<unk>#3> </s>" in seqmill.succeeds("show", output).out
     seqmill.succeeds("verify", output)
     assert "ingest train: up to date" in seqmill.succeeds("preprocess", config).err
+    zeros = seqmill.succeeds("preprocess", config, "--data.x.pad=<s>").err
+    assert "up to date" not in zeros
+    ((batch,),) = read_epochs(output)
+    assert batch.arrays["x"][0].tolist() == [0, 4, 3, 2] + [0] * 7
     seqmill("preprocess", config, "--data.x.vocab_format=none").names(
         "every line ends in a number", "data.x.vocab"
     )

@@ -125,7 +125,8 @@ class Gatherer:
                 shapes = list(zip(batch_seqs.tolist(), time_axes[key].tolist(), strict=True))
                 strides = np.repeat(time_axes[key] * spec.frame_bytes, batch_seqs)
             parts = list(_parts(groups, key, starts[key] * spec.frame_bytes, spec.frame_bytes))
-            pieces = self._pieces(parts, sizes, strides, batch_starts)
+            longest = int((strides - sizes).max(initial=0)) // spec.frame_bytes
+            pieces = self._pieces(parts, sizes, strides, batch_starts, spec.padding(longest))
             for batch, shape, own in zip(batches, shapes, pieces, strict=True):
                 batch.shapes[key] = (*shape, *spec.feature_shape)
                 batch.pieces[key] = own
@@ -142,14 +143,19 @@ class Gatherer:
             yield self.source.block(number), chosen, rows[chosen] - self.source.block_starts[number]
 
     def _pieces(
-        self, parts: list[_Part], sizes: np.ndarray, strides: np.ndarray, batch_starts: np.ndarray
+        self,
+        parts: list[_Part],
+        sizes: np.ndarray,
+        strides: np.ndarray,
+        batch_starts: np.ndarray,
+        fill: np.ndarray,
     ) -> list[list[np.ndarray]]:
         """Of every batch what lies behind one another in its array."""
         edges = np.concatenate(([0], np.cumsum(strides)))[batch_starts]
         if int(sizes.sum()) < _LONG_BYTES * len(sizes):
-            flat = _copied(parts, sizes, strides - sizes)
+            flat = _copied(parts, sizes, strides - sizes, fill)
         else:
-            views = _views(parts, sizes, strides - sizes)
+            views = _views(parts, sizes, strides - sizes, fill)
             if self._take is None:
                 return [views[2 * first : 2 * last] for first, last in pairwise(batch_starts.tolist())]
             flat = np.concatenate(views, out=self._take(int(edges[-1])))
@@ -163,23 +169,21 @@ def _parts(groups: list[_Group], key: str, starts: np.ndarray, frame_bytes: int)
         yield data, column.offsets[local] * np.int64(frame_bytes) + starts[chosen], chosen
 
 
-def _copied(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    """The entries, zeros behind each."""
+def _copied(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """The entries, padding behind each."""
     places = np.empty(len(sizes), np.int64)
     for data, firsts, chosen in parts:
         places[chosen] = addresses(data, firsts, sizes[chosen])
     if not padding.any():
         return copied(places, sizes)
-    zeros = np.zeros(int(padding.max()), np.uint8)
-    zero_places = addresses(zeros, np.zeros(len(sizes), np.int64), padding)
-    return copied(interleaved(places, zero_places), interleaved(sizes, padding))
+    fill_places = addresses(fill, np.zeros(len(sizes), np.int64), padding)
+    return copied(interleaved(places, fill_places), interleaved(sizes, padding))
 
 
-def _views(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray) -> list[np.ndarray]:
-    """For every entry a view of it and one of the zeros behind it."""
-    zeros = np.zeros(int(padding.max()), np.uint8)
-    views = [zeros] * (2 * len(sizes))
-    views[1::2] = [zeros[:size] for size in padding.tolist()]
+def _views(parts: list[_Part], sizes: np.ndarray, padding: np.ndarray, fill: np.ndarray) -> list[np.ndarray]:
+    """For every entry a view of it and one of the padding behind it."""
+    views = [fill] * (2 * len(sizes))
+    views[1::2] = [fill[:size] for size in padding.tolist()]
     for data, firsts, chosen in parts:
         ends = firsts + sizes[chosen]
         for place, first, last in zip(chosen.tolist(), firsts.tolist(), ends.tolist(), strict=True):

@@ -25,9 +25,9 @@ class PaddedBatch:
     """One mini-batch of B sequences (or chunks).
 
     Attributes:
-        arrays: Per data key the padded array [B, T, …], little-endian, 0 where there is no frame; of a packed
-            batch its sequences behind one another, [sum of T, …]. On the way to a record they hold the
-            elements of the store; once read they are as models take them.
+        arrays: Per data key the padded array [B, T, …], little-endian, 0 (or the label ``pad``) where there
+            is no frame; of a packed batch its sequences behind one another, [sum of T, …]. On the way to a
+            record they hold the elements of the store; once read they are as models take them.
         lengths: Per data key the true lengths, int64 [B].
         seq_tags: The sequences' tags, B of them.
         seq_index: Rows in the store, int64 [B].

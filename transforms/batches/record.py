@@ -56,7 +56,7 @@ _OF_ROWS = (SEQ_TAG, SEQ_INDEX, CHUNK_START, BATCH_INDEX)
 
 
 def array(key: str) -> Feature:
-    """The array of a data key, little-endian: padded with 0, [B, T, …], or packed, [sum of T, …]."""
+    """The array of a data key, little-endian: padded, [B, T, …], or packed, [sum of T, …]."""
     return Feature(key, Kind.ARRAY)
 
 

@@ -27,9 +27,10 @@ class ArraySpec:
         vocab: File with one label a line, relative to the manifest; ``None`` where labels have no file.
         processing: What was done to values on their way to arrays, by option; left out where empty.
         norm: File with the statistics that frames were normalized by, likewise.
+        pad: The label that batches are padded with; left out where it is 0.
     """
 
-    LEFT_OUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ("processing", "norm")
+    LEFT_OUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ("processing", "norm", "pad")
 
     type: str
     dtype: str
@@ -38,6 +39,7 @@ class ArraySpec:
     vocab: str | None = None
     processing: Mapping[str, Any] = field(default_factory=dict)
     norm: str | None = None
+    pad: int = 0
 
     def __post_init__(self) -> None:
         # A manifest may have been changed by anybody, and NumPy takes far more for a dtype.
@@ -45,6 +47,8 @@ class ArraySpec:
             raise ValueError(f"dtype {self.dtype!r}: expected little-endian numbers, such as '<f4'")
         if min(self.feature_shape, default=1) < 1:
             raise ValueError(f"feature_shape {list(self.feature_shape)}: expected sizes of at least 1")
+        if self.pad and not (self.dtype == "<i4" and 0 < self.pad < (self.num_labels or 0)):
+            raise ValueError(f"pad {self.pad}: expected one of {self.num_labels or 0} labels")
 
     @model_serializer(mode="wrap")
     def _serialized(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,6 +69,12 @@ class ArraySpec:
     def frame_bytes(self) -> int:
         """Bytes of a frame."""
         return self.frame_size * self.elements.itemsize
+
+    def padding(self, num_frames: int) -> np.ndarray:
+        """The bytes of frames that pad a batch, uint8 [num_frames * frame_bytes]."""
+        if self.pad:
+            return np.full(num_frames, self.pad, self.elements).view(np.uint8)
+        return np.zeros(num_frames * self.frame_bytes, np.uint8)
 
     @property
     def elements(self) -> np.dtype:

@@ -50,6 +50,7 @@ class BpeSubwords(Encoder):
         special = special_ids(key, vocab.index, f"the vocabulary {key.vocab}")
         self._unknown = special.unk
         self._boundaries = (special.bos, special.eos)
+        self.pad = special.pad
 
     def encode(self, value: Any) -> np.ndarray:
         """Ids [T]. Raises RejectedSequence."""

@@ -154,7 +154,8 @@ class DataKey:
             ``None`` is ``<unk>`` where a given vocabulary has that.
         bos: Put this label before the others; ``True`` is ``<s>``.
         eos: Put this label after the others; ``True`` is ``</s>``.
-        pad: The label 0, which batches are padded with; of a counted vocabulary ``<pad>`` by default.
+        pad: The label that batches are padded with. ``None`` is label 0, ``<pad>`` where labels are counted;
+            of a SentencePiece model or a dictionary of fairseq its own.
         normalize: What is done to text before its labels are counted or looked up (labels, ``bytes``).
         sample_rate: Hz (``audio``, ``log_mel``, ``mfcc``); other rates are resampled.
         channel: Number of the channel to take, from 0, or ``"mean"`` of all (of sound).
@@ -223,7 +224,7 @@ class DataKey:
         None,
         strict=True,
         min_length=1,
-        description="label 0, which batches are padded with; default: <pad> where labels are counted",
+        description="label that batches are padded with; default: label 0, which is <pad> where counted",
     )
     normalize: Annotated[tuple[str | Replacement, ...], BeforeValidator(check_steps)] = Field(
         (),

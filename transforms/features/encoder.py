@@ -28,6 +28,7 @@ class Encoder(ABC):
         dtype: The arrays' dtype.
         feature_shape: Shape of one frame; ``None`` where it is not known before the first sequence.
         num_labels: Number of labels, for keys that hold label ids of a known vocabulary.
+        pad: What batches are padded with.
         named_files: The hash of every file that values named, by the name as they have it; None for those
             that could not be opened.
         converted: What was changed on the way (``"resampled"``, ``"channels averaged"``), in sequences; and
@@ -37,6 +38,7 @@ class Encoder(ABC):
     """
 
     num_labels: int | None = None
+    pad: int = 0
     largest_error: float = 0.0
 
     def __init__(self, key: DataKey, feature_shape: tuple[int, ...] | None = ()):

@@ -77,6 +77,7 @@ def with_special_labels(key: DataKey, vocab: Vocab) -> DataKey:
         unk=vocab.labels[3] if key.unk is None else key.unk,
         bos=vocab.labels[0] if key.bos is True else key.bos,
         eos=vocab.labels[2] if key.eos is True else key.eos,
+        pad=vocab.labels[1] if key.pad is None else key.pad,
     )
 
 

@@ -45,6 +45,7 @@ class Labels(Encoder):
         special = special_ids(key, vocab.index, f"the vocabulary {key.vocab or ''}".rstrip())
         self._unknown = _NOT_THERE if special.unk is None else special.unk
         self._boundaries = (special.bos, special.eos)
+        self.pad = special.pad
         self._by_code_point = _code_point_table(vocab, self._unknown)
 
     def encode(self, value: Any) -> np.ndarray:
@@ -82,11 +83,12 @@ def count_unknown(converted: Counter[str], ids: np.ndarray, unknown: int) -> Non
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Ids of special labels, each ``None`` where a data key does without it."""
+    """Ids of special labels, each ``None`` where a data key does without it; ``pad`` is 0 then."""
 
     unk: int | None
     bos: int | None
     eos: int | None
+    pad: int
 
 
 def special_ids(key: DataKey, index: Mapping[str, int], where: str) -> SpecialIds:
@@ -98,7 +100,7 @@ def special_ids(key: DataKey, index: Mapping[str, int], where: str) -> SpecialId
         where: What the labels are of, for messages.
 
     Raises:
-        UsageError: One that the key wants is not there, or ``pad`` is not label 0.
+        UsageError: One that the key wants is not there.
     """
     bos, eos = boundary_labels(key)
     unk = key.unk if isinstance(key.unk, str) else None
@@ -109,13 +111,13 @@ def special_ids(key: DataKey, index: Mapping[str, int], where: str) -> SpecialId
                 f"data key {key.name!r}: {option} is {found}, but {where} has no label {label}"
                 f"{_near(label, index)}"
             )
-    if key.pad is not None and index[key.pad] != 0:
-        raise UsageError(
-            f"data key {key.name!r}: pad is {key.pad!r}, which is label {index[key.pad]} of {where}; "
-            "expected label 0, which batches are padded with"
-        )
     unknown = None if key.unk is False else index.get(unk or UNK)
-    return SpecialIds(unknown, None if bos is None else index[bos], None if eos is None else index[eos])
+    return SpecialIds(
+        unk=unknown,
+        bos=None if bos is None else index[bos],
+        eos=None if eos is None else index[eos],
+        pad=0 if key.pad is None else index[key.pad],
+    )
 
 
 def add_boundaries(labels: Ragged, bos: int | None, eos: int | None) -> Ragged:

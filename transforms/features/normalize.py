@@ -56,6 +56,7 @@ class NormalizedText(Encoder):
         self.dtype = encoder.dtype
         self.feature_shape = encoder.feature_shape
         self.num_labels = encoder.num_labels
+        self.pad = encoder.pad
         self.converted = encoder.converted
         self.named_files = encoder.named_files
 

@@ -35,8 +35,8 @@ _AS_IS = {
 class SentencePieces(Encoder):
     """``subwords``: ids of pieces, int32 [T], of text as the model normalizes it.
 
-    ``bos`` and ``eos`` are the model's own unless they name a piece; text without a piece is its own unknown
-    one. Nothing is sampled: the same text has the same ids always.
+    ``bos``, ``eos`` and ``pad`` are the model's own unless they name a piece; text without a piece is its own
+    unknown one. Nothing is sampled: the same text has the same ids always.
 
     Raises:
         SeqmillError: The file is missing or damaged, or the package is not installed.
@@ -55,8 +55,12 @@ class SentencePieces(Encoder):
             for wanted, own in ((key.bos, self._model.bos_id()), (key.eos, self._model.eos_id()))
         )
         where = f"the SentencePiece model {key.tokenizer}"
-        special = special_ids(replace(key, bos=bos, eos=eos), index, where)
+        pad = key.pad
+        if pad is None and self._model.pad_id() >= 0:
+            pad = pieces[self._model.pad_id()]
+        special = special_ids(replace(key, bos=bos, eos=eos, pad=pad), index, where)
         self._boundaries = (special.bos, special.eos)
+        self.pad = special.pad
         self._unknown = int(self._model.unk_id())
 
     def encode(self, value: Any) -> np.ndarray:

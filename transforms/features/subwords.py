@@ -44,6 +44,7 @@ class Subwords(Encoder):
         self.num_labels = max(index.values(), default=-1) + 1
         special = special_ids(key, index, f"the tokenizer {key.tokenizer}")
         self._boundaries = (special.bos, special.eos)
+        self.pad = special.pad
         self._unknown = _unknown_id(self._tokenizer)
         self._losses = _Losses(self._tokenizer) if _may_lose(self._tokenizer) else None
 

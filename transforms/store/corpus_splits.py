@@ -88,7 +88,9 @@ def array_specs(
         vocab = output_folder.vocab_name(key.labels_of) if key.name in vocabs else None
         num_labels = len(vocabs[key.name]) if key.name in vocabs else encoders[key.name].num_labels
         norm = output_folder.norm_name(key.name) if key.has_statistics else None
-        specs[key.name] = ArraySpec(key.type, key.elements, shape, num_labels, vocab, key.processing, norm)
+        specs[key.name] = ArraySpec(
+            key.type, key.elements, shape, num_labels, vocab, key.processing, norm, encoders[key.name].pad
+        )
     return specs
 
 

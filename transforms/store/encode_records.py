@@ -113,7 +113,7 @@ class RecordEncoder:
         name = None if vocab is None else vocab_name(key.labels_of)
         shape = encoder.feature_shape
         norm = norm_name(key.name) if key.has_statistics else None
-        return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing, norm)
+        return ArraySpec(key.type, key.elements, shape, num_labels, name, key.processing, norm, encoder.pad)
 
 
 def read_vocabs(keys: Sequence[DataKey]) -> dict[str, Vocab]:

@@ -80,8 +80,8 @@ def test_special_pieces(models):
     assert (labels[own[0]], labels[own[-1]]) == ("[BOS]", "<sep>")
     with pytest.raises(UsageError, match=r"eos is set, but the SentencePiece model .* has no label </s>"):
         encoder(path, eos=True)
-    with pytest.raises(UsageError, match=r"pad is '<pad>', which is label 1 of the SentencePiece model"):
-        encoder(path, pad="<pad>")
+    assert [encoder(path).pad, encoder(path, pad="<sep>").pad] == [1, labels.index("<sep>")]
+    assert encoder(models / "unigram.model").pad == 0
 
 
 def test_wrong_use(models, tmp_path, rejects):
