@@ -15,7 +15,7 @@ from seqmill.pipelines.init.field_kinds import kinds_of
 from seqmill.pipelines.init.guess_keys import Guess, Guesses, guess_keys
 from seqmill.pipelines.init.measure import measure, sample_rates
 from seqmill.pipelines.init.sample_records import Sample, read_sample
-from seqmill.pipelines.init.starter_model import MODEL_FILE, choose_starter
+from seqmill.pipelines.init.starter_model import MODEL_FILE, SCORES, choose_starter
 from seqmill.pipelines.init.write_config import Line, Table
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import FORMATS
@@ -194,10 +194,12 @@ def _model_lines(keys: Sequence[_DataKey], corpora: Corpora, setup: Setup) -> li
     if setup.starter is None:
         setup.guesses.append(f"no starter model: {why}")
         return [Line("", why=f'No starter model: {why}. model = "model.py:build" names one of your own.')]
+    score = SCORES.get(setup.starter) if "dev" in corpora.files else None
+    policy = True if score is None else {"keep_best_by": score}
     setup.guesses.append(f"model = {MODEL_FILE}:build: a starter model, {why}")
     return [
         Line("model", f"{MODEL_FILE}:build", f"to begin with: {why}"),
-        Line("cleanup_old_models", True, "keep the last and the best checkpoints only"),
+        Line("cleanup_old_models", policy, "keep the last and the best checkpoints only"),
     ]
 
 

@@ -12,6 +12,8 @@ from seqmill.transforms.readers import declared_labels, split_corpus
 from seqmill.transforms.storage.errors import SeqmillError
 
 MODEL_FILE = "model.py"
+# By starter model, the score that says which epoch is best, if not the loss.
+SCORES = {"ctc": "dev.cer", "seq2seq": "dev.error_rate"}
 _WHAT = {
     "ctc": "frames to a text, aligned with it by CTC",
     "one_label": "a sequence to one label",

@@ -50,6 +50,10 @@ def test_every_step_works(recordings, capsys):
         else:
             assert name, f"a block of {language} without a file name"
             (recordings / name).write_text(text)
+    written = [path.read_text() for path in recordings.glob("config.*")]
+    _, _, shown = TUTORIAL.read_text().partition("## 2.")
+    for line in re.findall(r"^    (\S.*)$", shown.partition("## 3.")[0], re.MULTILINE):
+        assert any(f"{line}\n" in text for text in written), line
     scores = json.loads((recordings / "work" / "model" / "scores.json").read_text())
     assert len(scores["epochs"]) == 10
     recognized = re.findall(r"^(\w+): recognized as (\w+)$", capsys.readouterr().out, re.MULTILINE)
