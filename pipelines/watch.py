@@ -30,6 +30,8 @@ from seqmill.transforms.batches.stream import (
     stream_of,
     tidy_window,
 )
+from seqmill.transforms.features.given_norm import read_norms
+from seqmill.transforms.features.norm import write_norm
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.content_hash import ContentHashes
@@ -92,7 +94,7 @@ class _Watch:
         for folder in (self._folder, files.parent(self._made_in)):
             files.remove_temporaries(folder)
         self._delete(self._taken.last)
-        self._check_labels()
+        self._check_files_of_keys()
         newest = time.monotonic()
         saying = Saying(self._folder, Writing("looking for files"))
         try:
@@ -118,8 +120,8 @@ class _Watch:
         wait = f"; {len(self._waiting):,} files wait for more sequences" if self._waiting else ""
         console.say(f"watch: no new file for {self._options.idle:g} s, as windows.idle allows{wait}")
 
-    def _check_labels(self) -> None:
-        """Refuses vocabularies and processing other than windows were made with. Raises UsageError."""
+    def _check_files_of_keys(self) -> None:
+        """Refuses vocabularies, statistics and processing other than windows were made with."""
         if not is_stream(self._folder):
             return
         stream = read_stream(self._folder)
@@ -138,6 +140,14 @@ class _Watch:
                 raise UsageError(
                     f"data.{key.name}.vocab: {key.vocab} is not what the windows in {self._folder} were made "
                     "with: their numbers would mean other labels; choose another output"
+                )
+        for name, norm in read_norms(self._config.data.values()).items():
+            copy = files.join(output_folder.watch_folder(self._config.output), output_folder.norm_name(name))
+            write_norm(copy, norm)
+            if vocabs.get(output_folder.norm_name(name)) != checksum(copy):
+                raise UsageError(
+                    f"data.{name}.normalization: not the statistics that the windows in {self._folder} were "
+                    "made with; choose another output"
                 )
 
     def _make(self, found: dict[str, Taken]) -> bool:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from seqmill_runs import mtimes, read_epochs, sequences, tree, write_config, write_jsonl
 
-from seqmill.transforms.beam import EncodeSequences, WriteStore
+from seqmill.transforms.beam import EncodeSequences, ReadSequences, WriteStore
 from seqmill.transforms.store.sequence_store import Store
 
 NUM_SEQS, SIZE = 40, 3
@@ -97,9 +97,31 @@ def test_a_file_with_the_same_statistics_gives_the_same_output(tmp_path, seqmill
     encode = EncodeSequences({"data": key}, "order", seq_tag="id", feature_shapes={"data": (SIZE,)})
     with beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | beam.Create(records) | encode | WriteStore(str(tmp_path / "own"), max_rejected=0.1)
-    own, ours = Store(str(tmp_path / "own")), Store(str(tmp_path / "out/store/train"))
-    assert own.manifest.others["norm/data.json"] == ours.manifest.others["norm/data.json"]
-    assert own.data_keys == ours.data_keys
+    read = ReadSequences("jsonl", [f"{tmp_path}/train-*.jsonl"], {"data": key}, seq_tag="id")
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        _ = pipeline | read | WriteStore(str(tmp_path / "read"), max_rejected=0.1)
+    ours = Store(str(tmp_path / "out/store/train"))
+    for own in (Store(str(tmp_path / "own")), Store(str(tmp_path / "read"))):
+        assert own.manifest.others["norm/data.json"] == ours.manifest.others["norm/data.json"]
+        assert own.data_keys == ours.data_keys
+        for row in range(ours.num_seqs):
+            np.testing.assert_array_equal(own.sequence("data", row), ours.sequence("data", row))
+
+
+def test_frames_that_are_joined_are_counted_where_they_stand(tmp_path, seqmill):
+    rows = [{"id": f"utt {n}", "data": frames(n).tolist(), "x": n} for n in range(6)]
+    write_jsonl(tmp_path / "both.jsonl", rows)
+    write_jsonl(tmp_path / "data.jsonl", [{"id": row["id"], "data": row["data"]} for row in rows])
+    write_jsonl(tmp_path / "x.jsonl", [{"id": row["id"], "x": row["x"]} for row in rows])
+    data = {**DATA, "x": {"type": "ints"}}
+    join = {"format": "jsonl", "files": ["data.jsonl"], "data_keys": ["data"], "seq_tag": "id"}
+    for output, files, options in (("one", "both.jsonl", {}), ("two", "x.jsonl", {"join": join})):
+        corpus = {"format": "jsonl", "files": [files], "seq_tag": "id", **options}
+        seqmill.succeeds("preprocess", write_config(tmp_path, data, {"train": corpus}, output=output))
+    for name in ("norm/data.json", "epochs/train/norm/data.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    one, two = (sequences(read_epochs(tmp_path / name)[0], "data") for name in ("one", "two"))
+    assert [(tag, array.tobytes()) for tag, _, array in one] == [(t, a.tobytes()) for t, _, a in two]
 
 
 def test_a_changed_file_that_a_record_names_is_counted_again(tmp_path, seqmill):
@@ -130,7 +152,21 @@ def test_what_cannot_be_normalized(tmp_path, seqmill, corpora, value, problem):
     seqmill("ingest", write_config(tmp_path, data, corpora, max_rejected=0.1)).names(problem)
 
 
-def test_files_that_are_yet_to_come_cannot_be_counted(tmp_path, seqmill):
+def test_files_that_are_yet_to_come_cannot_be_counted_but_given(tmp_path, seqmill):
     write_corpora(tmp_path, 1)
-    config = write_config(tmp_path, DATA, {"train": TRAIN})
-    seqmill("preprocess", config, "--watch").names('found "global"; with --watch frames cannot be counted')
+    windows = {"interval": 0.05, "settle": 0, "idle": 0.1}
+
+    def watch(normalization):
+        data = {"data": {"type": "floats", "normalization": normalization}}
+        config = write_config(tmp_path, data, {"train": TRAIN}, windows=windows, max_rejected=0.1)
+        return seqmill("preprocess", config, "--watch")
+
+    watch("global").names('found "global"; with --watch frames cannot be counted')
+    given = {"mean": 2, "stddev": 4}
+    assert watch(given).code == 0
+    (window,) = (path for path in (tmp_path / "out/epochs/train").iterdir() if path.is_dir())
+    batches = read_epochs(tmp_path / "out", f"train/{window.name}")[0]
+    found = {tag: array for tag, _, array in sequences(batches, "data")}
+    np.testing.assert_array_equal(found[b"utt 7"], (frames(7) - 2.0) / 4)
+    assert watch(given).code == 0
+    watch({**given, "mean": 3}).names("data.data.normalization: not the statistics that the windows in")
