@@ -90,7 +90,7 @@ class Corpus:
     def begin(self) -> IngestSplits:
         """What does tasks, its folder ready for them."""
         begin_run(self.folder, _RUN)
-        return IngestSplits(self.folder, self.keys, self.specs, None, {}, _RUN)
+        return IngestSplits(self.folder, self.keys, self.specs, {}, _RUN)
 
     def ingest(self, workers: int) -> Took:
         """Ingests all of it in worker processes, as a step of its own, and removes the store."""

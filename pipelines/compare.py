@@ -25,6 +25,7 @@ from seqmill.transforms.planning.plan import (
     Selection,
     cut_entries,
     distinct_shapes,
+    order_epoch,
 )
 from seqmill.transforms.planning.randomness import randomness
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
@@ -179,7 +180,7 @@ def figures_of(store: Store, all_options: Sequence[EpochOptions]) -> list[Figure
     """
     groups: dict[str, dict[str, list[int]]] = {}
     for number, options in enumerate(all_options):
-        taking_part = repr((options.num_seqs, options.length_limits, options.chunking))
+        taking_part = repr((options.num_seqs, options.mix, options.length_limits, options.chunking))
         order = repr((options.ordering, options.length_key, options.seed, options.fixed_random_seed))
         groups.setdefault(taking_part, {}).setdefault(order, []).append(number)
     found: dict[int, Figures] = {}
@@ -209,12 +210,21 @@ def _figures_of_order(
     whole = first_pass(selection, options)
     is_first = slice(None) if whole.chunk is None else whole.chunk == 0
     mixed = randomness(store.lengths[options.length_key][whole.seq_index[is_first]])
-    return {number: _figures(store, whole, one, num_seqs, mixed) for number, one in combined.items()}
+    return {number: _figures(store, selection, whole, one, mixed) for number, one in combined.items()}
 
 
-def _figures(store: Store, whole: Entries, options: EpochOptions, num_seqs: int, mixed: float) -> Figures:
+def _figures(
+    store: Store, selection: Selection, whole: Entries, options: EpochOptions, mixed: float
+) -> Figures:
     limits = replace(options.batch_limits, padded_lengths=time_axes(whole, options.batch_limits))
-    plans = [cut_entries(part, limits, 1) for part in _parts(whole, options.partition_epoch, num_seqs)]
+    num_seqs = len(selection.rows)
+    parts: Iterable[Entries]
+    if options.mix:
+        epochs = range(1, options.partition_epoch + 1)
+        parts = (order_epoch(selection, replace(options, order_shift=0), epoch) for epoch in epochs)
+    else:
+        parts = _parts(whole, options.partition_epoch, num_seqs)
+    plans = [cut_entries(part, limits, 1) for part in parts]
     if len(plans) < options.partition_epoch:
         raise SeqmillError(
             f"corpus {store.manifest.corpus}: partition_epoch = {options.partition_epoch}, but only "

@@ -44,7 +44,7 @@ from seqmill.transforms.storage.errors import UsageError
 
 T = TypeVar("T")
 
-_NESTED = ("join",)
+_NESTED = ("join", "mix")
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
 _MAY_BE_NONE = ("store", "init_from", "audio_root", "only_tags", "not_tags")
 _NO_PATHS = {**dict.fromkeys(_MAY_BE_NONE, ("none",)), "normalization": NORM_WORDS}
@@ -330,7 +330,7 @@ def _put_over(
             kind, name = section[0], ".".join(section[1:])
             given = content.get(kind)
             tables = given if isinstance(given, dict) else {}
-            if kind == "corpus" and name.rpartition(".")[2] in _NESTED and name not in tables:
+            if kind == "corpus" and name not in tables and {*name.split(".")[1:]} & {*_NESTED}:
                 mistakes.append(((f"--{flag}",), "is set in the file alone, not by a flag"))
                 continue
             if not isinstance(tables.get(name), dict):
@@ -360,6 +360,8 @@ def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
         if isinstance(tables := content.get(section), dict):
             content[section] = {name: resolved(table) for name, table in tables.items()}
             for table in filter(_is_table, content[section].values()):
+                if _is_table(mix := table.get("mix")):
+                    table["mix"] = {name: resolved(one) for name, one in mix.items()}
                 if _is_table(joins := table.get("join")):
                     table["join"] = resolved(joins)
                 elif isinstance(joins, list):

@@ -79,11 +79,11 @@ def free_bytes(folder: str) -> int | None:
 def _check_no_repeats(todos: Sequence[Todo]) -> None:
     """Refuses what routes would send to far too many shards: they lead from the first to the last."""
     for todo in todos:
-        if todo.store.order.repeats:
+        if todo.work.manifest.repeats:
             name = todo.store.manifest.corpus
             raise UsageError(
                 f'exchange: found "shuffle", but epochs of corpus {name} have sequences several times (files '
-                'listed several times), which a shuffle is not made for; expected "gather"'
+                'listed several times, or a mix), which a shuffle is not made for; expected "gather"'
             )
 
 

@@ -92,7 +92,9 @@ def bring_stores(config: Config, engine: Engine, fresh: bool = False) -> None:
 def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> None:
     """``ingest``, of an input that has been looked at already; one step for all corpora."""
     sources = scanned.sources
-    for name in sources:
+    own = [name for name, source in sources.items() if source.is_own]
+    joined = [name for name, source in sources.items() if source.is_joined]
+    for name in (*joined, *own):
         _check_not_foreign(scanned, name)
     if (counting := count_work(scanned)) is not None:
         _count_labels(scanned, counting, engine, fresh)
@@ -101,8 +103,8 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
     for path, labels in _given_labels(scanned):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
-    _bring(scanned, engine, fresh, [name for name, source in sources.items() if source.is_joined])
-    _bring(scanned, engine, fresh, [name for name, source in sources.items() if not source.is_joined])
+    _bring(scanned, engine, fresh, joined)
+    _bring(scanned, engine, fresh, own)
 
 
 def _bring(scanned: Scanned, engine: Engine, fresh: bool, names: Sequence[str]) -> None:
@@ -132,7 +134,8 @@ def is_ingested(scanned: Scanned) -> bool:
         return False
     if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
         return False
-    works = {name: store_work(scanned, name) for name in scanned.sources}
+    stores = [name for name, source in scanned.sources.items() if source.is_own or source.is_joined]
+    works = {name: store_work(scanned, name) for name in stores}
     with files.remembering(*(work.folder for work in works.values())):
         return all(
             _is_complete(work.folder, name, work.fingerprint, False, lambda _: None)
@@ -144,9 +147,8 @@ def is_ingested(scanned: Scanned) -> bool:
 def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
     """What is to be ingested of a corpus, its folder ready for it; None where it is up to date."""
     source = scanned.sources[name]
-    options = source.options
     todo = store_work(scanned, name)
-    folder, run, has_tags = todo.folder, todo.fingerprint, options.seq_tag is not None
+    folder, run, has_tags = todo.folder, todo.fingerprint, source.options.seq_tag is not None
     clear_leftovers(folder)
     changed = _changed_recordings(scanned, name, todo)
     if not changed and _is_complete(folder, name, run, fresh, console.say):
@@ -175,6 +177,7 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         vocab_files=todo.vocab_files,
         run=run,
         listed=todo.listed,
+        mixed=todo.mixed,
         norms=todo.norms,
         unique_tags=source.is_joined or bool(todo.joins),
         joined={joined.where: joined.folder for joined in todo.joins},
@@ -183,7 +186,6 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         folder=folder,
         keys=source.keys,
         data_keys=todo.specs,
-        seq_tag=options.seq_tag,
         vocab_files=todo.vocab_files,
         run=run,
         norms=todo.norms,

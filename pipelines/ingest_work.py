@@ -94,7 +94,7 @@ class FrameWork(CountWork):
 class StoreWork:
     """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it.
 
-    ``listed`` is that of ``StoreManifest``; ``joins`` are the stores that it takes data keys from.
+    ``listed`` and ``mixed`` are those of ``StoreManifest``; ``joins`` are stores that give it data keys.
     """
 
     folder: str
@@ -106,6 +106,7 @@ class StoreWork:
     listed: tuple[int, ...]
     norms: dict[str, Norm]
     joins: tuple[JoinedStore, ...]
+    mixed: dict[str, int]
 
 
 def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
@@ -156,7 +157,7 @@ def _counted_over_train(
     train = scanned.sources[TRAIN]
     for source in (train, *(scanned.sources[name] for name in train.joins)):
         if own := [key for key in keys if key in source.keys]:
-            yield scanned.splits[source.name], own
+            yield _all_splits(scanned, source)[0], own
 
 
 def _tasks_of(
@@ -193,7 +194,8 @@ def frame_work(scanned: Scanned) -> FrameWork | None:
 
 def store_work(scanned: Scanned, name: str) -> StoreWork:
     """What makes the store of a source, once vocabularies are there."""
-    source, splits = scanned.sources[name], scanned.splits[name]
+    source = scanned.sources[name]
+    splits, inputs = _all_splits(scanned, source)
     options, keys = source.options, source.keys
     joined = [store_work(scanned, other) for other in source.joins]
     names = {key.name for key in keys}
@@ -216,9 +218,9 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     tasks = _tasks(scanned, splits, decisive)
     sources = source_names(splits)
     limits = (source.corpus.max_rejected, source.corpus.allow_damaged)
-    listed = _listed(splits, scanned.listed[name])
-    weights = [listed] if listed else []
-    whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *weights)
+    listed, mixed = _listed(splits, inputs), _mixed(scanned, source)
+    order = [one for one in (listed, mixed) if one]
+    whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *order)
     folder = output_folder.store_folder(scanned.config.store_output, name)
     joins = []
     for other, work in zip(source.joins, joined, strict=True):
@@ -226,7 +228,26 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
         norms |= work.norms
         joins.append(JoinedStore(work.folder, work.fingerprint, scanned.sources[other].where))
     in_order = {key: specs[key] for key in scanned.config.data if key in specs}
-    return StoreWork(folder, in_order, vocab_paths, sources, tasks, whole, listed, norms, tuple(joins))
+    return StoreWork(folder, in_order, vocab_paths, sources, tasks, whole, listed, norms, tuple(joins), mixed)
+
+
+def _all_splits(scanned: Scanned, source: Source) -> tuple[list[Split], list[int]]:
+    """The splits of all that is in a source's store, and its input files as they are listed."""
+    splits: list[Split] = []
+    listed: list[int] = []
+    for name in (source.name, *source.mixes):
+        first = 1 + max(listed, default=-1)
+        splits += [replace(split, listing=first + split.listing) for split in scanned.splits[name]]
+        listed += [first + number for number in scanned.listed[name]]
+    return splits, listed
+
+
+def _mixed(scanned: Scanned, source: Source) -> dict[str, int]:
+    """Of every source that is mixed, by its name in the mix, the number of its splits."""
+    if not source.mixes:
+        return {}
+    names = {source.name: source.name, **dict(zip(source.corpus.mix, source.mixes, strict=True))}
+    return {name: len(scanned.splits[full]) for name, full in names.items()}
 
 
 def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
@@ -295,7 +316,8 @@ def _split(source: Source, inputs: Inputs, sizes: dict[str, int]) -> list[Split]
     options, keys = source.options, source.keys
     reading = ReadOptions(options.max_record_size, options.quoting)
     splits = split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
-    return [replace(split, tags=options.tag_lists, audio_root=options.audio_root) for split in splits]
+    tags, root = options.tag_lists, options.audio_root
+    return [replace(split, tags=tags, seq_tag=options.seq_tag, audio_root=root) for split in splits]
 
 
 def _lists(tags: TagLists | None) -> tuple[str | None, ...]:
@@ -322,6 +344,8 @@ def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[Inge
         work = max(1, sum(ends) - sum(starts))
         reader = (split.format, FORMATS[split.format].version, vars(split.options), split.lists)
         content: tuple[object, ...] = (index, reader, inputs, split.starts, split.ends, split.columns)
+        if (split.seq_tag, split.audio_root) != (splits[0].seq_tag, splits[0].audio_root):
+            content = (*content, split.seq_tag, _beside([split]))
         if split.tags is not None:
             lists = [None if path is None else scanned.hashes.of(path) for path in _lists(split.tags)]
             content = (*content, split.tags.field, lists)

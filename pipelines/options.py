@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from seqmill.pipelines.source_options import JoinOptions, ReadingOptions, SourceOptions
+from seqmill.pipelines.source_options import JoinOptions, MixOptions, ReadingOptions, SourceOptions
 from seqmill.pipelines.windows_options import WindowsOptions
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
 from seqmill.transforms.batches.per_epoch_options import ScheduleTable
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.data_keys import DataKey, why_no_name
+from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.planning.schedule import Schedule
-from seqmill.transforms.storage.checked_options import did_you_mean, one_of
+from seqmill.transforms.storage.checked_options import did_you_mean, none_or, one_of, says_all, whole_number
 
 TRAIN = "train"
 TRAINING_ONLY = (
@@ -53,6 +55,40 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
     join: Annotated[tuple[JoinOptions, ...], BeforeValidator(_tables)] = Field(
         (), description="a table, or several: sources of further data keys, joined by tag"
     )
+    share: Annotated[int | None, BeforeValidator(none_or(whole_number(1)))] = Field(
+        None, description="where others are mixed: the share of the corpus' own files; default: 1"
+    )
+    mix: Mapping[str, MixOptions] = Field(
+        default_factory=dict, description="tables: sources whose sequences are mixed in, each with its share"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_mixed(self) -> CorpusOptions:
+        wrong = []
+        if self.share is not None and not self.mix:
+            wrong.append("share: there is nothing to share with; expected tables [corpus.train.mix.<name>]")
+        if self.mix and self.name != TRAIN:
+            wrong.append(f"mix: found it in corpus.{self.name}; only corpus.{TRAIN} is mixed")
+        if self.mix and self.join:
+            wrong.append("mix: found join as well; expected one of them")
+        untagged = [name for name, source in self.mix.items() if source.seq_tag is None]
+        if len(untagged) < len(self.mix) if self.seq_tag is None else untagged:
+            without = f"corpus.{self.name}" if self.seq_tag is None else f"mix.{untagged[0]}"
+            wrong.append(f"seq_tag: {without} has none; expected all that is mixed to have tags, or none")
+        wrong += [f"mix: {text}" for name in self.mix if (text := why_no_name(name))]
+        if self.name in self.mix:
+            wrong.append(f"mix.{self.name}: is what the corpus' own files are called; expected another name")
+        if wrong:
+            raise says_all("\n".join(wrong))
+        return self
+
+    def epoch_options(self, seed: int) -> EpochOptions:
+        """See ``CorpusEpochs``; with the shares of what is mixed."""
+        options = super().epoch_options(seed)
+        if not self.mix:
+            return options
+        others = {name: source.share for name, source in self.mix.items()}
+        return replace(options, mix={self.name: self.share or 1, **others})
 
     @model_validator(mode="after")
     def _can_be_joined(self, info: ValidationInfo) -> CorpusOptions:
@@ -67,7 +103,7 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
         if keys and not {*keys} - {*joined}:
             wrong.append("join: gives every data key; expected the corpus' own files to give one at least")
         if wrong:
-            raise ValueError("\n".join(wrong))
+            raise says_all("\n".join(wrong))
         return self
 
 

@@ -25,7 +25,7 @@ class EpochReport:
     """Figures of one planned epoch.
 
     ``padding`` is per key the share of the frames of training steps that hold nothing, rows that fill batches
-    up included.
+    up included; ``sources`` are the sequences of each source of a mixed corpus.
     """
 
     epoch: int
@@ -42,6 +42,7 @@ class EpochReport:
     num_shards: int
     bytes: int
     oversized: int
+    sources: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport
 
 def _alike(schedule: Schedule) -> Iterator[tuple[int, int]]:
     for stretch, stored in zip(schedule.stretches, schedule.stored_runs, strict=True):
-        if stretch.options.ordering.is_random:
+        if stretch.options.ordering.is_random or stretch.options.mix:
             yield stored[0], stored[-1]
 
 
@@ -190,4 +191,5 @@ def _report_epoch(layout: EpochLayout) -> EpochReport:
         num_shards=len(layout.segments),
         bytes=sum(segment.bytes for segment in layout.segments),
         oversized=plan.oversized,
+        sources=entry.sources,
     )

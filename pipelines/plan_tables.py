@@ -127,6 +127,8 @@ def _figures(folded: list[list[EpochReport]]) -> list[list[list[str]]]:
         return _column(name, [_spread([figure(epoch) for epoch in same], form) for same in folded])
 
     first = [[column("batches", lambda e: e.num_batches)], [column("sequences", lambda e: e.num_seqs)]]
+    for name in folded[0][0].sources:
+        first.append([column(f"of {name}", lambda e, name=name: e.sources[name])])  # type: ignore[misc]
     if any(epoch.num_chunks != epoch.num_seqs for same in folded for epoch in same):
         first.append([column("chunks", lambda e: e.num_chunks)])
     keys = [

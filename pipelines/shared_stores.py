@@ -100,6 +100,8 @@ def _difference(manifest: StoreManifest, work: StoreWork) -> str | None:
             return f"its data key {name} is {manifest.data_keys[name]}, not {spec}"
     if manifest.listed != work.listed:
         return "other files are listed several times, or more often"
+    if manifest.mixed != work.mixed:
+        return "other sources are mixed"
     there = [file.fingerprint for file in manifest.files]
     if there != [task.fingerprint for task in work.tasks]:
         return (

@@ -98,18 +98,30 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-class JoinOptions(SourceOptions):
-    """``[corpus.<name>.join]``: a source that gives data keys to the sequences of a corpus, by their tags."""
-
-    data_keys: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        description="the data keys that it gives"
-    )
+class TableOptions(SourceOptions):
+    """A source in a table of a corpus, which inherits nothing."""
 
     @model_validator(mode="before")
     @classmethod
     def _with_tag_of_format(cls, values: Any) -> Any:
         form = FORMATS.get(str(values.get("format"))) if isinstance(values, dict) else None
         return values if form is None or "seq_tag" in values else {**values, "seq_tag": form.tag}
+
+
+class MixOptions(TableOptions):
+    """``[corpus.train.mix.<name>]``: a source whose sequences are mixed into the epochs of ``train``."""
+
+    share: Count = Field(
+        description="sequences of it in an epoch, against the share of the corpus' own files"
+    )
+
+
+class JoinOptions(TableOptions):
+    """``[corpus.<name>.join]``: a source that gives data keys to the sequences of a corpus, by their tags."""
+
+    data_keys: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        description="the data keys that it gives"
+    )
 
     @model_validator(mode="after")
     def _can_be_joined(self, info: ValidationInfo) -> JoinOptions:

@@ -11,7 +11,7 @@ from seqmill.transforms.storage.checked_options import option_fields
 from seqmill.transforms.storage.errors import UsageError
 
 _MOST = 1000
-_ALIKE = ("packed", "seed")
+_ALIKE = ("packed", "seed", "num_seqs", "share")
 _OLDER = {"batching"}
 
 

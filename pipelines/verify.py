@@ -205,7 +205,7 @@ def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest]) -> None:
     if not corpus.content.repeats:
         _verify_once(options, where, index, start, chunk, lengths[options.length_key])
     num_seqs = sum(e.planned.num_seqs for e in epochs) if corpus.content.repeats else len(firsts)
-    if len(epochs) == options.partition_epoch and num_seqs != first.kept:
+    if len(epochs) == options.partition_epoch and num_seqs != first.kept and not options.mix:
         raise SeqmillError(f"{where}: {num_seqs:,} sequences, but {first.kept:,} were kept")
     if not options.chunking:
         _verify_length_limits(options, where, lengths, index)
@@ -273,6 +273,8 @@ def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
         _expect(f"{where}: sequences", num_seqs, epoch.num_seqs)
     elif not options.chunking:
         _expect(f"{where}: sequences", num_entries, epoch.num_seqs)
+    if options.mix:
+        _expect(f"{where}: sequences of all sources", sum(epoch.sources.values()), epoch.num_seqs)
     for key in frames:
         _expect(f"{where}: frames of {key}", frames[key], epoch.num_frames[key])
         _expect(f"{where}: padded frames of {key}", padded[key], epoch.padded_frames[key])

@@ -29,6 +29,7 @@ def check_windows(config: Config, flag: str) -> None:
         "read_from": config.read_from if config.read_from != "shards" else None,
         "corpus.train.distinct_epochs": train.distinct_epochs,
         "corpus.train.join": "a table" if train.join else None,
+        "corpus.train.mix": "tables" if train.mix else None,
         "corpus.train.num_seqs": train.num_seqs,
         "corpus.train.partition_epoch": train.partition_epoch if train.partition_epoch > 1 else None,
     }

@@ -97,8 +97,9 @@ def _one_pass(corpus: Corpus) -> range:
         )
     if corpus.manifest.repeats:
         raise UsageError(
-            f"{corpus.folder}: has sequences several times, as files are listed several times; predictions "
-            "are of every sequence once: give the corpus a second name, [corpus.NAME], with every file once"
+            f"{corpus.folder}: has sequences several times, as files are listed several times or sources "
+            "are mixed; predictions are of every sequence once: give what is to be predicted a second name, "
+            "[corpus.NAME], with every file once"
         )
     needed = options.partition_epoch
     if corpus.num_epochs < needed:

@@ -15,7 +15,7 @@ from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
-ORDER_OPTIONS = ("seed", "seq_ordering", "batching", "partition_epoch", "fixed_random_seed")
+ORDER_OPTIONS = ("seed", "seq_ordering", "batching", "partition_epoch", "fixed_random_seed", "mix")
 GROWING_OPTIONS = ("num_epochs", "distinct_epochs", "num_shards", "shard_size")
 
 

@@ -22,6 +22,7 @@ _UNLESS_SET: Mapping[str, Any] = {
     "padded_lengths": {},
     "pad_batch": False,
     "num_seqs": None,
+    "mix": {},
 }
 """Options that are described only where they are set, with what they are otherwise."""
 
@@ -60,6 +61,7 @@ def describe_epoch(options: EpochOptions) -> dict[str, Any]:
         "padded_lengths": {key: list(axes) for key, axes in limits.padded_lengths.items()},
         "pad_batch": limits.pad_batch,
         "num_seqs": options.num_seqs,
+        "mix": dict(options.mix),
     }
     chunking = {key: f"{rule.size}:{rule.step}" for key, rule in options.chunking.items()}
     return {
@@ -154,6 +156,7 @@ def _epoch_options(described: Mapping[str, Any]) -> EpochOptions:
         num_shards=given.num_shards,
         shard_size=given.shard_size,
         num_seqs=given.num_seqs,
+        mix=given.mix,
     )
 
 
@@ -210,6 +213,7 @@ class _DescribedEpoch:
     padded_lengths: dict[str, tuple[_Positive, ...]] = field(default_factory=dict)
     pad_batch: Annotated[bool, Field(strict=True)] = False
     num_seqs: _Positive | None = None
+    mix: dict[str, _Positive] = field(default_factory=dict)
 
 
 _SCHEDULE_NAMES = [field.name for field in fields(_DescribedSchedule)]

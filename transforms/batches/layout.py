@@ -16,7 +16,7 @@ from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
 from seqmill.transforms.planning.length_buckets import with_buckets
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
-from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch
+from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch, seqs_of_sources
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.records.tfrecord import FRAME_BYTES
@@ -34,6 +34,7 @@ class EpochLayout:
     Attributes:
         plan: The plan.
         selection: The sequences of which the epoch is a part.
+        sources: Of a mixed corpus how many sequences the epoch has of each source.
         plan_file: Size and hash of the file that holds it.
         batch_bytes: Size of every batch's record, [batches].
         segments: One per shard.
@@ -41,6 +42,7 @@ class EpochLayout:
 
     plan: EpochPlan
     selection: Selection
+    sources: Mapping[str, int]
     plan_file: Checksum
     batch_bytes: np.ndarray
     segments: tuple[Segment, ...]
@@ -58,12 +60,13 @@ class EpochLayout:
             num_chunks=len(self.plan.seq_index),
             num_frames=self.plan.num_frames,
             padded_frames=self.plan.padded_frames,
+            sources=self.sources,
         )
 
 
 def planned_by(store: Store, schedule: Schedule) -> Schedule:
     """The schedule that a store's epochs are planned by: one whose ``length_buckets`` are chosen."""
-    return with_buckets(schedule, store.order.lengths) if schedule.has_buckets else schedule
+    return with_buckets(schedule, store.order) if schedule.has_buckets else schedule
 
 
 def select_sequences(store: Store, schedule: Schedule) -> Selection:
@@ -83,7 +86,20 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
                 f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.order.num_seqs:,} "
                 f"({reasons})"
             )
+        _check_mixed(store, selection, stretch.options.mix)
     return selections.in_any()
+
+
+def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> None:
+    name = store.manifest.corpus
+    if mix and mix.keys() != selection.sources.keys():
+        raise SeqmillError(
+            f"corpus {name}: mixes {', '.join(mix)}, but its store holds "
+            f"{', '.join(selection.sources) or 'one source'}; run `seqmill ingest`"
+        )
+    for source in mix:
+        if not selection.sources[source]:
+            raise NothingLeftError(f"corpus {name}: no sequence is left of {source}, which is mixed into it")
 
 
 def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = None) -> Iterator[EpochLayout]:
@@ -108,7 +124,8 @@ def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = Non
         _check_record_sizes(store, epoch, batch_bytes)
         plan_file = plan_checksum(plan)
         segments = tuple(cut_segments(plan, plan_file, batch_bytes, options, content))
-        yield EpochLayout(plan, selection, plan_file, batch_bytes, segments)
+        sources = seqs_of_sources(selection, options, epoch)
+        yield EpochLayout(plan, selection, sources, plan_file, batch_bytes, segments)
 
 
 def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
@@ -163,7 +180,7 @@ def planned_manifest(
         counts=selected_counts(store, selection),
         epochs=tuple(epochs),
         others=others,
-        repeats=store.order.repeats,
+        repeats=store.order.repeats or bool(schedule.options.mix),
     )
 
 
@@ -182,5 +199,5 @@ def _content(store: Store) -> str:
     """A fingerprint of what the store holds, whatever it was made from, and of how it is written."""
     manifest = store.manifest
     parts = [(file.xxh128, file.source, file.first_position) for file in manifest.files]
-    order = [manifest.listed] if manifest.listed else []
+    order = [one for one in (manifest.listed, manifest.mixed) if one]
     return fingerprint(RECORD_VERSION, parts, asdict(manifest.counts), manifest.data_keys, *order)

@@ -6,6 +6,7 @@ It is written first. Whether an epoch is there is said by its own manifest (``ep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
@@ -40,6 +41,7 @@ class Epoch:
         num_chunks: Rows of all batches: chunks where sequences are chunked, else sequences.
         num_frames: Per data key the true frames.
         padded_frames: Per data key the frames of the padded arrays, true ones included.
+        sources: Of a mixed corpus the sequences of each source; else empty.
     """
 
     epoch: int
@@ -51,6 +53,7 @@ class Epoch:
     num_chunks: int
     num_frames: Mapping[str, int]
     padded_frames: Mapping[str, int]
+    sources: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_STRICT)

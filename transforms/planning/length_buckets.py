@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.best_buckets import best_buckets
+from seqmill.transforms.planning.corpus_order import CorpusOrder
 from seqmill.transforms.planning.entries import Entries
 from seqmill.transforms.planning.plan import (
     EpochOptions,
@@ -16,12 +16,11 @@ from seqmill.transforms.planning.plan import (
     Selection,
     cut_entries,
     order_epoch,
-    select,
 )
 from seqmill.transforms.planning.schedule import Schedule, Stretch
 
 
-def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Schedule:
+def with_buckets(schedule: Schedule, order: CorpusOrder) -> Schedule:
     """The schedule with the time axes chosen that its ``length_buckets`` allow.
 
     They are the same for all epochs of equal options, so that a compiler sees few shapes in a whole training.
@@ -32,12 +31,12 @@ def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Sched
 
     Args:
         schedule: The epochs.
-        lengths: Per data key the length of every sequence in the store.
+        order: The sequences of the corpus.
 
     >>> import seqmill
     >>> schedule = seqmill.load_config("config.toml", {"length_buckets": "2"}).schedule_of("train")
     >>> store = seqmill.Store("work/store/train")
-    >>> with_buckets(schedule, store.lengths).at(1).batch_limits.padded_lengths["data"]
+    >>> with_buckets(schedule, store.order).at(1).batch_limits.padded_lengths["data"]
     (4, 8)
     """
     known: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -47,15 +46,15 @@ def with_buckets(schedule: Schedule, lengths: Mapping[str, np.ndarray]) -> Sched
             return options
         name = repr(replace(options, order_shift=0))
         if name not in known:
-            known[name] = _choose(options, lengths)
+            known[name] = _choose(options, order)
         return replace(options, batch_limits=replace(options.batch_limits, padded_lengths=known[name]))
 
     changes = tuple(Stretch(one.first, one.last, chosen(one.options)) for one in schedule.changes)
     return replace(schedule, options=chosen(schedule.options), changes=changes)
 
 
-def _choose(options: EpochOptions, lengths: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    selection = select(lengths, options)
+def _choose(options: EpochOptions, order: CorpusOrder) -> dict[str, tuple[int, ...]]:
+    selection = order.select(options)
     if not len(selection.rows):
         return dict.fromkeys(options.batch_limits.length_buckets, ())
     return time_axes(first_pass(selection, options), options.batch_limits)

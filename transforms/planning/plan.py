@@ -17,6 +17,7 @@ from seqmill.transforms.planning.blocks import blocks, positions, positions_wher
 from seqmill.transforms.planning.chunk import Chunking
 from seqmill.transforms.planning.drop import BY_LENGTH, LengthLimits, drop
 from seqmill.transforms.planning.entries import Entries, make_entries
+from seqmill.transforms.planning.mix import mixed, windows
 from seqmill.transforms.planning.order import Ordering, epoch_order
 from seqmill.transforms.planning.subset import subset
 
@@ -64,6 +65,7 @@ class EpochOptions:
     shard_size: int
     order_shift: int = 0
     num_seqs: int | None = None
+    mix: Mapping[str, int] = field(default_factory=dict)
 
     def place(self, epoch: int) -> tuple[int, int]:
         """Which pass over the corpus an epoch belongs to, and which part of it the epoch is, both from 0."""
@@ -79,12 +81,14 @@ class Selection:
         lengths: Per data key their lengths, int32 [N].
         dropped: Sequences dropped, by reason.
         disagreeing: Rows whose data keys have different numbers of chunks.
+        sources: Of a mixed corpus how many of them each source has, one after the other; else empty.
     """
 
     rows: np.ndarray
     lengths: Mapping[str, np.ndarray]
     dropped: Mapping[str, int]
     disagreeing: np.ndarray
+    sources: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -278,15 +282,33 @@ def plan_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Epoch
 
 def order_epoch(selection: Selection, options: EpochOptions, epoch: int) -> Entries:
     """What an epoch consists of, in order: arguments as for ``plan_epoch``."""
+    number, parts = epoch + options.order_shift, options.partition_epoch
+    rows, lengths = selection.rows, selection.lengths
+    if options.mix:
+        is_fixed = options.fixed_random_seed is not None
+        seeds = (options.fixed_random_seed, options.ordering.seed, options.seed)
+        seed = next(one for one in seeds if one is not None)
+        chosen = mixed(selection.sources, options.mix, parts, number - 1, seed, is_fixed)
+        rows, lengths = taken(rows, chosen), {key: taken(column, chosen) for key, column in lengths.items()}
+        parts = 1
     order = epoch_order(
         options.ordering,
-        selection.lengths[options.length_key],
-        epoch + options.order_shift,
+        lengths[options.length_key],
+        number,
         options.seed,
-        options.partition_epoch,
+        parts,
         options.fixed_random_seed,
     )
-    return make_entries(order, selection.rows, selection.lengths, options.chunking, options.length_key)
+    return make_entries(order, rows, lengths, options.chunking, options.length_key)
+
+
+def seqs_of_sources(selection: Selection, options: EpochOptions, epoch: int) -> dict[str, int]:
+    """How many sequences an epoch of a mixed corpus has of each source; arguments as for ``plan_epoch``."""
+    if not options.mix:
+        return {}
+    number = epoch + options.order_shift - 1
+    found = windows(selection.sources, options.mix, options.partition_epoch, number)
+    return {name: end - start for name, (start, end) in found.items()}
 
 
 def cut_entries(entries: Entries, limits: BatchLimits, epoch: int) -> EpochPlan:

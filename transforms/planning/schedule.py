@@ -160,7 +160,7 @@ class Schedule:
 
     def _num_stored(self, stretch: Stretch) -> int:
         options = stretch.options
-        changes = options.ordering.is_random and options.fixed_random_seed is None
+        changes = (options.ordering.is_random and options.fixed_random_seed is None) or options.mix
         distinct = self.distinct_epochs or (len(stretch) if changes else options.partition_epoch)
         return min(distinct, len(stretch))
 

@@ -64,6 +64,7 @@ class Split:
         listing: Place of its file among those listed; a file that is listed twice is read twice.
         lists: Bytes features of a ``tfrecord`` corpus that hold lists, a list of one value too.
         tags: Which sequences are read; None for all.
+        seq_tag: Field of a record that holds its tag; None for default tags.
         audio_root: Folder that relative paths in records start from; None for that of its first file.
     """
 
@@ -76,6 +77,7 @@ class Split:
     listing: int = 0
     lists: tuple[str, ...] = ()
     tags: TagLists | None = None
+    seq_tag: str | None = None
     audio_root: str | None = None
 
     @property

@@ -62,6 +62,7 @@ class FinishStore:
         dropped: Sequences that were dropped before they came here, by reason.
         listed: See ``StoreManifest``.
         norms: Per data key the statistics that its frames were normalized by, where there are any.
+        mixed: See ``StoreManifest``.
         unique_tags: Whether no two sequences may have the same tag.
         joined: Folders of the stores that sequences were joined with, by the table of the configuration.
     """
@@ -80,6 +81,7 @@ class FinishStore:
     dropped: Mapping[str, int] = field(default_factory=dict)
     listed: tuple[int, ...] = ()
     norms: Mapping[str, Norm] = field(default_factory=dict)
+    mixed: Mapping[str, int] = field(default_factory=dict)
     unique_tags: bool = False
     joined: Mapping[str, str] = field(default_factory=dict)
 
@@ -137,6 +139,7 @@ class FinishStore:
                 others=others,
                 damaged=damaged,
                 listed=self.listed,
+                mixed=self.mixed,
                 joined={where: self._joined(path, counts.kept) for where, path in self.joined.items()},
             ),
         )

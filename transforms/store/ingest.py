@@ -53,7 +53,6 @@ class IngestSplits:
         folder: The store's folder.
         keys: The data keys that are read.
         data_keys: What all arrays are like, those of stores that are joined too.
-        seq_tag: Field that holds a sequence's tag; None for default tags.
         vocab_files: Per data key with a vocabulary its file.
         run: The run that the folder must still belong to (``begin_run``).
         norms: Per data key the statistics that its frames are normalized by, where there are any.
@@ -63,7 +62,6 @@ class IngestSplits:
     folder: str
     keys: tuple[DataKey, ...]
     data_keys: Mapping[str, ArraySpec]
-    seq_tag: str | None
     vocab_files: Mapping[str, str]
     run: str
     norms: Mapping[str, Norm] = field(default_factory=dict)
@@ -76,14 +74,13 @@ class IngestSplits:
         """
         if is_done(self.folder, task):
             return
-        file = SplitFile(
-            self.folder, self.run, task.index, task.fingerprint, self.data_keys, self.seq_tag is not None
-        )
+        has_tags = task.split.seq_tag is not None
+        file = SplitFile(self.folder, self.run, task.index, task.fingerprint, self.data_keys, has_tags)
         file.write(lambda append: self._fill(append, task))
 
     def _fill(self, append: Append, task: IngestTask) -> SplitReport:
         """Adds the sequences of a split to a file."""
-        split, keys, seq_tag = task.split, self.keys, self.seq_tag
+        split, keys, seq_tag = task.split, self.keys, task.split.seq_tag
         vocabs = self._vocabs()
         encoders = split_encoders(split, keys, vocabs, self.data_keys, self.norms)
         collector = Collector(encoders, has_tags=seq_tag is not None)

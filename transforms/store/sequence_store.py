@@ -146,6 +146,7 @@ class StoreManifest:
         listed: Numbers of the files in the order in which they make up the corpus, where some are there
             several times; else empty.
         joined: Where sequences have further data keys from, by the table of the configuration.
+        mixed: Of every source that is mixed the number of its files, one after the other; else empty.
     """
 
     format: str
@@ -160,10 +161,13 @@ class StoreManifest:
     damaged: tuple[DamagedSource, ...] = ()
     listed: tuple[int, ...] = ()
     joined: Mapping[str, JoinedSource] = field(default_factory=dict)
+    mixed: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.listed and {*self.listed} != {*range(len(self.files))}:
             raise ValueError("listed: expected the number of every file")
+        if self.mixed and (min(self.mixed.values()) < 1 or sum(self.mixed.values()) != len(self.files)):
+            raise ValueError("mixed: expected as many files as there are")
 
     @property
     def checksums(self) -> dict[str, Checksum]:
@@ -241,7 +245,7 @@ class Store(RecordBatches):
     def order(self) -> CorpusOrder:
         """The sequences in the order of the corpus."""
         starts = np.cumsum([0, *(file.num_seqs for file in self.manifest.files)])
-        return as_listed(self.lengths, starts, self.manifest.listed)
+        return as_listed(self.lengths, starts, self.manifest.listed, self.manifest.mixed)
 
     @cached_property
     def counts(self) -> Counts:

@@ -10,6 +10,7 @@ from plain_options import plain_options
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.chunk import KeyChunking
+from seqmill.transforms.planning.corpus_order import CorpusOrder
 from seqmill.transforms.planning.length_buckets import with_buckets
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import plan_epoch, select
@@ -20,7 +21,7 @@ LENGTHS = {"x": RNG.gamma(4, 8, 500).astype(np.int32) + 1, "y": RNG.integers(1, 
 
 
 def planned(options, num_epochs=2, changes=()):
-    schedule = with_buckets(Schedule(options, num_epochs, changes=changes), LENGTHS)
+    schedule = with_buckets(Schedule(options, num_epochs, changes=changes), CorpusOrder(LENGTHS))
     for epoch in range(1, num_epochs + 1):
         yield plan_epoch(select(LENGTHS, schedule.at(epoch)), schedule.at(epoch), epoch)
 
@@ -93,4 +94,6 @@ def test_a_schedule_whose_buckets_are_not_chosen_plans_nothing():
     with pytest.raises(ValueError, match="length_buckets of x are not chosen"):
         plan_epoch(select(LENGTHS, options), options, 1)
     nothing_left = replace(options, length_limits=replace(options.length_limits, longest={"x": 0}))
-    assert with_buckets(Schedule(nothing_left, 1), LENGTHS).at(1).batch_limits.padded_lengths == {"x": ()}
+    assert with_buckets(Schedule(nothing_left, 1), CorpusOrder(LENGTHS)).at(
+        1
+    ).batch_limits.padded_lengths == {"x": ()}

@@ -1,0 +1,83 @@
+"""Which sequences of each source an epoch of a mixed corpus has (``[corpus.train.mix]``).
+
+The sequences of a source follow one another in passes without end, each pass a permutation of its own. An
+epoch takes the next ones of every source: of the first, which is the corpus' own, one in ``partition_epoch``
+parts of a pass, and of the others as many as their shares say. Where that is no whole number, the ends of the
+epochs' windows are rounded down, so that any epochs in a row have the exact share but for less than one
+sequence. What is taken is part of the file format: a golden test guards it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from seqmill.transforms.planning.permutation import Permutation
+
+
+def windows(
+    sizes: Mapping[str, int], shares: Mapping[str, int], partition_epoch: int, number: int
+) -> dict[str, tuple[int, int]]:
+    """Where an epoch begins and ends in the passes over each source.
+
+    Args:
+        sizes: Sequences of each source that take part, one at least; the first source sets the pace.
+        shares: The share of each.
+        partition_epoch: How many epochs one pass over the first source takes.
+        number: Number of the epoch, from 0.
+
+    >>> windows({"own": 9, "other": 2}, {"own": 3, "other": 1}, partition_epoch=2, number=1)
+    {'own': (4, 9), 'other': (1, 3)}
+    """
+    pace = next(iter(sizes))
+    parts = shares[pace] * partition_epoch
+    steps = {name: sizes[pace] * shares[name] for name in sizes}
+    return {name: (number * step // parts, (number + 1) * step // parts) for name, step in steps.items()}
+
+
+def mixed(
+    sizes: Mapping[str, int],
+    shares: Mapping[str, int],
+    partition_epoch: int,
+    number: int,
+    seed: int,
+    is_fixed: bool = False,
+) -> np.ndarray:
+    """The sequences of an epoch, in corpus order; one that an epoch has several times stands there as often.
+
+    Args:
+        sizes: See ``windows``; sequences are numbered over all sources.
+        shares: See ``windows``.
+        partition_epoch: See ``windows``.
+        number: See ``windows``.
+        seed: Chooses the permutations.
+        is_fixed: Whether all passes over a source have the same one.
+
+    >>> mixed({"own": 3, "other": 2}, {"own": 1, "other": 1}, partition_epoch=1, number=0, seed=1).tolist()
+    [0, 1, 2, 3, 3, 4]
+    """
+    found, first = [], 0
+    for name, window in windows(sizes, shares, partition_epoch, number).items():
+        found.append(first + _taken(sizes[name], window, _seed_of(seed, name), is_fixed))
+        first += sizes[name]
+    return np.concatenate(found)
+
+
+def _taken(size: int, window: tuple[int, int], seed: int, is_fixed: bool) -> np.ndarray:
+    """What a window has of the passes over a source, rising, int64."""
+    start, end = window
+    first_whole, behind_whole = -(-start // size), end // size
+    parts = [np.tile(np.arange(size), max(behind_whole - first_whole, 0))]
+    for number in {start // size, behind_whole}:
+        if first_whole <= number < behind_whole:
+            continue
+        first, last = max(start - number * size, 0), min(end - number * size, size)
+        parts.append(Permutation(size, seed, 0 if is_fixed else number)(np.arange(first, last)))
+    return np.sort(np.concatenate(parts))
+
+
+def _seed_of(seed: int, name: str) -> int:
+    digest = hashlib.shake_256(f"seqmill.mix/1 {seed} {name}".encode()).digest(8)
+    return int.from_bytes(digest, "little", signed=True)
