@@ -22,7 +22,14 @@ import xxhash
 from seqmill.transforms import features, readers
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.padded_batch import PaddedBatch
-from seqmill.transforms.features import Ragged, Vocab, make_encoder, normalized_frames, small_elements
+from seqmill.transforms.features import (
+    Ragged,
+    Vocab,
+    make_encoder,
+    normalized_frames,
+    small_elements,
+    text_steps,
+)
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.frame_sums import FrameSums
@@ -135,6 +142,14 @@ def _to_a_few_digits(arrays):
     # To a few digits, as processors differ in the last ones of a logarithm.
     content = [(array.dtype.str, array.shape, np.round(array, 3).tolist()) for array in arrays]
     return json.dumps(content).encode()
+
+
+def test_normalize():
+    steps = text_steps.check_steps([*text_steps.STEPS, {"regex": "(S)(S)", "replace": "\\2-\\0"}])
+    texts = ["Straße ﬁ É E\u0301", "ss SS"]
+    made = [text_steps.apply_steps([step], texts) for step in steps]
+    made.append(text_steps.apply_steps(steps, texts))
+    expect("features/normalize", text_steps.CODE_VERSION, json.dumps(made).encode())
 
 
 def test_small_elements():

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+CODE_VERSION = 1  # raised when the same steps would make another text
 _FORMS: dict[str, Literal["NFC", "NFD", "NFKC", "NFKD"]] = {
     "nfc": "NFC",
     "nfd": "NFD",
@@ -54,9 +55,11 @@ def as_json(steps: Sequence[Step]) -> list[str | dict[str, str]]:
     ]
 
 
-def versions_of(steps: Sequence[Step]) -> dict[str, str]:
-    """Versions of what decides the text that steps make: Unicode's data, and the library of expressions."""
-    versions = {"unicode": unicodedata.unidata_version} if steps else {}
+def versions_of(steps: Sequence[Step]) -> dict[str, str | int]:
+    """Versions of what decides the text that steps make: of steps, Unicode's data and expressions."""
+    versions: dict[str, str | int] = {}
+    if steps:
+        versions = {"steps": CODE_VERSION, "unicode": unicodedata.unidata_version}
     if any(isinstance(step, Replacement) for step in steps):
         versions["pyarrow"] = version("pyarrow")
     return versions

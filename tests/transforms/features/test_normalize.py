@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seqmill.transforms.features import Vocab, make_encoder
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.normalize import normalized
 from seqmill.transforms.features.text_steps import Replacement, apply_steps
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
+from seqmill.transforms.storage.errors import RejectedSequence
 
 VOCAB = Vocab(("<pad>", "<unk>", "<s>", "</s>", "a", "b", "é"))
 
@@ -98,6 +101,22 @@ def test_steps_that_cannot_be_meant(steps, message):
 def test_no_expression_takes_forever():
     text = "a" * 100_000 + "!"
     assert apply_steps([Replacement("(a+)+$", "")], [text]) == [text]
+
+
+@given(
+    st.lists(st.one_of(st.text("aÄé\u0301ﬁ1 "), st.lists(st.text("aÄ1 ")), st.none(), st.binary(max_size=2))),
+    st.lists(st.sampled_from(["lower", "nfc", "nfkd", Replacement("[0-9]", "<\\0>")])),
+)
+def test_values_are_made_alike_each_by_itself(values, steps):
+    def made(some):
+        try:
+            return normalized("words", steps, some)
+        except RejectedSequence:
+            return None
+
+    alone = [made([value]) for value in values]
+    together = made(values)
+    assert together == (None if None in alone else [value for (value,) in alone])
 
 
 def test_manifests_state_the_steps_as_the_option_has_them():
