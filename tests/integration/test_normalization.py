@@ -9,6 +9,9 @@ import pytest
 from seqmill_runs import mtimes, read_epochs, sequences, tree, write_config, write_jsonl
 
 from seqmill.transforms.beam import EncodeSequences, ReadSequences, WriteStore
+from seqmill.transforms.storage import files
+from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.manifest_file import seal
 from seqmill.transforms.store.sequence_store import Store
 
 NUM_SEQS, SIZE = 40, 3
@@ -115,8 +118,8 @@ def test_frames_that_are_joined_are_counted_where_they_stand(tmp_path, seqmill):
     write_jsonl(tmp_path / "x.jsonl", [{"id": row["id"], "x": row["x"]} for row in rows])
     data = {**DATA, "x": {"type": "ints"}}
     join = {"format": "jsonl", "files": ["data.jsonl"], "data_keys": ["data"], "seq_tag": "id"}
-    for output, files, options in (("one", "both.jsonl", {}), ("two", "x.jsonl", {"join": join})):
-        corpus = {"format": "jsonl", "files": [files], "seq_tag": "id", **options}
+    for output, source, options in (("one", "both.jsonl", {}), ("two", "x.jsonl", {"join": join})):
+        corpus = {"format": "jsonl", "files": [source], "seq_tag": "id", **options}
         seqmill.succeeds("preprocess", write_config(tmp_path, data, {"train": corpus}, output=output))
     for name in ("norm/data.json", "epochs/train/norm/data.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
@@ -170,3 +173,16 @@ def test_files_that_are_yet_to_come_cannot_be_counted_but_given(tmp_path, seqmil
     np.testing.assert_array_equal(found[b"utt 7"], (frames(7) - 2.0) / 4)
     assert watch(given).code == 0
     watch({**given, "mean": 3}).names("data.data.normalization: not the statistics that the windows in")
+
+
+def test_a_store_without_its_statistics_is_none(tmp_path, seqmill):
+    write_corpora(tmp_path, 1)
+    run(seqmill, tmp_path, command="ingest")
+    path = tmp_path / "out/store/train/manifest.json"
+    content = json.loads(path.read_bytes())
+    del content["others"]["norm/data.json"]
+    files.write_json(str(path), seal(content))
+    with pytest.raises(SeqmillError, match=r"it has no hash of norm/data\.json"):
+        Store(str(path.parent))
+    assert "made again" in run(seqmill, tmp_path).err
+    seqmill.succeeds("verify", tmp_path / "out")

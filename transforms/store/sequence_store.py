@@ -192,6 +192,9 @@ def read_manifest(folder: str) -> StoreManifest:
         files.inside(folder, name)
     if sum(file.num_seqs for file in manifest.files) != manifest.counts.kept:
         raise UnusableManifestError(f"{path}: the files do not hold as many sequences as were kept")
+    for spec in manifest.data_keys.values():
+        for name in {*spec.files} - manifest.others.keys():
+            raise UnusableManifestError(f"{path}: it has no hash of {name}")
     return manifest
 
 
