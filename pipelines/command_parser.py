@@ -149,6 +149,7 @@ def _parser(given: Sequence[str], runs: Mapping[str, Run]) -> argparse.ArgumentP
     parser.add_argument("--version", action=_Version, nargs=0, help="print seqmill's version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_init(commands, runs["init"])
+    _add_import_returnn(commands, runs["import-returnn"])
     for name, (text, description) in _CONFIG_COMMANDS.items():
         usage = f"seqmill {name} CONFIG [--OPTION=VALUE ...]"
         command = commands.add_parser(
@@ -200,6 +201,22 @@ def _add_init(commands: Any, run: Run) -> None:
     init.add_argument("--force", action="store_true", help="overwrite what is there")
     init.add_argument("--model", action="store_true", help="write a starter model too, as model.py beside it")
     init.set_defaults(run=run)
+
+
+def _add_import_returnn(commands: Any, run: Run) -> None:
+    command = commands.add_parser(
+        "import-returnn",
+        help="write a configuration for a config of RETURNN",
+        description="Reads a config of RETURNN as data, of which nothing is executed, imported or opened, "
+        "and writes a configuration with a comment on all that differs here or has no counterpart.",
+        allow_abbrev=False,
+    )
+    command.add_argument("path", metavar="CONFIG", help="a config of RETURNN: Python, JSON or lines")
+    command.add_argument(
+        "--output", default="config.toml", metavar="FILE", help="what to write; default: config.toml"
+    )
+    command.add_argument("--force", action="store_true", help="overwrite what is there")
+    command.set_defaults(run=run)
 
 
 def _add_verify(commands: Any, run: Run) -> None:

@@ -218,8 +218,15 @@ def _init(options: argparse.Namespace, rest: list[str]) -> None:
     init(options.paths, options.output, options.force, options.model)
 
 
+def _import_returnn(options: argparse.Namespace, rest: list[str]) -> None:
+    from seqmill.pipelines.import_returnn.command import import_returnn
+
+    import_returnn(options.path, options.output, options.force)
+
+
 _RUNS = {
     "init": _init,
+    "import-returnn": _import_returnn,
     "ingest": _ingest,
     "plan": _plan,
     "preprocess": _preprocess,

@@ -79,7 +79,8 @@ def test_commands_that_are_named_exist(page, capsys):
     for token in MARKDOWN.parse(page.read_text()):
         for code in [token, *(token.children or [])]:
             if code.type in ("fence", "code_block", "code_inline"):
-                unknown = set(re.findall(r"(?<!from )\bseqmill ([a-z]+)\b", code.content)) - {*known}
+                named = re.findall(r"(?<!from )\bseqmill ([a-z]+(?:-[a-z]+)*)\b", code.content)
+                unknown = set(named) - {*known}
                 assert not unknown, f"{page.name}: seqmill {unknown.pop()}"
 
 
