@@ -102,6 +102,25 @@ def test_a_change_on_either_side_is_noticed_and_nothing_stays_behind(tmp_path, s
     assert [path.name for path in (tmp_path / "out/store/train").glob("join-*")] == ["join-1"]
 
 
+def test_what_has_no_counterpart_is_not_encoded(tmp_path, seqmill, config):
+    """Nor is it counted among the sequences with unknown labels; what has no tag has a reason of its own."""
+    write_jsonl(
+        tmp_path / "x.jsonl",
+        [{"id": "é1", "x": "known"}, {"id": "é5", "x": "unknown"}, {"id": [], "x": "known"}, {"x": "known"}],
+    )
+    (tmp_path / "labels.txt").write_text("<unk>\nknown\n")
+    text = CONFIG.replace('"ints"', '"words"\nvocab = "labels.txt"').replace("0.3", "0.8") + JOIN_Y + JOIN_Z
+    config.write_text(text)
+    seqmill.succeeds("ingest", config)
+    counts = Store(f"{tmp_path}/out/store/train").counts
+    assert (counts.kept, dict(counts.unknown)) == (1, {})
+    assert {one["reason"] for one in rejects(tmp_path / "out")} == {
+        "tag not in corpus.train.join.1",
+        "tag is no string",
+        "missing field",
+    }
+
+
 def test_arrays_are_brought_a_few_megabytes_at_a_time(tmp_path, seqmill, config):
     values = {tag: np.arange(n, n + 300_000, dtype="f4") for n, tag in enumerate(X)}
     pq.write_table(pa.table({"tag": [*values][::-1], "z": [*values.values()][::-1]}), tmp_path / "z.parquet")

@@ -69,13 +69,13 @@ def _taken(size: int, window: tuple[int, int], seed: int, is_fixed: bool) -> np.
     """What a window has of the passes over a source, rising, int64."""
     start, end = window
     first_whole, behind_whole = -(-start // size), end // size
-    parts = [np.tile(np.arange(size), max(behind_whole - first_whole, 0))]
+    times = np.full(size, max(behind_whole - first_whole, 0), np.int64)
     for number in {start // size, behind_whole}:
         if first_whole <= number < behind_whole:
             continue
         first, last = max(start - number * size, 0), min(end - number * size, size)
-        parts.append(Permutation(size, seed, 0 if is_fixed else number)(np.arange(first, last)))
-    return np.sort(np.concatenate(parts))
+        times[Permutation(size, seed, 0 if is_fixed else number)(np.arange(first, last))] += 1
+    return np.repeat(np.arange(size), times)
 
 
 def _seed_of(seed: int, name: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
@@ -69,7 +70,11 @@ def open_keys(split: Split, keys: Sequence[DataKey], seq_tag: str | None) -> Rea
 
 
 def encoded_blocks(
-    reader: Reader, keys: Sequence[DataKey], seq_tag: str | None, collector: Collector
+    reader: Reader,
+    keys: Sequence[DataKey],
+    seq_tag: str | None,
+    collector: Collector,
+    wanted: Callable[[list[Any], list[int]], Sequence[bool]] | None = None,
 ) -> Iterator[tuple[dict[str, Ragged], list[int], list[Any]]]:
     """Encodes what a reader yields, block after block.
 
@@ -78,6 +83,8 @@ def encoded_blocks(
         keys: The data keys.
         seq_tag: Field that holds a sequence's tag; None for no tags.
         collector: Encodes, and holds what is rejected.
+        wanted: Which records of a block to encode, by their tags (as the field has them) and positions; the
+            others are counted by whoever says so.
 
     Yields:
         (arrays by data key, positions, tags or no tags) of the good records of a block.
@@ -86,7 +93,11 @@ def encoded_blocks(
     described = [described_by(key) for key in keys]
     with _no_cycle_collection():
         for rows, positions in _blocks(reader, fields, described, collector):
-            yield collector.encode(rows, positions)
+            if wanted is not None:
+                are_wanted = wanted([row[-1] for row in rows], positions)
+                rows, positions = [*compress(rows, are_wanted)], [*compress(positions, are_wanted)]
+            if rows:
+                yield collector.encode(rows, positions)
 
 
 @lru_cache(maxsize=4)

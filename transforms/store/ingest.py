@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
+from typing import Any
+
+import numpy as np
 
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -86,9 +89,7 @@ class IngestSplits:
         collector = Collector(encoders, has_tags=seq_tag is not None)
         reporter = Reporter(output_folder.progress_folder(self.folder))
         reader, num_kept = open_keys(split, keys, seq_tag), 0
-        for arrays, positions, tags in self._joined(
-            encoded_blocks(reader, keys, seq_tag, collector), collector
-        ):
+        for arrays, positions, tags in self._blocks(reader, seq_tag, collector):
             if positions:
                 append(arrays, positions, tags)
             num_kept += len(positions)
@@ -109,11 +110,23 @@ class IngestSplits:
             named_files=report.named_files,
         )
 
-    def _joined(self, blocks: Iterable[Joined], collector: Collector) -> Iterable[Joined]:
-        """Sequences with the data keys of all stores that are joined."""
+    def _blocks(self, reader: Reader, seq_tag: str | None, collector: Collector) -> Iterable[Joined]:
+        """The sequences of a split, with the data keys of all stores that are joined."""
+        if not self.joins:
+            return encoded_blocks(reader, self.keys, seq_tag, collector)
+
+        def are_there(tags: list[Any], positions: list[int]) -> list[bool]:
+            found = np.ones(len(tags), bool)
+            for store in self.joins:
+                chosen = np.flatnonzero(found)
+                mine = [tags[place] for place in chosen], [positions[place] for place in chosen]
+                found[chosen] = store.has(*mine, collector.reject)
+            are: list[bool] = found.tolist()
+            return are
+
+        blocks: Iterable[Joined] = encoded_blocks(reader, self.keys, seq_tag, collector, are_there)
         for store in self.joins:
-            join = partial(store.join, reject=collector.reject)
-            blocks = chain.from_iterable(map(join, blocks))
+            blocks = chain.from_iterable(map(partial(store.join, reject=collector.reject), blocks))
         return blocks
 
     def _vocabs(self) -> dict[str, Vocab]:

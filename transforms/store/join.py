@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, compress
+from typing import Any
 
 import numpy as np
 from xxhash import xxh3_64_intdigest
@@ -19,9 +20,12 @@ from seqmill.transforms.features.array_spec import array_bytes
 from seqmill.transforms.planning.blocks import position_type
 from seqmill.transforms.records.slices import addresses, copied
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.store.encode_blocks import tag_text
 from seqmill.transforms.store.sequence_store import Store
 
 _PART_BYTES = 4_000_000
+
+_Reject = Callable[[int, RejectedSequence], None]
 
 Joined = tuple[Mapping[str, Ragged], Sequence[int], Sequence[str]]
 """Arrays by data key, positions and tags of some sequences."""
@@ -41,12 +45,31 @@ class JoinedStore:
     fingerprint: str
     where: str
 
-    def join(self, sequences: Joined, reject: Callable[[int, RejectedSequence], None]) -> Iterator[Joined]:
+    def has(self, tags: Sequence[Any], positions: Sequence[int], reject: _Reject) -> np.ndarray:
+        """Which records have a tag that is here too, bool [n]: what has none needs no encoding.
+
+        Args:
+            tags: The tags, as fields have them; what is no tag is left to whoever reads it.
+            positions: Positions of the records.
+            reject: Called with the position and the reason of each one whose tag is not here.
+        """
+        store, index = _opened(self)
+        texts = [*map(_text_or_none, tags)]
+        found = index.find([text or "" for text in texts]) >= 0
+        for place in np.flatnonzero(~found).tolist():
+            text = texts[place]
+            if text is None:
+                found[place] = True
+            else:
+                reject(positions[place], self._missing(text, store))
+        return found
+
+    def join(self, sequences: Joined, reject: _Reject) -> Iterator[Joined]:
         """Yields the sequences with the data keys of the rows that have their tags, few bytes at a time.
 
         Args:
             sequences: The sequences.
-            reject: Called with the position of each one whose tag is not there.
+            reject: Called with the position and the reason of each one whose tag is not here.
         """
         arrays, positions, tags = sequences
         if not len(positions):
@@ -55,16 +78,19 @@ class JoinedStore:
         rows = index.find(tags)
         for part in _parts(store, rows):
             here, joined = _take(store, rows, part, tags)
-            is_there = np.zeros(len(rows), bool)
-            is_there[here] = True
-            for place in part[~is_there[part]].tolist():
-                detail = f"{tags[place]!r}; the first tag there is {store.tag(0).decode()!r}"
-                reject(positions[place], RejectedSequence(f"tag not in {self.where}", detail))
+            is_here = np.zeros(len(rows), bool)
+            is_here[here] = True
+            for place in part[~is_here[part]].tolist():
+                reject(positions[place], self._missing(tags[place], store))
             if len(here) < len(rows):
-                kept = {key: _kept(ragged, is_there) for key, ragged in arrays.items()}
-                yield {**kept, **joined}, [*compress(positions, is_there)], [*compress(tags, is_there)]
+                kept = {key: _kept(ragged, is_here) for key, ragged in arrays.items()}
+                yield {**kept, **joined}, [*compress(positions, is_here)], [*compress(tags, is_here)]
             else:
                 yield {**arrays, **joined}, positions, tags
+
+    def _missing(self, tag: str, store: Store) -> RejectedSequence:
+        detail = f"{tag!r}; the first tag there is {store.tag(0).decode()!r}"
+        return RejectedSequence(f"tag not in {self.where}", detail)
 
 
 @dataclass(frozen=True)
@@ -151,3 +177,10 @@ def _take(
 
 def _kept(ragged: Ragged, kept: np.ndarray) -> Ragged:
     return Ragged(ragged.values[np.repeat(kept, ragged.lengths)], ragged.lengths[kept])
+
+
+def _text_or_none(value: Any) -> str | None:
+    try:
+        return tag_text(value)
+    except RejectedSequence:
+        return None
