@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from math import prod
+from tokenize import TokenError
 from typing import IO, Any, NoReturn
 
 import numpy as np
@@ -21,6 +23,8 @@ NPY_MAGIC = b"\x93NUMPY"
 _ARK = re.compile(r"(.+):(\d{1,18})(\[[\d:,]+\])?", re.DOTALL)
 _MOST_HEADER = 10_000
 
+# What NumPy raises of headers, which it reads as Python.
+_NOT_NPY = (ValueError, EOFError, RecursionError, MemoryError, TypeError, SyntaxError, TokenError)
 _READ_HEADER: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -71,8 +75,9 @@ def read_npy(file: IO[bytes], size: int, max_bytes: int, name: str = "") -> np.n
         version = np.lib.format.read_magic(file)
         if version not in _READ_HEADER:
             raise ValueError(f"version {version} of the format")
-        shape, is_fortran, dtype = _READ_HEADER[version](file, max_header_size=_MOST_HEADER)
-    except (ValueError, EOFError, RecursionError, MemoryError, TypeError) as error:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of headers of Python 2
+            shape, is_fortran, dtype = _READ_HEADER[version](file, max_header_size=_MOST_HEADER)
+    except _NOT_NPY as error:
         _broken(f"{name}: not a .npy file ({' '.join(str(error).split())})"[:300])
     if dtype.hasobject or dtype.kind not in "iufb":
         raise RejectedSequence("no numbers", f"{name} holds elements of type {dtype}; pickles are never read")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seqmill.transforms.features import make_encoder
+from seqmill.transforms.features.array_files import read_npy_bytes
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.storage.errors import RejectedSequence
 
@@ -163,3 +164,17 @@ def test_flat_numbers_in_frames(encode):
         with pytest.raises(RejectedSequence) as caught:
             encode(value, frame_size=3)
         assert caught.value.reason == reason
+
+
+def test_headers_that_no_python_reads():
+    file = io.BytesIO()
+    np.save(file, np.ones((3, 2), "f4"))
+    content = file.getvalue()
+    for old, new in (
+        (b"(3, 2)", b"(3, 2("),
+        (b"(3, 2)", b"(3, \n)"),
+        (b"'shape'", b"'shape "),
+        (b"{", b"\x00"),
+    ):
+        with pytest.raises(RejectedSequence, match="broken array"):
+            read_npy_bytes(content.replace(old, new), 1000)
