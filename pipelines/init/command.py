@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import orjson
 
@@ -48,7 +49,8 @@ def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> No
         recordings = None
         corpora = choose_sources(found) or choose_texts(found)
         if corpora is None:
-            raise SeqmillError(f"{', '.join(paths)}: nothing here is a corpus; looked for {LOOKED_FOR}")
+            met = "".join(f" ({line})" for line in islice(_left_out(found), 1))
+            raise SeqmillError(f"{', '.join(paths)}: nothing here is a corpus{met}; looked for {LOOKED_FOR}")
         setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder, with_model)
     for name, records in recordings.records.items() if recordings is not None else ():
         lines = b"".join(orjson.dumps(record) + b"\n" for record in records)

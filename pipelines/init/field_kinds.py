@@ -13,6 +13,7 @@ import numpy as np
 from seqmill.pipelines.init.find_sources import SOUND_ENDINGS
 from seqmill.pipelines.init.sample_records import Sample, is_sound_object
 from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named
+from seqmill.transforms.features.sound.mp3 import is_mp3
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.readers.file_kind import kind_of
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -82,7 +83,7 @@ def _kind(
     if missing:
         return Kind(name, "", f"missing in {missing} of {sample.num_records} records")
     first = values[0]
-    if is_sound_object(first) or (isinstance(first, bytes) and kind_of(first[:512]) in _SOUND):
+    if is_sound_object(first) or (isinstance(first, bytes) and _is_sound(first)):
         return Kind(name, "log_mel", "sound files inside of the records")
     if isinstance(first, bytes) and first.startswith(NPY_MAGIC):
         return _of_arrays(name, values, ".npy files inside of the records", lambda v: v)
@@ -104,6 +105,10 @@ def _kind(
     return Kind(name, "", f"neither text nor numbers ({type(first).__name__})")
 
 
+def _is_sound(content: bytes) -> bool:
+    return kind_of(content[:512]) in _SOUND or is_mp3(content[:65536])
+
+
 def _of_text(
     sample: Sample, name: str, values: list[str], find_root: Callable[[Sequence[str]], str | None]
 ) -> Kind:
@@ -114,7 +119,7 @@ def _of_text(
         ending = values[0].rpartition(".")[2].lower()
         is_distinct = len(set(values)) == len(values)
         return Kind(name, "log_mel", f"paths of {ending} files", is_path=True, is_distinct=is_distinct)
-    if all(map(names_array, values)):
+    if all(names_array(value) and re.search(r"\.npy$|\.ark:\d", value) for value in values):
         root = find_root(values)
         if root is None:
             return Kind(name, "", f"names of arrays, but there is no file {values[0]!r}")

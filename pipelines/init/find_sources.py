@@ -69,14 +69,13 @@ def find_sources(paths: Sequence[str], is_own: Callable[[str], bool]) -> Found:
 
     Raises:
         UsageError: One of them is not there.
-        SeqmillError: A folder cannot be read.
     """
     walk = _Walk(Found(), is_own)
     for path in paths:
         if files.is_folder(path):
             walk.folder(path.rstrip("/") or "/", path.rstrip("/") or "/", None, 0)
         elif files.is_file(path):
-            walk.file(path, files.parent(path), None)
+            walk.file(path, files.parent(path), None, is_given=True)
         else:
             raise UsageError(f"{path}: no such file or folder")
     return walk.found
@@ -99,7 +98,11 @@ class _Walk:
         try:
             names = files.list_names(folder)
         except OSError as error:
-            raise SeqmillError(f"{folder}: cannot be read ({error.strerror or error})") from None
+            self.found.leave_out(folder, f"cannot be read ({error.strerror or error})")
+            return
+        if "pyvenv.cfg" in names:
+            self.found.leave_out(folder, "an environment of Python's")
+            return
         if corpus_folder is None and corpus_in_name(files.name(folder)):
             corpus_folder = folder
         if any(name in names for name in MAIN_FILES[:2]):
@@ -117,12 +120,15 @@ class _Walk:
             else:
                 self.file(path, root, corpus_folder)
 
-    def file(self, path: str, root: str, corpus_folder: str | None) -> None:
+    def file(self, path: str, root: str, corpus_folder: str | None, is_given: bool = False) -> None:
         name, found = files.name(path), self.found
         try:
             files.check_encodable(path)
         except SeqmillError as error:
             found.leave_out(path, str(error).rpartition(": ")[2])
+            return
+        if files.is_local(path) and not Path(path).is_file():  # a pipe, say, at which reading waits for ever
+            found.leave_out(path, "no regular file")
             return
         if name.lower().endswith(SOUND_ENDINGS):
             found.recordings[path] = root
@@ -130,7 +136,7 @@ class _Walk:
             found.arrays[path] = root
         elif name.endswith(".trans.txt"):
             found.sources.setdefault("librispeech", {})[corpus_folder or root] = root
-        elif _CODE.fullmatch(name) or name in _OF_HUGGING_FACE:
+        elif (_CODE.fullmatch(name) or name in _OF_HUGGING_FACE) and not is_given:
             found.leave_out(path, "no data, by its name")
         elif self.num_opened >= _MOST_OPENED:
             found.leave_out(path, f"not looked at: {_MOST_OPENED:,} files were")
@@ -152,13 +158,11 @@ class _Walk:
 
 def _format(path: str) -> str | None:
     """The format of a file's records; None for plain text. Raises SeqmillError where it is something else."""
-    if files.is_local(path) and not Path(path).is_file():
-        raise SeqmillError("no regular file")
     head = content_head(path)
     if not head:
         raise SeqmillError("empty, or damaged")
     format = binary_format(head)
-    if format in ("hdf", "ogg_zip", "arrow"):
+    if format in ("hdf", "ogg_zip", "arrow", "parquet"):
         split_corpus(format, [path], WHOLE)
     if format is not None:
         return format
@@ -171,7 +175,7 @@ def _format(path: str) -> str | None:
         return _format_of_objects(records[0])
     stem = re.sub(r"\.(gz|zst)$", "", path.lower())
     if head.lstrip()[:1] in (b"[", b"{") and stem.endswith((".json", ".jsonl")):
-        raise SeqmillError("JSON, but not one object a line")
+        raise SeqmillError("JSON, but not one object a line, of several")
     return next((format for format in ("csv", "tsv") if stem.endswith(f".{format}")), None)
 
 

@@ -16,16 +16,17 @@ from seqmill.pipelines.init.guess_keys import Guess, Guesses, guess_keys
 from seqmill.pipelines.init.measure import measure, sample_rates
 from seqmill.pipelines.init.sample_records import Sample, read_sample
 from seqmill.pipelines.init.starter_model import MODEL_FILE, SCORES, choose_starter
-from seqmill.pipelines.init.write_config import Line, Table
+from seqmill.pipelines.init.write_config import Line, Table, toml
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
 OUTPUT = "work"
-_SEQS_PER_BATCH = 24
+_SEQS_PER_BATCH, _FRAMES_PER_BATCH, _MOST_PER_BATCH = 24, 4000, 128
+_LEAST_BATCHES = 8  # of an epoch of a small corpus
 _STEPS = 2000
-_MAX_SEQS = 64
+_MAX_SEQS = 200
 _DEFAULT_BATCH_SIZE = 20_000
 _SPEECH_RATE, _TELEPHONE_RATE = 16_000, 8_000
 _MOST_UP = 3
@@ -166,7 +167,7 @@ class _DataKey:
     def _add(self, name: str, value: Any, why: str) -> None:
         self.lines.append(Line(name, value, why))
         if why:
-            self.guesses.append(f"data key {self.guess.key}: {name} = {value}: {why}")
+            self.guesses.append(f"data key {self.guess.key}: {name} = {toml(value)}: {why}")
 
     def _sound(self, values: Sequence[Any], root: str) -> dict[str, Any]:
         try:
@@ -216,7 +217,10 @@ def _global_lines(keys: Sequence[_DataKey], num_seqs: int | None, setup: Setup) 
     data = keys[0]
     if data.lengths:
         average, longest = mean(data.lengths), max(data.lengths)
-        batch_size = _rounded(max(_SEQS_PER_BATCH * average, 2 * longest, 1))
+        wanted = min(max(_SEQS_PER_BATCH, _FRAMES_PER_BATCH / max(average, 1)), _MOST_PER_BATCH)
+        if num_seqs is not None:
+            wanted = min(wanted, max(num_seqs / _LEAST_BATCHES, 1))
+        batch_size = _rounded(max(wanted * average, 2 * longest, 1))
         why = (
             f"frames of data with padding, about {round(batch_size / max(average, 1))} sequences: those seen "
             f"have {average:,.0f} on average, the longest {longest:,}"
@@ -251,7 +255,7 @@ def _corpus_lines(name: str, corpora: Corpora, guesses: Guesses, roots: _Roots, 
             Line("files", {field: [_seen_from(folder, p) for p in paths[field]] for field in fields})
         )
     else:
-        lines.append(Line("files", _as_patterns([_seen_from(folder, path) for path in paths], folder)))
+        lines.append(Line("files", as_patterns([_seen_from(folder, path) for path in paths], folder)))
     if corpora.quoting is not None:
         lines.append(Line("quoting", corpora.quoting, "as in the tables of Common Voice"))
     root = _audio_root(name, corpora, guesses, roots)
@@ -292,7 +296,7 @@ def _seen_from(folder: str, path: str) -> str:
     return str(Path(path).absolute()) if is_far else relative
 
 
-def _as_patterns(paths: list[str], folder: str) -> list[str]:
+def as_patterns(paths: list[str], folder: str) -> list[str]:
     """Many files as a pattern that matches just them, if there is one."""
     if len(paths) < _FEW_FILES:
         return paths

@@ -20,6 +20,7 @@ _BESIDE = (".txt", ".lab", ".normalized.txt")
 _SEPARATORS = {"\t": "a tab", "|": '"|"', ":": '":"', " ": "a space"}
 _MOST_LINE = 1 << 20
 _MOST_TRIED = 1000  # lines by which a file is known to hold transcripts
+_MOST_PARTS = 3  # of a path, by which a transcript names a recording, if not by all
 _DEV_SHARE = 0.1
 _LEAST_FOR_DEV = 10  # recordings
 _NO_SPEECH = re.compile(r"[\[<(].*[\])>]")
@@ -151,7 +152,7 @@ def _index(paths: Sequence[str], root: str) -> dict[str, str]:
     twice: set[str] = set()
     for path in paths:
         parts = _stem(_relative(path, root)).split("/")
-        for number in range(1, len(parts) + 1):
+        for number in range(1, min(len(parts), _MOST_PARTS) + 1):
             name = "/".join(parts[-number:])
             if index.setdefault(name, path) != path:
                 twice.add(name)

@@ -11,6 +11,7 @@ from seqmill.transforms.storage.terminal import printable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDTH = 100
+_MOST_CHARACTERS = 1000
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -57,7 +58,8 @@ def config_text(tables: Sequence[Table]) -> str:
 
 def comment(text: str) -> str:
     """A text as one line that no terminal and no TOML parser takes for anything else."""
-    return printable(" ".join(text.split()))
+    line = " ".join(text.split())
+    return printable(line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}…")
 
 
 def toml(value: Any) -> str:

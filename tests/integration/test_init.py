@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import tarfile
 import tomllib
@@ -192,6 +193,18 @@ def tfrecord_of_examples(folder):
     return {"data": "chars", "classes": "ints"}
 
 
+def tfrecord_of_sequence_examples(folder):
+    with tf.io.TFRecordWriter(str(folder / "train.tfrecord.gz"), options="GZIP") as writer:
+        for u in UTTERANCES:
+            example = tf.train.SequenceExample()
+            example.context.feature["text"].bytes_list.value.append(u.text.encode())
+            for row in u.features:
+                step = example.feature_lists.feature_list["features"].feature.add()
+                step.float_list.value.extend(row.tolist())
+            writer.write(example.SerializeToString())
+    return {"data": "floats", "classes": "chars"}
+
+
 def parallel_text(folder):
     for name, lines in (("train", ("ein Haus", "das Haus")), ("valid", ("Haus",))):
         (folder / f"{name}.de").write_text("\n".join(lines) + "\n")
@@ -225,6 +238,7 @@ KINDS = (
     shards_of_webdataset,
     cuts_of_lhotse,
     tfrecord_of_examples,
+    tfrecord_of_sequence_examples,
     parallel_text,
     text_alone,
 )
@@ -263,11 +277,31 @@ def test_what_is_no_corpus_is_said(tmp_path, seqmill):
     (tmp_path / "notes.md").write_text("no data")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\0\xff")
     ended = seqmill("init", tmp_path, f"--output={tmp_path}/config.toml")
-    ended.names("nothing here is a corpus; looked for JSON lines")
+    ended.names("nothing here is a corpus (left out: ", "; looked for JSON lines")
     assert ended.code == 1
     assert ended.err.count("\n") == 1
     seqmill("init", tmp_path / "nowhere").names("nowhere: no such file or folder")
     assert [path.name for path in tmp_path.glob("config*")] == []
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path, seqmill):
+    text_alone(tmp_path)
+    os.mkfifo(tmp_path / "x.trans.txt")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment/pyvenv.cfg").touch()
+    (tmp_path / "b.jsonl.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "c.parquet").write_bytes(b"PAR1 and nothing")
+    (tmp_path / "c.zip").write_bytes(b"PK\3\4")
+    ended = seqmill.succeeds("init", tmp_path, f"--output={tmp_path}/config.toml")
+    for name in (
+        "x.trans.txt: no regular file",
+        "environment: an environment",
+        "b.jsonl.gz",
+        "c.zip",
+        "c.parquet",
+    ):
+        assert name in ended.out
 
 
 def test_names_and_values_of_others_are_text(tmp_path, seqmill):
