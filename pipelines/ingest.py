@@ -24,10 +24,9 @@ from seqmill.pipelines.ingest_work import (
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.sources import JOINED
+from seqmill.pipelines.vocab_files import labels_never_found, listed_vocabs
 from seqmill.transforms.beam.step import Part, Step
-from seqmill.transforms.features import Vocab
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
-from seqmill.transforms.features.fairseq_dict import read_fairseq
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.features.vocab import read_vocab, write_vocab
 from seqmill.transforms.readers import FORMATS
@@ -38,7 +37,6 @@ from seqmill.transforms.storage.current_run import begin_run, clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
-from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store.count_folder import CountFolder
 from seqmill.transforms.store.count_frames import CountFrames, WriteNorms, frame_counts
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, label_counts
@@ -100,9 +98,11 @@ def ingest_scanned(scanned: Scanned, engine: Engine, fresh: bool = False) -> Non
         _count_labels(scanned, counting, engine, fresh)
     if (frames := frame_work(scanned)) is not None:
         _count_frames(scanned, frames, engine, fresh)
-    for path, labels in _given_labels(scanned):
+    for path, labels in listed_vocabs(scanned.config, scanned.declared):
         if not files.exists(path) or read_vocab(path) != labels:
             write_vocab(path, labels)
+    for line in labels_never_found(scanned.config, scanned.declared):
+        console.say(f"warning: {line}", once=True)
     _bring(scanned, engine, fresh, joined)
     _bring(scanned, engine, fresh, own)
 
@@ -132,7 +132,10 @@ def is_ingested(scanned: Scanned) -> bool:
         frame_counts(frames.folder).fingerprint() != frames.fingerprint or _changed_frames(scanned, frames)
     ):
         return False
-    if not all(files.exists(path) and read_vocab(path) == v for path, v in _given_labels(scanned)):
+    if not all(
+        files.exists(path) and read_vocab(path) == v
+        for path, v in listed_vocabs(scanned.config, scanned.declared)
+    ):
         return False
     stores = [name for name, source in scanned.sources.items() if source.is_own or source.is_joined]
     works = {name: store_work(scanned, name) for name in stores}
@@ -250,22 +253,6 @@ def _begin(folder: str, run: str, published: str) -> None:
     files.remove_file(published)
     files.make_folder(output_folder.receipts_folder(folder))
     begin_run(folder, run)
-
-
-def _given_labels(scanned: Scanned) -> Iterator[tuple[str, Vocab]]:
-    """Where labels are listed that come from no plain vocabulary: of tokenizers, say, or of the input."""
-    folder = output_folder.counted_vocab_folder(scanned.config.output)
-    for name, labels in scanned.declared.items():
-        yield counted_vocab_path(folder, name), labels
-    for key in scanned.config.data.values():
-        if key.vocab_format == "fairseq" and key.labels_of == key.name:
-            yield counted_vocab_path(folder, key.name), read_fairseq(str(key.vocab))
-        if key.tokenizer and not key.vocab:
-            from seqmill.transforms.features.subwords import tokenizer_labels
-
-            tokens = enumerate(tokenizer_labels(key.tokenizer))
-            vocab = Vocab(tuple(token or f"<unused:{index}>" for index, token in tokens))
-            yield counted_vocab_path(folder, key.name), vocab
 
 
 def _part(corpus: str, folder: str, tasks: list[IngestTask], work: Any, finish: Any) -> Part:

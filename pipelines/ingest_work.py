@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.sources import Source, sources_of
+from seqmill.pipelines.vocab_files import declared_vocabs, vocab_paths
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
@@ -27,14 +28,11 @@ from seqmill.transforms.readers import (
     ReadOptions,
     Split,
     TagLists,
-    declared_labels,
 )
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.content_hash import ContentHashes
-from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
-from seqmill.transforms.storage.output_folder import counted_vocab_path
 from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
 from seqmill.transforms.store.count_frames import CODE_VERSION as FRAMES_VERSION
 from seqmill.transforms.store.count_frames import frame_counts
@@ -132,7 +130,7 @@ def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Sc
         beside += [path for parts in splits.values() for path in _tag_files(parts[0].tags)]
         sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
         hashes.of_all(sizes)
-    return Scanned(config, splits, listed, sizes, hashes, _declared(sources, splits), data_keys)
+    return Scanned(config, splits, listed, sizes, hashes, declared_vocabs(sources, splits), data_keys)
 
 
 def count_work(scanned: Scanned) -> CountWork | None:
@@ -199,11 +197,11 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     options, keys = source.options, source.keys
     joined = [store_work(scanned, other) for other in source.joins]
     names = {key.name for key in keys}
-    vocab_paths = {key: path for key, path in _vocab_files(scanned).items() if key in names}
-    vocabs = {key: read_vocab(path) for key, path in vocab_paths.items()}
+    paths = {key: path for key, path in vocab_paths(scanned.config, scanned.declared).items() if key in names}
+    vocabs = {key: read_vocab(path) for key, path in paths.items()}
     for key in keys:
         if key.type in ("chars", "words") and given_vocab(key, [*scanned.config.data.values()]):
-            check_labels_occur(vocab_paths[key.name], vocabs[key.name], key.type)
+            check_labels_occur(paths[key.name], vocabs[key.name], key.type)
     specs = scanned.data_keys
     if specs is None:
         specs = array_specs(keys, splits, vocabs)
@@ -224,11 +222,11 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     folder = output_folder.store_folder(scanned.config.store_output, name)
     joins = []
     for other, work in zip(source.joins, joined, strict=True):
-        specs, vocab_paths = {**specs, **work.specs}, {**vocab_paths, **work.vocab_files}
+        specs, paths = {**specs, **work.specs}, {**paths, **work.vocab_files}
         norms |= work.norms
         joins.append(JoinedStore(work.folder, work.fingerprint, scanned.sources[other].where))
     in_order = {key: specs[key] for key in scanned.config.data if key in specs}
-    return StoreWork(folder, in_order, vocab_paths, sources, tasks, whole, listed, norms, tuple(joins), mixed)
+    return StoreWork(folder, in_order, paths, sources, tasks, whole, listed, norms, tuple(joins), mixed)
 
 
 def _all_splits(scanned: Scanned, source: Source) -> tuple[list[Split], list[int]]:
@@ -270,46 +268,6 @@ def _norms(scanned: Scanned) -> dict[str, Norm]:
 
 def _all_paths(inputs: Inputs) -> list[str]:
     return inputs if isinstance(inputs, list) else [path for paths in inputs.values() for path in paths]
-
-
-def _vocab_files(scanned: Scanned) -> dict[str, str]:
-    """Per data key with labels the file that lists them."""
-    folder, data = output_folder.counted_vocab_folder(scanned.config.store_output), scanned.config.data
-    return {
-        key.name: _plain_vocab(key, [*data.values()]) or counted_vocab_path(folder, key.labels_of)
-        for key in data.values()
-        if key.vocab or key.has_counted_vocab or key.tokenizer or key.name in scanned.declared
-    }
-
-
-def _plain_vocab(key: DataKey, keys: Sequence[DataKey]) -> str | None:
-    """The file that gives the labels of a data key, where it has one label a line."""
-    is_fairseq = any(one.vocab_format == "fairseq" for one in keys if one.name == key.labels_of)
-    return None if is_fairseq else given_vocab(key, keys)
-
-
-def _declared(sources: Mapping[str, Source], splits: Mapping[str, list[Split]]) -> dict[str, Vocab]:
-    """Per data key of ``ints`` without a vocabulary of its own the labels that its input declares.
-
-    Raises:
-        SeqmillError: Two files declare different ones.
-    """
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    first_splits = {(split.source, name): split for name, parts in splits.items() for split in parts}
-    for (_, name), split in first_splits.items():
-        for key in sources[name].keys:
-            if key.type != "ints" or key.vocab is not None:
-                continue
-            labels = declared_labels(split, key.field)
-            if labels is None:
-                continue
-            source, others = found.setdefault(key.name, (split.source, labels))
-            if labels != others:
-                raise SeqmillError(
-                    f"data key {key.name!r}: {split.source} and {source} declare different labels "
-                    f"({len(labels):,} and {len(others):,}); data.{key.name}.vocab = FILE says which hold"
-                )
-    return {name: Vocab(labels) for name, (_, labels) in found.items()}
 
 
 def _split(source: Source, inputs: Inputs, sizes: dict[str, int]) -> list[Split]:

@@ -56,6 +56,9 @@ def test_a_vocabulary_that_is_given_and_shared(tmp_path, seqmill):
     corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"], "max_rejected": 0.5}}
     config = write_config(tmp_path, data, corpora)
     ended = seqmill.succeeds("preprocess", config)
+    assert (
+        "warning: data.source.vocab: 1 of 6 labels, such as 'B', are in no text that normalize" in ended.err
+    )
     assert "rejected: 1 target: label not in the vocabulary" in ended.err
     assert ids(tmp_path / "out", "target") == [[3, 2, 4, 5]]
     seqmill("preprocess", config, "--data.target.eos=[sep]").names("has no label [sep]; did you mean [SEP]?")

@@ -24,6 +24,7 @@ from seqmill.transforms.features.normalize import normalized
 from seqmill.transforms.features.returnn_vocab import check_no_pickle, in_order, parse_dict
 from seqmill.transforms.features.special_labels import special_labels
 from seqmill.transforms.features.text import code_points, to_text
+from seqmill.transforms.features.text_steps import Step, apply_steps
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
@@ -120,6 +121,18 @@ def check_labels_occur(path: str, vocab: Vocab, label_type: str) -> None:
             found = "holds white space" if label.split() != [label] else None
         if found and not re.fullmatch(SPECIAL, label):
             raise _bad_line(path, number, f"label {label!r} {found}, and no label of type {label_type} does")
+
+
+def never_found(vocab: Vocab, steps: Sequence[Step]) -> list[str]:
+    """Labels that no text has after steps of ``normalize``, special ones apart.
+
+    >>> never_found(Vocab(("[UNK]", "USA", "us")), ["lower"])
+    ['USA']
+    """
+    alone = [step for step in steps if isinstance(step, str)]  # expressions see more than a label
+    made = apply_steps(alone, list(vocab.labels))
+    pairs = zip(vocab.labels, made, strict=True)
+    return [label for label, other in pairs if label != other and not SPECIAL.fullmatch(label)]
 
 
 def write_vocab(path: str, vocab: Vocab) -> None:
