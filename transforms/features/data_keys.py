@@ -320,6 +320,8 @@ class DataKey:
         found = {option: value for option, value in values.items() if value != fields[option].default}
         if self.has_statistics:
             found["normalization"] = _STATISTICS
+        if self.type == "mfcc":  # of which the shape of frames tells nothing
+            found["num_mel_bins"] = self.num_mel_bins
         return {**found, "normalize": as_json(self.normalize)} if self.normalize else found
 
     @property

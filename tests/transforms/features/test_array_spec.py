@@ -36,7 +36,7 @@ def test_options_that_came_later_decide_only_where_they_are_set():
     names += " num_mel_bins window hop dtype"
     assert set(DataKey("x", "x", "audio").decisive) == set(names.split())
     key = DataKey("x", "x", "mfcc", preemphasis=0.0, num_ceps=20)
-    assert key.processing == {"preemphasis": 0.0, "num_ceps": 20}
+    assert key.processing == {"preemphasis": 0.0, "num_ceps": 20, "num_mel_bins": 23}
     assert set(key.decisive) == {*names.split(), "preemphasis", "num_ceps"}
     orjson.dumps(key.decisive)
 
