@@ -99,9 +99,6 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
             wrong.append(f"join: format {self.format} of the corpus is joined by tags: seq_tag = FIELD")
         joined = Counter(key for source in self.join for key in source.data_keys)
         wrong += [f"join: data key {key} is given {n} times" for key, n in joined.items() if n > 1]
-        keys = (info.context or {}).get("data_keys", ())
-        if keys and not {*keys} - {*joined}:
-            wrong.append("join: gives every data key; expected the corpus' own files to give one at least")
         if wrong:
             raise says_all("\n".join(wrong))
         return self

@@ -226,12 +226,6 @@ def _joined(
             note(f"seq_list_file = {shown(options['seq_list_file'])}: no counterpart; tags must be the same")
         )
     joins = [(source, keys_of[name]) for name, source in made.items() if name != control and keys_of[name]]
-    if not keys_of[control] and joins:
-        comments.append(
-            note(
-                f"{control} only gives the order there; here the corpus' own files must give a data key, too"
-            )
-        )
     return Source(
         options={**{k: options[k] for k in ("chunking", "min_chunk_size") if k in options}, **main.options},
         format=main.format,
