@@ -20,6 +20,7 @@ from seqmill.transforms.beam.step import Step
 from seqmill.transforms.beam.tasks import RunTasks, read_failures
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.ranges import counted
 
 # What they have to say of a failure is in the exception.
 _LOGGERS = ("apache_beam", "distributed", "distributed.client", "PrismRunner", "SdkWorker")
@@ -42,9 +43,7 @@ def run_on_beam(
         SeqmillError: The runner failed.
     """
     options = beam_options(beam_flags, step.num_tasks)
-    console.say(
-        f"{step.title}: {step.num_tasks} task{'' if step.num_tasks == 1 else 's'} on {where(options)}"
-    )
+    console.say(f"{step.title}: {counted(step.num_tasks, 'task')} on {where(options)}")
     for name in options.passed_on:
         console.say(f"--{name}: neither seqmill nor Beam knows it; passed on to the job server", once=True)
     _silence_runners()

@@ -14,7 +14,7 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 _LOOK_SECONDS = 1.0  # between two looks at the cluster
 _SECONDS_WITHOUT_WORKERS = 30.0
-_SECONDS_FOR_FIRST_WORKER = 300.0  # clusters that grow on demand need a while
+_SECONDS_FOR_FIRST_WORKER = 60.0
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from seqmill.pipelines.worker_processes import WorkerDied, WorkerFailed, WorkerP
 from seqmill.transforms.beam.step import Step
 from seqmill.transforms.storage import files, output_folder, progress
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.ranges import counted
 
 START_SECONDS = 0.5  # until workers are there
 
@@ -142,7 +143,7 @@ def _seconds_of_rest(queue: WorkQueue, seconds: float) -> float:
 
 
 def _tasks(step: Step) -> str:
-    return f"{step.num_tasks} task{'' if step.num_tasks == 1 else 's'}"
+    return counted(step.num_tasks, "task")
 
 
 def _processes(number: int) -> str:

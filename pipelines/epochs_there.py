@@ -14,7 +14,7 @@ from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage.checked_files import damaged
 from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
-from seqmill.transforms.storage.ranges import ranges
+from seqmill.transforms.storage.ranges import numbered
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -96,5 +96,5 @@ def _what_changed(was: Manifest, schedule: Schedule) -> str:
     text = "; ".join(changed) or "its data or what makes epochs of them has changed"
     gone = [epoch.epoch for epoch in was.epochs if not schedule.is_stored(epoch.epoch)]
     if gone:
-        text += f"; deletes epoch{'s' if len(gone) > 1 else ''} {ranges(gone)}"
+        text += f"; deletes {numbered('epoch', gone)}"
     return text

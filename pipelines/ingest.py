@@ -37,6 +37,7 @@ from seqmill.transforms.storage.current_run import begin_run, clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
 from seqmill.transforms.storage.manifest_file import NoManifestError, UnusableManifestError
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.count_folder import CountFolder
 from seqmill.transforms.store.count_frames import CountFrames, WriteNorms, frame_counts
 from seqmill.transforms.store.count_labels import CountLabels, WriteVocabs, label_counts
@@ -333,7 +334,7 @@ def _report(folder: str) -> None:
     store = Store(folder)
     manifest, counts = store.manifest, store.manifest.counts
     rejected = sum(counts.rejected.values())
-    text = f"ingest {manifest.corpus}: {counts.read:,} sequences read, {rejected:,} rejected"
+    text = f"ingest {manifest.corpus}: {counted(counts.read, 'sequence')} read, {rejected:,} rejected"
     for what, number in counts.converted.items():
         text += f", {number:,} {what}"
     console.say(text)

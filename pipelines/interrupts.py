@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from seqmill.transforms.storage import signals
+
 _SECONDS = 3.5  # to unwind in; then the process ends as it is
 _SECONDS_TO_NEXT_TRY = 0.05
-_MESSAGE = "seqmill: interrupted; what is done is kept, run the same command again to go on"
-_SHOW_CURSOR = "\x1b[?25h"  # a progress bar hides it
 _FATAL = (signal.SIGINT, signal.SIGTERM)
+
+EXIT_CODES = tuple(128 + number for number in _FATAL)
 
 
 class Terminated(KeyboardInterrupt):
@@ -38,7 +40,7 @@ def ending_at_once() -> Iterator[None]:
     signal is ended by force. Further presses change nothing. Does nothing outside the main thread, and heeds
     only signals whose handling nobody has changed (a shell's background ignores Ctrl-C).
     """
-    heeded = [number for number in _FATAL if _is_untouched(number)]
+    heeded = [number for number in _FATAL if signals.is_untouched(number)]
     if not heeded or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,27 +63,6 @@ def ending_at_once() -> Iterator[None]:
         os.close(write_end)
 
 
-@contextmanager
-def ending_the_process() -> Iterator[None]:
-    """Ends the process itself at the first Ctrl-C, without an exception: where there is nothing to unwind."""
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
-    try:
-        yield
-    finally:
-        if usual is signal.default_int_handler:
-            signal.signal(signal.SIGINT, usual)
-
-
-def _end(number: int, frame: FrameType | None = None) -> None:
-    # Past Python's streams: somebody may be in the midst of writing to them.
-    cursor = _SHOW_CURSOR if os.isatty(2) else ""
-    with contextlib.suppress(OSError):
-        os.write(2, f"{cursor}{_MESSAGE}\n".encode())
-    os._exit(128 + number)
-
-
 def raise_if_pressed() -> None:
     """Raises the interrupt again that somebody has swallowed since ``ending_at_once`` began."""
     if _state.pressed is not None:
@@ -99,11 +80,6 @@ def end_process(code: int) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
-
-
-def say_interrupted() -> None:
-    """Says what an interrupted command leaves."""
-    print(_MESSAGE, file=sys.stderr)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
@@ -148,9 +124,5 @@ def _end_by_force(read_end: int, ended: threading.Event) -> None:
     # Python writes the number of every signal here at once, also while C code keeps handlers from running.
     while number := os.read(read_end, 1):
         if number[0] in _FATAL and not ended.wait(_SECONDS):
-            _end(number[0])
+            signals.end_process_by(number[0])
     os.close(read_end)
-
-
-def _is_untouched(number: int) -> bool:
-    return signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)

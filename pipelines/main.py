@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqmill.pipelines import interrupts
 from seqmill.pipelines.command_parser import parse
+from seqmill.transforms.storage import signals
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.terminal import escape_what_the_terminal_lacks
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say("seqmill: no thread can be started; this process may have too little memory or threads (ulimit)")
         sys.exit(1)
     except KeyboardInterrupt as error:
-        interrupts.say_interrupted()
+        signals.say_interrupted()
         sys.exit(interrupts.exit_code(error))
 
 
@@ -64,15 +65,14 @@ def _say(line: str) -> None:
     say(line, always=True)
 
 
-@interrupts.ending_at_once()
 def _ingest(options: argparse.Namespace, rest: list[str]) -> None:
     config, beam_flags = _load(options, rest)
     from seqmill.pipelines.ingest import ingest
 
-    ingest(config, beam_flags, options.check)
+    with interrupts.ending_at_once():
+        ingest(config, beam_flags, options.check)
 
 
-@interrupts.ending_at_once()
 def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     if options.compare:
         _compare(options, rest)
@@ -82,9 +82,10 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.plan_tables import print_reports
     from seqmill.pipelines.write_rate import WriteRate
 
-    rate = WriteRate()
-    reports = plan(config, beam_flags, None if options.json else rate)
-    print_reports(reports, options.json, totals=totals(config, reports, rate))
+    with interrupts.ending_at_once():
+        rate = WriteRate()
+        reports = plan(config, beam_flags, None if options.json else rate)
+        print_reports(reports, options.json, totals=totals(config, reports, rate))
 
 
 def _compare(options: argparse.Namespace, rest: list[str]) -> None:
@@ -93,11 +94,11 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.flags import read_flags
 
     overrides, beam_flags = read_flags(options, rest)
-    rows = compare(options.config, overrides, beam_flags)
-    print_comparison(rows, options.json)
+    with interrupts.ending_at_once():
+        rows = compare(options.config, overrides, beam_flags)
+        print_comparison(rows, options.json)
 
 
-@interrupts.ending_at_once()
 def _preprocess(options: argparse.Namespace, rest: list[str], **how: Any) -> None:
     config, beam_flags = _load(options, rest)
     if getattr(options, "follow", False):
@@ -106,11 +107,13 @@ def _preprocess(options: argparse.Namespace, rest: list[str], **how: Any) -> Non
     if getattr(options, "watch", False):
         from seqmill.pipelines.watch import watch
 
-        watch(config, beam_flags)
+        with interrupts.ending_at_once():
+            watch(config, beam_flags)
         return
     from seqmill.pipelines.preprocess import preprocess
 
-    preprocess(config, beam_flags, options.check, **how)
+    with interrupts.ending_at_once():
+        preprocess(config, beam_flags, options.check, **how)
 
 
 def _follow(options: argparse.Namespace, config: Config, beam_flags: list[str]) -> None:
@@ -118,18 +121,18 @@ def _follow(options: argparse.Namespace, config: Config, beam_flags: list[str]) 
     from seqmill.pipelines.follow import follow
     from seqmill.pipelines.write_beside import end_with_standard_input
 
-    if options.beside:
-        end_with_standard_input()
-        console.be_quiet()
-    follow(config, beam_flags, options.check)
+    with interrupts.ending_at_once():
+        if options.beside:
+            end_with_standard_input()
+            console.be_quiet()
+        follow(config, beam_flags, options.check)
 
 
 def _train(options: argparse.Namespace, rest: list[str]) -> None:
-    with interrupts.ending_the_process():
-        config, _ = _load(options, rest)
-        from seqmill.pipelines.shared_stores import reading_stores
-        from seqmill.pipelines.train import train
-        from seqmill.transforms.storage.locks import reader
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.shared_stores import reading_stores
+    from seqmill.pipelines.train import train
+    from seqmill.transforms.storage.locks import reader
 
     with reader(config.output, "training"), reading_stores(config, "training"):
         code = train(config, options.begun, getattr(options, "follow", False))
@@ -153,6 +156,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> None:
         _train(options, rest)
 
 
+@interrupts.ending_at_once()
 def _cleanup(options: argparse.Namespace, rest: list[str]) -> None:
     config, _ = _load(options, rest)
     from seqmill.pipelines.train import cleanup
@@ -167,29 +171,29 @@ def _best(options: argparse.Namespace, rest: list[str]) -> None:
     best(config)
 
 
+@interrupts.ending_at_once()
 def _average(options: argparse.Namespace, rest: list[str]) -> None:
-    with interrupts.ending_the_process():
-        config, _ = _load(options, rest)
-        from seqmill.pipelines.trained import average
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.trained import average
 
     average(config, options.best, options.epochs)
 
 
+@interrupts.ending_at_once()
 def _predict(options: argparse.Namespace, rest: list[str]) -> None:
-    with interrupts.ending_the_process():
-        config, _ = _load(options, rest)
-        from seqmill.pipelines.shared_stores import reading_stores
-        from seqmill.pipelines.trained import predict
-        from seqmill.transforms.storage.locks import reader
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.shared_stores import reading_stores
+    from seqmill.pipelines.trained import predict
+    from seqmill.transforms.storage.locks import reader
 
     with reader(config.output, "prediction"), reading_stores(config, "prediction"):
         predict(config, options.corpus, options.checkpoint, options.to)
 
 
+@interrupts.ending_at_once()
 def _export(options: argparse.Namespace, rest: list[str]) -> None:
-    with interrupts.ending_the_process():
-        config, _ = _load(options, rest)
-        from seqmill.pipelines.trained import export
+    config, _ = _load(options, rest)
+    from seqmill.pipelines.trained import export
 
     export(config, options.checkpoint, options.to)
 
@@ -212,6 +216,7 @@ def _show(options: argparse.Namespace, rest: list[str]) -> None:
     show(options.path, options.epoch, options.batch, options.num_batches, options.num_seqs)
 
 
+@interrupts.ending_at_once()
 def _init(options: argparse.Namespace, rest: list[str]) -> None:
     from seqmill.pipelines.init.command import init
 

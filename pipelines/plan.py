@@ -21,6 +21,7 @@ from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequen
 from seqmill.transforms.batches.unchunkable import check_unchunkable
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.locks import only_writer, reader
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -67,10 +68,11 @@ def totals(config: Config, reports: Sequence[CorpusReport], rate: WriteRate) -> 
     sizes = [epoch.bytes for report in reports for epoch in report.epochs]
     free = free_bytes(config.output)
     room = "" if free is None else f"; {free:,} bytes are free"
+    epochs = counted(len(sizes), "epoch")
     if config.read_from == "store":
-        yield f"in all {len(sizes)} epochs, gathered from the store while training: nothing to write{room}"
+        yield f"in all {epochs}, gathered from the store while training: nothing to write{room}"
         return
-    yield f"in all {sum(sizes):,} bytes in {len(sizes)} epochs{room}"
+    yield f"in all {sum(sizes):,} bytes in {epochs}{room}"
     if (speed := rate.bytes_per_second) is not None:
         seconds = sum(sizes) / speed
         shards = sum(epoch.num_shards for report in reports for epoch in report.epochs)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from seqmill.pipelines.plan_report import CorpusReport, EpochReport, StretchReport
 from seqmill.transforms.batches.described_options import show_option
+from seqmill.transforms.storage.ranges import counted
 
 _WIDTH = 80
 _BAR = 30
@@ -83,7 +84,7 @@ def _summary(report: CorpusReport) -> str:
         for reason, count in counts.items():
             text += f", {count:,} {kind} ({reason})"
     if report.num_epochs > 1:
-        text += f"; {report.num_steps:,} steps in {report.num_epochs:,} epochs"
+        text += f"; {counted(report.num_steps, 'step')} in {report.num_epochs:,} epochs"
     return text
 
 
@@ -92,7 +93,7 @@ def _stretch(report: StretchReport) -> str:
     parts.append(f"{report.kept:,} kept")
     if report.cut_short is not None:
         parts.append(f"the last pass ends after {report.cut_short} parts")
-    return f"  epochs {report.epochs}: {'; '.join(parts)}"
+    return f"  epoch{'' if report.epochs.isdigit() else 's'} {report.epochs}: {'; '.join(parts)}"
 
 
 def _epoch_tables(report: CorpusReport, width: int) -> Iterator[str]:

@@ -35,7 +35,7 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.locks import only_writer
-from seqmill.transforms.storage.ranges import ranges
+from seqmill.transforms.storage.ranges import counted, numbered
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -187,8 +187,8 @@ def _plan_epochs(
         again = plan_again(folder, store, schedule, there.manifest, needed.to_write, there.whole or ())
         return replace(again, kept=frozenset({*again.kept, *_kept(there.manifest, needed)}))
     selection = select_sequences(store, schedule)
-    epochs = ranges(schedule.stored_epochs)
-    console.say(f"plan {name}: epochs {epochs} of {len(selection.rows):,} sequences")
+    epochs = numbered("epoch", schedule.stored_epochs)
+    console.say(f"plan {name}: {epochs} of {counted(len(selection.rows), 'sequence')}")
     max_rejected = config.corpus[name].max_rejected
     work = plan_corpus(folder, store, selection, schedule, max_rejected, fresh, there.whole, needed)
     if work.oversized:
@@ -216,9 +216,11 @@ def _say_what_was_written(work: EpochsToWrite) -> None:
     written = work.manifest
     there = [found for one in written.epochs if (found := epoch_manifest.find(work.folder, written, one))]
     num_bytes = sum(shard.bytes for epoch in there for shard in epoch.shards)
-    counts, of = written.counts, f" of {len(written.epochs)}" if len(there) < len(written.epochs) else ""
+    counts, epochs = written.counts, counted(len(written.epochs), "epoch")
+    if len(there) < len(written.epochs):
+        epochs = f"{len(there)} of {epochs}"
     console.say(
-        f"preprocess {written.corpus}: {len(there)}{of} epochs, {num_bytes:,} bytes in {work.folder}; "
+        f"preprocess {written.corpus}: {epochs}, {num_bytes:,} bytes in {work.folder}; "
         f"{counts.read:,} read = {counts.kept:,} kept + {sum(counts.dropped.values()):,} dropped + "
         f"{sum(counts.rejected.values()):,} rejected"
     )

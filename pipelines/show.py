@@ -19,7 +19,7 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.output_folder import epoch_name
-from seqmill.transforms.storage.ranges import ranges
+from seqmill.transforms.storage.ranges import numbered
 from seqmill.transforms.storage.terminal import printable
 
 _SHOWN_FRAMES = 6
@@ -83,10 +83,7 @@ def _sources(path: str, epoch: int, first_batch: int) -> Iterator[tuple[str, Ite
     ]
     if not entries:
         numbers = {content.corpus: [one.epoch for one in content.epochs] for content in contents.values()}
-        there = (
-            f"{corpus} has epoch{'s' if len(found) > 1 else ''} {ranges(found)}"
-            for corpus, found in numbers.items()
-        )
+        there = (f"{corpus} has {numbered('epoch', found)}" for corpus, found in numbers.items())
         raise UsageError(f"{path}: no epoch {epoch}; {', '.join(there)}")
     if all(entry.num_batches <= first_batch for _, entry in entries):
         there = (f"{contents[folder].corpus} has {entry.num_batches}" for folder, entry in entries)

@@ -26,7 +26,7 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import reader
-from seqmill.transforms.storage.ranges import ranges
+from seqmill.transforms.storage.ranges import numbered, ranges
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -196,7 +196,7 @@ def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest]) -> None:
     index = np.concatenate(seen.seq_index)
     start = np.concatenate(seen.chunk_start)
     lengths = {key: np.concatenate([part[key] for part in seen.lengths]) for key in corpus.content.data_keys}
-    where = f"{corpus.folder}: epochs {ranges(epoch.planned.epoch for epoch in epochs)}"
+    where = f"{corpus.folder}: {numbered('epoch', (epoch.planned.epoch for epoch in epochs))}"
     order = np.lexsort((start, index))
     index, start = index[order], start[order]
     lengths = {key: column[order] for key, column in lengths.items()}

@@ -6,10 +6,10 @@ The names below are the public ones; ``docs/api.md`` lists them. Each is importe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # that of ``typing``, which is not loaded before a command can be interrupted
 if TYPE_CHECKING:
+    from typing import Any
+
     from seqmill.pipelines.config import load_config as load_config
     from seqmill.pipelines.ingest import ingest as ingest
     from seqmill.pipelines.plan import plan as plan
@@ -110,6 +110,8 @@ def __getattr__(name: str) -> Any:
         return version("seqmill")
     if name not in _HOMES:
         raise AttributeError(f"module 'seqmill' has no attribute {name!r}")
+    import importlib
+
     module, _, attribute = _HOMES[name].partition(":")
     value = getattr(importlib.import_module(f"seqmill.{module}"), attribute or name)
     globals()[name] = value

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterable
 
+from seqmill.trainer.import_tensorflow import import_tensorflow
 from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.transforms.storage import files, output_folder
@@ -118,15 +117,3 @@ def corpus_folders(output: str, corpora: Iterable[str]) -> list[str]:
     first = {"train": 0, "dev": 1}
     names = sorted(corpora, key=lambda name: (first.get(name, 2), name))
     return [output_folder.epochs_folder(output, name) for name in names]
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow, quietly. Raises SeqmillError where it is not installed."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError:
-        raise SeqmillError(
-            "training needs TensorFlow: pip install 'seqmill[train]' (or 'seqmill[train-cpu]')"
-        ) from None

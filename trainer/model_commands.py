@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqmill.trainer.command import import_tensorflow
+from seqmill.trainer.import_tensorflow import import_tensorflow
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.trainer.ranking import ModelFolder
 from seqmill.trainer.saved_models import AVERAGE, JSON_NAME

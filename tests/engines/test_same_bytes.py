@@ -32,9 +32,9 @@ COUNTS = [
     "ingest dev: 60 sequences read, 1 rejected",
     "  rejected: 1 data: expected floats, found str",
     "plan train: epochs 1 to 2 of 157 sequences",
-    "plan dev: epochs 1 of 52 sequences",
+    "plan dev: epoch 1 of 52 sequences",
     "preprocess train: 2 epochs, 70,958 bytes in …; 180 read = 157 kept + 21 dropped + 2 rejected",
-    "preprocess dev: 1 epochs, 9,376 bytes in …; 60 read = 52 kept + 7 dropped + 1 rejected",
+    "preprocess dev: 1 epoch, 9,376 bytes in …; 60 read = 52 kept + 7 dropped + 1 rejected",
 ]
 
 

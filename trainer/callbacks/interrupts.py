@@ -11,13 +11,15 @@ from typing import Any
 
 import keras
 
+from seqmill.transforms.storage import signals
+
 
 class Interrupts(keras.callbacks.Callback):
     """Raises ``KeyboardInterrupt`` after the step in which Ctrl-C was pressed, if it was lost before.
 
     Python drops an exception that is raised while an object is being deleted, and TensorFlow deletes much.
     SIGTERM, which queues send before they kill, is only noted; a second one ends the process.
-    Works inside a ``with`` block, in the main thread, where Python's own handlers are in place.
+    Works inside a ``with`` block, in the main thread, where nobody else has handlers of these signals.
 
     Attributes:
         is_terminated: SIGTERM has arrived.
@@ -32,11 +34,8 @@ class Interrupts(keras.callbacks.Callback):
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number, untouched, handler in (
-                (signal.SIGINT, signal.default_int_handler, self._handle),
-                (signal.SIGTERM, signal.SIG_DFL, self._note),
-            ):
-                if signal.getsignal(number) is untouched:
+            for number, handler in ((signal.SIGINT, self._handle), (signal.SIGTERM, self._note)):
+                if signals.is_untouched(number):
                     self._before[number] = signal.signal(number, handler)
         return self
 

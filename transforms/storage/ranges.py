@@ -18,3 +18,22 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([number])
     return ", ".join(" to ".join(map(str, run)) for run in runs)
+
+
+def numbered(noun: str, numbers: Iterable[int]) -> str:
+    """Rising numbers of things, with what they are.
+
+    >>> numbered("epoch", [1]), numbered("epoch", [1, 2])
+    ('epoch 1', 'epochs 1 to 2')
+    """
+    text = ranges(numbers)
+    return f"{noun}{'' if text.isdigit() else 's'} {text}"
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are of something.
+
+    >>> counted(1, "epoch"), counted(2000, "epoch")
+    ('1 epoch', '2,000 epochs')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
