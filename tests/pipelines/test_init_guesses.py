@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqmill.pipelines.init.corpus_table import as_patterns
 from seqmill.pipelines.init.field_kinds import kinds_of
 from seqmill.pipelines.init.guess_keys import guess_keys
-from seqmill.pipelines.init.guess_options import as_patterns
 from seqmill.pipelines.init.sample_records import sample_of
 from seqmill.pipelines.init.split_names import corpus_of
 from seqmill.pipelines.init.write_config import Line, Table, config_text
