@@ -34,6 +34,11 @@ def meaning_of(name: str) -> Meaning | None:
     return next((meaning for prefix, meaning in _BY_PREFIX.items() if name.startswith(prefix)), None)
 
 
+def is_of_datasets(name: str) -> bool:
+    """Whether a name means something in the table of a dataset alone."""
+    return name in _OF_DATASETS
+
+
 def with_advice(where: Sequence[str], text: str) -> str:
     """What is wrong with an option, by meaning where it is unknown and RETURNN has it.
 
@@ -60,16 +65,46 @@ _UNKNOWN = "unknown option"
 _PLATEAU = "keras.callbacks.ReduceLROnPlateau in callbacks() of the model file"
 _SUBWORDS = 'type = "subwords" of a data key, with tokenizer = FILE'
 
+_OF_DATASETS = _options(
+    datasets="[corpus.NAME.join] for keys of other files, joined by tag",
+    data_map="field of each data key, and data_keys of [corpus.NAME.join]",
+    seq_order_control_dataset="the order is that of the files of [corpus.NAME] itself, not of its joins",
+    fixed_random_subset="num_seqs in [corpus.NAME]",
+    seq_list_filter_file="only_tags in [corpus.NAME]",
+    segment_file="only_tags in [corpus.NAME]",
+    partitionEpoch="partition_epoch in [corpus.train]",
+    repeat_epoch="the files several times in files of [corpus.NAME]",
+    epoch_wise_filter="[[schedule]] with max_seq_length for some epochs",
+    targets="type (chars, words, subwords, bytes) and vocab of a data key",
+    orth_vocab="type (chars, words, subwords) and vocab of a data key",
+    orth_symbols_file="vocab of a data key",
+    orth_symbols_map_file="vocab of a data key",
+    vocab_file="vocab of a data key",
+    bpe=_SUBWORDS,
+    bpe_file=_SUBWORDS,
+    unknown_label="unk of a data key",
+    unknown_symbol="unk of a data key",
+    seq_postfix="eos of a data key",
+    seq_end_symbol="eos of a data key",
+    audio='type = "audio", "log_mel" or "mfcc" of a data key',
+    features='type = "audio", "log_mel" or "mfcc" of a data key',
+    num_feature_filters="num_mel_bins, of mfcc num_ceps",
+    window_len="window of a data key",
+    step_len="hop of a data key",
+    norm_mean="normalization = { mean = FILE, stddev = FILE } of a data key",
+    norm_std_dev="normalization = { mean = FILE, stddev = FILE } of a data key",
+    corpus_file="files of [corpus.NAME]",
+    seq_order_seq_lens_file="length_key; the lengths are those of the data",
+)
+"""Of the tables of datasets, not of a config."""
 _MEANINGS: dict[str, Meaning] = {
+    **_OF_DATASETS,
     **_options(
         random_seed="seed",
         train="[corpus.train] with format and files",
         dev="[corpus.dev] with format and files",
         eval="[corpus.eval] with format and files",
         eval_datasets="a table [corpus.NAME] for each, with format and files",
-        datasets="[corpus.NAME.join] for keys of other files, joined by tag",
-        data_map="field of each data key, and data_keys of [corpus.NAME.join]",
-        seq_order_control_dataset="the order is that of the files of [corpus.NAME] itself, not of its joins",
         extern_data="a table [data.KEY] with its type for each",
         num_inputs="[data.data] with its type",
         num_outputs="a table [data.KEY] with its type for each",
@@ -78,31 +113,6 @@ _MEANINGS: dict[str, Meaning] = {
         batch_size_dev="batch_size in [corpus.dev]",
         packed_tensors="packed = true",
         packed_batch_size="batch_size with packed = true",
-        fixed_random_subset="num_seqs in [corpus.NAME]",
-        seq_list_filter_file="only_tags in [corpus.NAME]",
-        segment_file="only_tags in [corpus.NAME]",
-        partitionEpoch="partition_epoch in [corpus.train]",
-        repeat_epoch="the files several times in files of [corpus.NAME]",
-        epoch_wise_filter="[[schedule]] with max_seq_length for some epochs",
-        targets="type (chars, words, subwords, bytes) and vocab of a data key",
-        orth_vocab="type (chars, words, subwords) and vocab of a data key",
-        orth_symbols_file="vocab of a data key",
-        orth_symbols_map_file="vocab of a data key",
-        vocab_file="vocab of a data key",
-        bpe=_SUBWORDS,
-        bpe_file=_SUBWORDS,
-        unknown_label="unk of a data key",
-        unknown_symbol="unk of a data key",
-        seq_postfix="eos of a data key",
-        seq_end_symbol="eos of a data key",
-        audio='type = "audio", "log_mel" or "mfcc" of a data key',
-        features='type = "audio", "log_mel" or "mfcc" of a data key',
-        num_feature_filters="num_mel_bins, of mfcc num_ceps",
-        window_len="window of a data key",
-        step_len="hop of a data key",
-        norm_mean="normalization = { mean = FILE, stddev = FILE } of a data key",
-        norm_std_dev="normalization = { mean = FILE, stddev = FILE } of a data key",
-        corpus_file="files of [corpus.NAME]",
         keep_last_n="cleanup_old_models = { keep_last_n = N }",
         keep_best_n="cleanup_old_models = { keep_best_n = N }",
         load="init_from",

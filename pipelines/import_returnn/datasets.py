@@ -15,6 +15,10 @@ from seqmill.pipelines.import_returnn.sound import sound_lines
 from seqmill.pipelines.import_returnn.values import Function, Unread, find_unread
 from seqmill.pipelines.init.write_config import Line
 
+_PARTS_OF_LIBRISPEECH = (
+    *("train-clean-100", "train-clean-360", "train-other-500"),
+    *("dev-clean", "dev-other", "test-clean", "test-other"),
+)
 _ALWAYS = ("class", "name", *ORDER_OPTIONS)
 
 
@@ -90,8 +94,10 @@ def source_of(options: Mapping[str, Any], corpus: str, settings: Settings) -> So
 
 def _dumped(options: Mapping[str, Any], corpus: str, _: Settings) -> Source:
     """What has no counterpart: RETURNN itself writes it to a file that is read."""
-    why = f"write it by RETURNN's tools/hdf_dump.py, from {options.get('class')}, which has no counterpart"
-    comments = list(left_over(options, _ALWAYS))
+    kind = options.get("class")
+    why = f"write it by RETURNN's tools/hdf_dump.py, from {kind}, which has no counterpart"
+    names = [str(name) for name in options if name not in _ALWAYS]
+    comments = [note(f"options of {kind} itself: {', '.join(names)}")] if names else []
     return Source(options, "hdf", [f"{corpus}.hdf"], why, comments)
 
 
@@ -110,9 +116,8 @@ def _ogg_zip(options: Mapping[str, Any], _: str, __: Settings) -> Source:
 def _librispeech(options: Mapping[str, Any], corpus: str, _: Settings) -> Source:
     known = ("path", "audio", "targets", "bpe", "chars", "prefix", "use_zip", "use_ogg", "subdirs")
     path, prefix = options.get("path"), options.get("prefix")
-    files: Any = [path]
-    if isinstance(path, str) and isinstance(prefix, str):
-        files = [f"{path}/{prefix}-*"]
+    parts = [part for part in _PARTS_OF_LIBRISPEECH if part.startswith(str(prefix or ""))]
+    files: Any = [f"{path}/{part}" for part in parts] if isinstance(path, str) and parts else [path]
     why = "unpacked folders as LibriSpeech is distributed; RETURNN reads archives of them"
     comments = list(left_over(options, (*_ALWAYS, *known)))
     return Source(options, "librispeech", files, why, comments, _sound_and_text(options))
@@ -225,9 +230,14 @@ def _joined(
         comments.append(
             note(f"seq_list_file = {shown(options['seq_list_file'])}: no counterpart; tags must be the same")
         )
+    by_length = [key for key, pair in pairs.items() if pair == (control, "data")]
+    if by_length and "data" not in by_length:
+        comments.insert(0, Line("length_key", by_length[0], f"the order is by lengths of {control}"))
     joins = [(source, keys_of[name]) for name, source in made.items() if name != control and keys_of[name]]
+    order = {"seq_ordering": "default"} if options.get("seq_order_control_dataset") else {}
+    own = {name: options[name] for name in ("chunking", "min_chunk_size") if name in options}
     return Source(
-        options={**{k: options[k] for k in ("chunking", "min_chunk_size") if k in options}, **main.options},
+        options={**order, **main.options, **own},
         format=main.format,
         files=main.files,
         why=main.why,

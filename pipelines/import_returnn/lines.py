@@ -9,7 +9,8 @@ from seqmill.pipelines.import_returnn.values import find_unread
 from seqmill.pipelines.init.write_config import Line
 from seqmill.pipelines.returnn_names import Kind, meaning_of
 
-_LONGEST = 60  # characters of a value that a comment shows
+_OF_CONFIGS = ("train", "dev", "eval", "task", "target", "device", "load", "num_inputs", "num_outputs")
+_LONGEST = 50  # characters of a value that a comment shows
 
 
 def note(text: str) -> Line:
@@ -45,7 +46,7 @@ def left_over(options: Mapping[str, Any], known: Iterable[str]) -> Iterator[Line
     for name, value in options.items():
         if name in known or value is None or value == {} or value == "":
             continue
-        meaning = meaning_of(name)
+        meaning = None if name in _OF_CONFIGS else meaning_of(name)
         if meaning is not None and meaning.kind is Kind.NOTHING:
             nothing.append(name)
         elif meaning is not None:

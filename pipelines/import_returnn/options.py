@@ -9,7 +9,7 @@ from seqmill.pipelines.import_returnn.lines import not_read, note, option, shown
 from seqmill.pipelines.import_returnn.orders import chunk_lines, order_lines, per_key
 from seqmill.pipelines.import_returnn.values import find_unread
 from seqmill.pipelines.init.write_config import Line
-from seqmill.pipelines.returnn_names import Kind, meaning_of
+from seqmill.pipelines.returnn_names import Kind, is_of_datasets, meaning_of
 
 _DEFAULT_EPOCHS = 5  # in RETURNN
 _HANDLED = (
@@ -18,6 +18,7 @@ _HANDLED = (
     *("batching", "chunking", "min_chunk_size", "num_epochs", "save_interval", "cleanup_old_models"),
     *("start_epoch", "stop_on_nonfinite_train_score", "random_seed", "model", "task"),
 )
+_UNSET = (("window", 1),)
 _CLEANUP = ("keep_last_n", "keep_best_n", "keep")
 
 
@@ -100,7 +101,8 @@ def of_the_model(values: Mapping[str, Any]) -> Iterator[Line]:
     nothing = []
     for name, value in values.items():
         meaning = meaning_of(name)
-        if name in _HANDLED or meaning is None or value is None:
+        is_set = find_unread(value) is not None or (value and (name, value) not in _UNSET)
+        if name in _HANDLED or meaning is None or is_of_datasets(name) or not is_set:
             continue
         if meaning.kind is Kind.NOTHING and meaning.advice.startswith("nothing to set"):
             nothing.append(name)

@@ -16,7 +16,7 @@ _TYPES = {
     "log_log_mel_filterbank": "log_mel",
 }
 _FILTERS = 40  # by default, in RETURNN
-_FILTERS_OF_MFCC = 128  # librosa's default
+_FILTERS_OF_MFCC = 80  # librosa has 128, too many for a window of Kaldi's
 _HANDLED = (
     *("features", "num_feature_filters", "window_len", "step_len", "sample_rate", "preemphasis"),
     *("peak_normalization", "norm_mean", "norm_std_dev", "random_state"),
