@@ -1,5 +1,6 @@
 # make demo: the main job on real data.  make test: the whole test suite.
 # make test-long: the tests that take too long for that.  make engines: the servers that tests start.
+# make browser: the browser that tests look at reports in.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ ENGINES := $(or $(SEQMILL_ENGINES),.engines)
 PRISM := v2.77.0
 MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
 
-.PHONY: demo test test-long engines servers fuzz lint types unit wheel api lock clean
+.PHONY: demo test test-long engines browser servers fuzz lint types unit wheel api lock clean
 
 # One pass over the corpus in four epochs; `seqmill run examples/g2p/config.toml` goes on from there.
 demo: $(STAMP)
@@ -66,6 +67,15 @@ endef
 # Tests say themselves what they lack: here they are skipped, where CI=true is set they fail.
 servers:
 	@if command -v go > /dev/null; then $(MAKE) --no-print-directory engines || true; fi
+	@$(MAKE) --no-print-directory browser || true
+
+# Chromium, by the system's packages where one may install them.
+browser:
+	@command -v chromium chromium-browser google-chrome > /dev/null || { \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } || \
+			{ echo "install Chromium, or run the tests without it"; exit 1; }; \
+		echo "Installing Chromium"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; }
 
 # The virtual environment, made anew where the lock or the package's definition has changed.
 $(STAMP): requirements.lock pyproject.toml

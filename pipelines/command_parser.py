@@ -22,6 +22,12 @@ _CONFIG_COMMANDS = {
         "Prints per corpus and epoch the batches, sequences, frames, padding and bytes that `seqmill "
         "preprocess` would write with the same options. Ingests first if needed.",
     ),
+    "report": (
+        "write an HTML file with all figures",
+        "Writes one HTML file, output/report.html, that needs no network: lengths and what limits would "
+        "drop, padding and sizes of batches, other orderings and batch sizes, labels, rejects, a few "
+        "sequences, and the scores of a training. Ingests first if needed.",
+    ),
     "preprocess": (
         "write every epoch as batches, ingesting first if needed",
         "Ingests the corpora of CONFIG if needed, then writes every epoch of each as padded batches in "
@@ -70,6 +76,7 @@ _CONFIG_COMMANDS = {
 }
 _CHECKPOINT_HELP = "best (the default), last, final, average, or an epoch's number"
 _OWN_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
+    "report": {"--to": {"metavar": "FILE", "help": "where to; default: output/report.html"}},
     "average": {
         "--best": {"type": int, "metavar": "N", "help": "average the best N; default: 4"},
         "--epochs": {"metavar": "N,N,...", "help": "average these epochs instead"},

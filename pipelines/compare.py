@@ -123,17 +123,30 @@ def compare(path: str, flags: Mapping[str, str], beam_flags: Sequence[str] = ())
     with reader(configs[0].output, "plan"), reading_stores(configs[0], "plan"):
         store = Store(output_folder.store_folder(configs[0].store_output, corpus))
         found = figures_of(store, schedules)
-    worth = [(round(one.padding_bytes, 3), min(round(one.randomness, 2), 1.0)) for one in found]
-    best = front(worth)
-    sizes = [repr(replace(options.batch_limits, padded_lengths={})) for options in schedules]
-    of_size: set[int] = set()
-    for size in set(sizes):
-        places = [place for place, other in enumerate(sizes) if other == size]
-        of_size |= {places[place] for place in front([worth[place] for place in places])}
+    best, of_size = best_of(found, schedules)
     return [
         Row({flag: one[flag] for flag in varied}, figures, place in best, place in of_size)
         for place, (one, figures) in enumerate(zip(combined, found, strict=True))
     ]
+
+
+def best_of(found: Sequence[Figures], all_options: Sequence[EpochOptions]) -> tuple[set[int], set[int]]:
+    """Which combinations no other one beats in both padding and randomness.
+
+    Args:
+        found: What they come to.
+        all_options: The combinations.
+
+    Returns:
+        Their numbers: among all, and among those of equal limits of a batch.
+    """
+    worth = [(round(one.padding_bytes, 3), min(round(one.randomness, 2), 1.0)) for one in found]
+    sizes = [repr(replace(options.batch_limits, padded_lengths={})) for options in all_options]
+    of_size: set[int] = set()
+    for size in set(sizes):
+        places = [place for place, other in enumerate(sizes) if other == size]
+        of_size |= {places[place] for place in front([worth[place] for place in places])}
+    return front(worth), of_size
 
 
 def _corpus(varied: Iterable[str]) -> str:

@@ -99,6 +99,14 @@ def _compare(options: argparse.Namespace, rest: list[str]) -> None:
         print_comparison(rows, options.json)
 
 
+def _report(options: argparse.Namespace, rest: list[str]) -> None:
+    config, beam_flags = _load(options, rest)
+    from seqmill.pipelines.report.command import report
+
+    with interrupts.ending_at_once():
+        print(report(config, beam_flags, options.to))
+
+
 def _preprocess(options: argparse.Namespace, rest: list[str], **how: Any) -> None:
     config, beam_flags = _load(options, rest)
     if getattr(options, "follow", False):
@@ -234,6 +242,7 @@ _RUNS = {
     "import-returnn": _import_returnn,
     "ingest": _ingest,
     "plan": _plan,
+    "report": _report,
     "preprocess": _preprocess,
     "train": _train,
     "run": _run,

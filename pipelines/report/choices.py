@@ -1,0 +1,80 @@
+"""Other orderings and batch sizes, and what each would come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from seqmill.pipelines.compare import Figures, best_of, figures_of
+from seqmill.pipelines.report.drawing import points
+from seqmill.pipelines.report.page import Section, Text, table
+from seqmill.transforms.planning.order import Ordering
+from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.store.sequence_store import Store
+
+_ORDERINGS = (
+    Ordering("random"),
+    Ordering("laplace", bin_size=100),
+    Ordering("laplace", bin_size=1000),
+    Ordering("sorted"),
+)
+_SIZES = (0.5, 1.0, 2.0)
+
+
+def section(store: Store, options: EpochOptions) -> Section:
+    """A comparison of the options in force with others near them.
+
+    Args:
+        store: The corpus' store.
+        options: Those in force.
+    """
+    tried = [*_variations(options)]
+    found = figures_of(store, [one for _, _, one in tried])
+    _, best = best_of(found, [one for _, _, one in tried])
+    groups: dict[str, list[tuple[float, float, str]]] = {}
+    rows: list[list[object]] = []
+    for number, ((order, size, one), figures) in enumerate(zip(tried, found, strict=True)):
+        text = f"{order}, {size}: {figures.padding_bytes:.1%} padding, {figures.steps_per_epoch:,.0f} steps"
+        groups.setdefault(order, []).append((figures.padding_bytes, figures.randomness, text))
+        in_force = " (now)" if one == options else ""
+        rows.append([Text("best" if number in best else ""), Text(order + in_force), *_cells(size, figures)])
+    texts = [Text(""), Text("seq_ordering"), Text("batch limits")]
+    return Section(
+        f"Other choices for {store.manifest.corpus}",
+        "Each point is an ordering with half, the same or twice the limits of a batch: at the left there is "
+        "little padding, at the top the order is as random as random, at the bottom sequences of similar "
+        "length stand together. Best are those that no other one of the same limits beats in both. `seqmill "
+        "plan --compare` compares any options.",
+        (
+            points(groups, "padding, share of all bytes", "randomness"),
+            table([*texts, "padding", "random", "steps", "shapes", "largest batch, bytes"], rows),
+        ),
+    )
+
+
+def _variations(options: EpochOptions) -> Iterator[tuple[str, str, EpochOptions]]:
+    """The ordering, the limits and the options, those in force among them, each once."""
+    orderings = dict.fromkeys([options.ordering, *_ORDERINGS])
+    for ordering in orderings:
+        for size in _SIZES:
+            limits = options.batch_limits
+            limits = replace(
+                limits,
+                batch_size={key: max(int(most * size), 1) for key, most in limits.batch_size.items()},
+                max_seqs=None if limits.max_seqs is None else max(int(limits.max_seqs * size), 1),
+                padded_lengths={} if size != 1 or ordering != options.ordering else limits.padded_lengths,
+            )
+            shown = [f"{key} {most:,}" for key, most in limits.batch_size.items()]
+            shown += [] if limits.max_seqs is None else [f"{limits.max_seqs:,} sequences"]
+            yield str(ordering), ", ".join(shown), replace(options, ordering=ordering, batch_limits=limits)
+
+
+def _cells(size: str, figures: Figures) -> list[object]:
+    return [
+        Text(size),
+        f"{figures.padding_bytes:.1%}",
+        f"{figures.randomness:.2f}",
+        f"{figures.steps_per_epoch:,.0f}",
+        figures.num_shapes,
+        figures.batch_bytes[1],
+    ]

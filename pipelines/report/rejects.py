@@ -1,0 +1,62 @@
+"""What was rejected, with examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from seqmill.pipelines.report.page import Section, Text, paragraph, table
+from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.store.sequence_store import Store
+
+_EXAMPLES = 3
+_MOST_BYTES = 4_000_000  # of a list of rejects that are looked at for examples
+_MOST_CHARACTERS = 300
+
+
+def section(output: str, stores: Mapping[str, Store]) -> Section:
+    """Rejects of every corpus by reason, a few of each.
+
+    Args:
+        output: The output folder.
+        stores: By corpus.
+    """
+    rows = []
+    for corpus, store in stores.items():
+        seen: dict[str, int] = {}
+        for reject in _rejects(output, corpus, store):
+            reason = str(reject.get("reason"))
+            seen[reason] = seen.get(reason, 0) + 1
+            if seen[reason] <= _EXAMPLES:
+                place = ":".join(str(reject[name]) for name in ("source", "position") if name in reject)
+                detail = str(reject.get("detail") or "")
+                rows.append([Text(corpus), *(Text(_cut(t), is_long=True) for t in (reason, detail, place))])
+    shown = table([Text("corpus"), Text("reason"), Text("what was found"), Text("where")], rows)
+    nothing = paragraph("No record was rejected.")
+    return Section(
+        "Rejected records",
+        f"Records that could not be used, at most {_EXAMPLES} of each reason; all are in "
+        "store/<corpus>/rejected and epochs/<corpus>/rejected. More than max_rejected of them end a run.",
+        (shown if rows else nothing,),
+    )
+
+
+def _rejects(output: str, corpus: str, store: Store) -> Iterator[dict[str, Any]]:
+    for folder, step in (
+        (store.folder, output_folder.INGEST),
+        (output_folder.epochs_folder(output, corpus), output_folder.PLAN),
+    ):
+        path = output_folder.rejected_path(folder, step)
+        if not files.exists(path):
+            continue
+        with files.open_read(path) as file:
+            head = file.read(_MOST_BYTES)
+        for line in head.splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                yield orjson.loads(line)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"

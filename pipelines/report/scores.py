@@ -1,0 +1,44 @@
+"""The curves of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from seqmill.pipelines.report.drawing import lines
+from seqmill.pipelines.report.page import Section, heading
+from seqmill.trainer import scores
+
+_MOST_EPOCHS = 400
+_MOST_METRICS = 12
+
+
+def sections(folder: str) -> Iterator[Section]:
+    """The scores over the epochs, a drawing for each metric, where a model folder holds a training."""
+    history = scores.read(folder)
+    if history is None or not history.epochs:
+        return
+    epochs = sorted(history.epochs)
+    step = -(-len(epochs) // _MOST_EPOCHS)
+    chosen = epochs[::-1][::step][::-1]
+    corpora = dict.fromkeys(corpus for epoch in chosen for corpus in history.epochs[epoch])
+    metrics = dict.fromkeys(
+        metric for epoch in chosen for by_metric in history.epochs[epoch].values() for metric in by_metric
+    )
+    parts = []
+    for metric in [*metrics][:_MOST_METRICS]:
+        curves = {
+            corpus: (chosen, [history.epochs[e].get(corpus, {}).get(metric, math.nan) for e in chosen])
+            for corpus in corpora
+            if any(metric in history.epochs[e].get(corpus, {}) for e in chosen)
+        }
+        parts += [
+            heading(metric),
+            lines(curves, "epoch", metric, has_points=len(chosen) <= 60, from_zero=False),
+        ]
+    each = "" if step == 1 else f" One of {step} epochs is shown."
+    yield Section(
+        "Training",
+        f"Scores of {len(epochs):,} epochs on each corpus; `seqmill best` ranks them.{each}",
+        tuple(parts),
+    )
