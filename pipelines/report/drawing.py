@@ -33,8 +33,19 @@ def lines(
     has_points: bool = False,
     is_log: bool = False,
     from_zero: bool = True,
+    by_ones: bool = False,
 ) -> str:
-    """Lines by name, each of values of x and y; NaN leaves a gap."""
+    """Lines by name, each of values of x and y; NaN leaves a gap.
+
+    Args:
+        curves: The lines.
+        x_title: What x is.
+        y_title: What y is.
+        has_points: Whether each value has a point.
+        is_log: Whether both axes are logarithmic.
+        from_zero: Whether y begins at 0.
+        by_ones: Whether every whole number of x is written.
+    """
     traces = [
         {
             "type": "scatter",
@@ -47,9 +58,10 @@ def lines(
         }
         for number, (name, (x, y)) in enumerate(curves.items())
     ]
-    axis = {"type": "log"} if is_log else {}
-    y_axis = {**axis, **({"rangemode": "tozero"} if from_zero and not is_log else {})}
-    return _drawn(traces, x_title, y_title, xaxis=axis, yaxis=y_axis)
+    scale = {"type": "log", "dtick": 1} if is_log else {}
+    x_axis = {**scale, **({"dtick": 1} if by_ones else {})}
+    y_axis = {**scale, **({"rangemode": "tozero"} if from_zero and not is_log else {})}
+    return _drawn(traces, x_title, y_title, xaxis=x_axis, yaxis=y_axis)
 
 
 def points(

@@ -80,7 +80,12 @@ def _count(store: Store, key: str, num_labels: int) -> tuple[np.ndarray, float]:
 
 def _table(name: str, labels: tuple[str, ...], counts: np.ndarray, total: int, which: np.ndarray) -> str:
     rows = [
-        [Text(labels[number], is_label=True), int(counts[number]), f"{counts[number] / total:.3%}"]
+        [Text(_visible(labels[number]), is_label=True), int(counts[number]), f"{counts[number] / total:.3%}"]
         for number in which.tolist()
     ]
     return table([Text(name), "times", "share"], rows)
+
+
+def _visible(label: str) -> str:
+    """A label, in quotes where space would not be seen."""
+    return label if label.split() == [label] else repr(label)

@@ -32,9 +32,17 @@ def sections(folder: str) -> Iterator[Section]:
             for corpus in corpora
             if any(metric in history.epochs[e].get(corpus, {}) for e in chosen)
         }
+        of = metric if len(curves) > 1 else f"{metric} of {next(iter(curves))}"
         parts += [
-            heading(metric),
-            lines(curves, "epoch", metric, has_points=len(chosen) <= 60, from_zero=False),
+            heading(of),
+            lines(
+                curves,
+                "epoch",
+                metric,
+                has_points=len(chosen) <= 60,
+                from_zero=False,
+                by_ones=len(chosen) <= 12,
+            ),
         ]
     each = "" if step == 1 else f" One of {step} epochs is shown."
     yield Section(
