@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqmill.pipelines.config import load_config
@@ -69,7 +69,7 @@ def imported(path: str) -> str:
             for table in _corpus(name, source, settings.values, keys)
         ),
     ]
-    text = config_text(tables)
+    text = config_text([Table(table.name, list(_each_once(table.lines))) for table in tables])
     tail = list(of_the_model(settings.values))
     return text + ("\n" + config_text([Table("", tail)]) if tail else "")
 
@@ -117,6 +117,15 @@ def _corpus(
             yield Table(f"corpus.{name}.join", own)
         else:
             yield Table(f"[corpus.{name}.join]", own)
+
+
+def _each_once(lines: Iterable[Line]) -> Iterator[Line]:
+    """Lines, of which those that set an option again are comments."""
+    names: set[str] = set()
+    for line in lines:
+        again = line.name and line.name in names
+        yield note(f"{line.name} = {line.value!r}, too: one of them can be") if again else line
+        names.add(line.name)
 
 
 def _only_tags(joined: Source) -> Iterator[Line]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from seqmill.pipelines.import_returnn.bounds import DEEPEST, formatted, measure, operate
-from seqmill.pipelines.import_returnn.known_calls import call_function, call_method
+from seqmill.pipelines.import_returnn.known_calls import FUNCTIONS, call_function, call_method
 from seqmill.pipelines.import_returnn.values import (
     Function,
     Imported,
     LostError,
     NotReadError,
     Unread,
+    find_unread,
     unread,
 )
 from seqmill.transforms.storage.errors import UsageError
@@ -39,6 +40,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.Invert: operator.invert,
 }
 _OF_CONFIG = ("int", "float", "bool", "value", "typed_value", "opt_typed_value", "list", "bool_or_other")
+_KEEPING = ("dict", "list", "tuple", "print", "len", "enumerate", "zip", "copy.copy", "copy.deepcopy")
 _CACHES = ("cf", "cached_file", "CachedFile")  # as configs call the cache manager
 
 
@@ -93,7 +95,7 @@ class Expressions:
             self.step(node, measure(result))
             return result
         except LostError as error:
-            return error.origin
+            return error.origin if error.origin.line else unread(node)
         except NotReadError as error:
             return unread(node, str(error))
         finally:
@@ -119,7 +121,9 @@ class Expressions:
         try:
             return scope.find(node.id)
         except KeyError:
-            return Imported(node.id)
+            if node.id in FUNCTIONS or node.id in (*_CACHES, "config", "range"):
+                return Imported(node.id)
+            raise NotReadError("no such name") from None
 
     def _list(self, node: ast.List, scope: Scope) -> Any:
         return list(self._items(node.elts, scope))
@@ -156,15 +160,19 @@ class Expressions:
         return table
 
     def _binop(self, node: ast.BinOp, scope: Scope) -> Any:
-        return operate(node.op, self._plain(node.left, scope), self._plain(node.right, scope))
+        left, right = self.known(node.left, scope), self.known(node.right, scope)
+        if not isinstance(node.op, ast.Add | ast.BitOr | ast.Mult):  # which keep what is in a list or a table
+            _all_known([left, right])
+        return operate(node.op, left, right)
 
     def _plain(self, node: ast.expr, scope: Scope) -> Any:
-        """A value that is no function or module, and has nothing unknown in it where that would be lost."""
+        """A value in which nothing is unknown.
+
+        Raises:
+            NotReadError: Something is.
+        """
         value = self.known(node, scope)
-        if isinstance(value, Function | Imported):
-            raise NotReadError
-        if isinstance(value, tuple) and (one := next((v for v in value if isinstance(v, Unread)), None)):
-            raise LostError(one)
+        _all_known([value])
         return value
 
     def _unaryop(self, node: ast.UnaryOp, scope: Scope) -> Any:
@@ -199,7 +207,7 @@ class Expressions:
         return formatted(self._plain(node.value, scope), spec, conversion)
 
     def _subscript(self, node: ast.Subscript, scope: Scope) -> Any:
-        value = self._plain(node.value, scope)
+        value = self.known(node.value, scope)
         if isinstance(node.slice, ast.Slice):
             bounds = (node.slice.lower, node.slice.upper, node.slice.step)
             index: Any = slice(*(bound and self._plain(bound, scope) for bound in bounds))
@@ -285,7 +293,7 @@ class Expressions:
             owner = self.known(node.func.value, scope)
             if not isinstance(owner, Imported):
                 return self._method(owner, node.func.attr, positional, named)
-        function = self.known(node.func, scope)
+        function = self.value(node.func, scope)
         if isinstance(function, Function):
             result = self.run(function, _arguments(function, positional, named))
             return self._cached(node, positional) if isinstance(result, Unread) else result
@@ -295,24 +303,24 @@ class Expressions:
 
     def _method(self, owner: Any, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
         if isinstance(owner, str):
-            _all_known(positional, named)
+            _all_known([*positional, *named.values()])
         return call_method(owner, name, positional, named)
 
     def _imported(self, node: ast.Call, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
         if name.startswith("config.") or name in ("os.environ.get", "os.getenv"):
             return self._default(node, name, positional, named)
-        if name not in ("dict", "list", "tuple", "print", "copy.copy", "copy.deepcopy"):
-            if name.rpartition(".")[2] in _CACHES:
-                return self._cached(node, positional)
-            _all_known(positional, named)
+        if name.rpartition(".")[2] in _CACHES:
+            return self._cached(node, positional)
+        if name not in _KEEPING:
+            _all_known([*positional, *named.values()])
         return call_function(name, positional, named)
 
     def _default(self, node: ast.Call, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
         """What RETURNN gives where nothing is set outside of the config."""
-        _all_known(positional[:1], {})
+        _all_known(positional[:1])
         what = name.rpartition(".")[2]
         if name.startswith("config."):
-            option = positional[0] if positional else ""
+            option = str(positional[0]) if positional else ""
             if what in ("has", "is_true"):
                 return (
                     bool(self.globals.names.get(option))
@@ -338,12 +346,10 @@ class Expressions:
         return positional[0]
 
 
-def _all_known(positional: list[Any], named: dict[str, Any]) -> None:
-    for value in (*positional, *named.values()):
-        if isinstance(value, Unread):
-            raise LostError(value)
-        if isinstance(value, Function | Imported):
-            raise NotReadError
+def _all_known(values: Iterable[Any]) -> None:
+    for value in values:
+        if (lost := find_unread(value)) is not None:
+            raise LostError(lost)
 
 
 def _hashed(value: Any) -> Any:

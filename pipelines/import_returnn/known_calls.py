@@ -43,6 +43,7 @@ _CHANGES: dict[type, tuple[str, ...]] = {
     list: ("append", "extend", "insert", "pop", "remove", "reverse"),
     set: ("add", "update", "discard"),
 }
+_LAZY: tuple[type, ...] = (enumerate, zip, reversed, type({}.keys()), type({}.values()), type({}.items()))
 CHANGING = frozenset(name for names in _CHANGES.values() for name in names)
 
 
@@ -115,6 +116,4 @@ def _tried(function: Callable[..., Any], positional: list[Any], named: dict[str,
 
 def _plain(result: Any) -> Any:
     """Views and iterators as lists."""
-    if isinstance(result, str | int | float | dict | list | tuple | set | None):
-        return result
-    return list(result)
+    return list(result) if type(result) in _LAZY else result

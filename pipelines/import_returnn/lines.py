@@ -46,9 +46,9 @@ def left_over(options: Mapping[str, Any], known: Iterable[str]) -> Iterator[Line
     for name, value in options.items():
         if name in known or value is None or value == {} or value == "":
             continue
-        meaning = None if name in _OF_CONFIGS else meaning_of(name)
+        meaning = None if name in _OF_CONFIGS else meaning_of(str(name))
         if meaning is not None and meaning.kind is Kind.NOTHING:
-            nothing.append(name)
+            nothing.append(str(name))
         elif meaning is not None:
             yield note(f"{name} = {shown(value)}: {meaning.advice}")
         else:

@@ -89,9 +89,10 @@ def _cleanup(value: Any) -> Iterator[Line]:
     if not isinstance(value, Mapping) or find_unread(value) is not None:
         yield option("cleanup_old_models", value, bool, int, convert=bool)
         return
-    policy = {name: value[name] for name in _CLEANUP if value.get(name) is not None}
+    kinds = {"keep": list, "keep_last_n": int, "keep_best_n": int}
+    policy = {name: value[name] for name in _CLEANUP if isinstance(value.get(name), kinds[name])}
     yield Line("cleanup_old_models", policy or True)
-    if lost := [name for name in value if name not in _CLEANUP]:
+    if lost := [name for name in value if name not in policy]:
         yield note(f"cleanup_old_models: no counterpart of {', '.join(map(str, lost))}")
 
 

@@ -111,8 +111,8 @@ def per_key(name: str, value: Any, keys: Iterable[str], why: str = "") -> Iterat
     if find_unread(value) is not None:
         yield not_read(name, value)
     elif isinstance(value, Mapping):
-        lost = [key for key in value if key not in keys]
-        known = {key: one for key, one in value.items() if key in keys}
+        known = {key: one for key, one in value.items() if key in keys and isinstance(one, int | str)}
+        lost = [key for key in value if key not in known]
         if lost:
             yield note(f"{name} of {', '.join(map(str, lost))}: there is no such data key")
         if known:

@@ -75,7 +75,7 @@ def _processing(kind: str, opts: Mapping[str, Any]) -> Iterator[Line]:
     given = {"mean": 0.0 if mean is None else mean, "stddev": 1.0 if deviation is None else deviation}
     if find_unread(given) is not None:
         yield not_read("normalization", given)
-    elif kind == "audio":
+    elif kind == "audio" or not all(isinstance(one, str | float | int) for one in given.values()):
         yield note(f"norm_mean, norm_std_dev = {mean!r}, {deviation!r}: a layer of the model")
     elif "per_seq" in given.values():
         yield Line("normalization", "sequence")

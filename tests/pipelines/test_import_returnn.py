@@ -96,6 +96,11 @@ def test_values_follow_from_what_is_written(config, source, value):
         "x = [1]\ntry:\n  x.append(unknown())\nexcept ValueError:\n  pass",
         "from x import *\nx = numpy.linspace(1, 2, 3)",
         "x = undefined",
+        "x = str([undefined])",
+        "x = '{}'.format({'a': [undefined]})",
+        "x = f'{[undefined]}'",
+        "x = {1: undefined}.get(1)",
+        "x = [undefined] == [3]",
     ],
 )
 def test_what_cannot_be_known_is_named_with_its_line(config, source):
@@ -209,6 +214,12 @@ def test_sound_and_labels(toml):
     )
     assert read["data"]["data"]["type"] == "audio"
     assert read["data"]["classes"] == {"field": "text", "type": "bytes"}
+
+
+def test_an_option_that_two_of_theirs_mean_is_there_once(toml):
+    made = toml(HDF.replace("}", ', "segment_file": "a.txt", "seq_list_filter_file": "b.txt"}'))
+    assert 'only_tags = "b.txt"' in made
+    assert "# only_tags = 'a.txt', too" in made
 
 
 def test_the_command_says_what_was_not_read_and_overwrites_nothing(config, tmp_path, capsys, monkeypatch):
