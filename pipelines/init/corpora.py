@@ -63,6 +63,9 @@ def choose_sources(found: Found) -> Corpora | None:
     sources, quoting = found.sources[format], None
     if format in ("csv", "tsv"):
         sources, quoting = _alike(format, sources, found)
+        if not sources:
+            del found.sources[format]
+            return choose_sources(found)
     chosen, why = by_name(sources, found)
     return Corpora(format, chosen, why, quoting)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from seqmill.pipelines.init.audio_roots import root_finder
 from seqmill.pipelines.init.corpora import Corpora
+from seqmill.pipelines.init.field_kinds import MOST_MISSING
 from seqmill.pipelines.init.guess_keys import Guesses
 from seqmill.pipelines.init.sample_records import read_sample
 from seqmill.pipelines.init.write_config import Line
@@ -49,11 +50,8 @@ def _audio_root(name: str, corpora: Corpora, guesses: Guesses, roots: Roots) -> 
     sample = read_sample(corpora.format, corpora.files[name], corpora.quoting)
     for guess in guesses.keys:
         values = sample.fields.get(guess.kind.field)
-        if not values or len(values) < sample.num_records:
-            raise SeqmillError(
-                f"{shown(corpora.files[name])}: the field {guess.kind.field}, which train has, is not in "
-                f"every record of {name}; give the files of one corpus alone"
-            )
+        if not values or len(values) < (1 - MOST_MISSING) * sample.num_records:
+            raise SeqmillError(f"{shown(corpora.files[name])}: no field {guess.kind.field}, which train has")
         if guess.kind.is_path or (FORMATS[corpora.format].names_files and values):
             root = roots.of_values(sample.folder, values)
             if root != sample.folder:

@@ -27,6 +27,8 @@ _METADATA = re.compile(
     r"|lang(uage)?|lang_id|utt2\w+|(up|down)_?votes|segment|variant|domain|source_file|license|url|split"
     r"|duration\w*|offset|start|end|begin|channels?|(sampl\w+_)?rate|sampling_rate|num_\w+|n_\w+|snr|wer|cer|type"
 )
+MOST_MISSING = 0.1
+"""The largest share of records that may lack a field, and are rejected, before it is left out."""
 _MOST_WORDS = 1000  # that may be labels as they stand
 _MOST_ARRAY_BYTES = 1 << 28
 _REPETITIONS = 4
@@ -80,7 +82,7 @@ def _kind(
     sample: Sample, name: str, values: list[Any], find_root: Callable[[Sequence[str]], str | None]
 ) -> Kind:
     missing = sample.num_records - len(values)
-    if missing:
+    if missing > MOST_MISSING * sample.num_records:
         return Kind(name, "", f"missing in {missing} of {sample.num_records} records")
     first = values[0]
     if is_sound_object(first) or (isinstance(first, bytes) and _is_sound(first)):

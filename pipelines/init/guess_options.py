@@ -72,16 +72,17 @@ def guess_options(
     for name, paths in corpora.files.items():
         setup.guesses.append(f"corpus {name}: {shown(paths)}")
     keys = [KeyTable(guess, sample, root) for guess in guesses.keys]
+    tables = _corpus_tables(corpora, guesses, root, folder, setup)
     lines = _global_lines(keys, num_seqs, setup)
-    setup.tables.append(Table("", [*lines, *(_model_lines(keys, corpora, setup) if with_model else ())]))
+    if with_model:
+        lines += _model_lines(keys, corpora, "corpus.dev" in {table.name for table in tables}, setup)
+    setup.tables.append(Table("", lines))
     for key in keys:
         setup.tables.append(Table(f"data.{key.guess.key}", key.lines))
         setup.guesses += key.guesses
     _say_left_out(guesses, setup)
-    setup.tables += [
-        Table(f"corpus.{name}", corpus_lines(name, corpora, guesses, root, folder)) for name in corpora.files
-    ]
-    if len(corpora.files) == 1:
+    setup.tables += tables
+    if len(tables) == 1:
         _say_how_to_hold_out(corpora, guesses, setup)
     if sample.rejected:
         number = len(sample.rejected)
@@ -92,13 +93,26 @@ def guess_options(
     return setup
 
 
-def _model_lines(keys: Sequence[KeyTable], corpora: Corpora, setup: Setup) -> list[Line]:
+def _corpus_tables(corpora: Corpora, guesses: Guesses, root: Roots, folder: str, setup: Setup) -> list[Table]:
+    """The tables of ``train`` and of the other corpora that can be read likewise."""
+    tables = []
+    for name in corpora.files:
+        try:
+            tables.append(Table(f"corpus.{name}", corpus_lines(name, corpora, guesses, root, folder)))
+        except SeqmillError as error:
+            if name == "train":
+                raise
+            setup.guesses.append(f"corpus {name} is left out: {error}")
+    return tables
+
+
+def _model_lines(keys: Sequence[KeyTable], corpora: Corpora, has_dev: bool, setup: Setup) -> list[Line]:
     kinds = {key.guess.key: replace(key.guess.kind, lengths=tuple(key.lengths)) for key in keys}
     setup.starter, why = choose_starter(kinds["data"], kinds.get("classes"), corpora)
     if setup.starter is None:
         setup.guesses.append(f"no starter model: {why}")
         return [Line("", why=f'No starter model: {why}. model = "model.py:build" names one of your own.')]
-    score = SCORES.get(setup.starter) if "dev" in corpora.files else None
+    score = SCORES.get(setup.starter) if has_dev else None
     policy = True if score is None else {"keep_best_by": score}
     setup.guesses.append(f"model = {MODEL_FILE}:build: a starter model, {why}")
     return [

@@ -259,6 +259,16 @@ def test_what_it_writes_runs(tmp_path, seqmill, make):
         assert counts["kept"] == counts["read"] > 0
 
 
+def test_a_corpus_without_the_fields_of_train_is_left_out(tmp_path, seqmill):
+    write_jsonl(
+        tmp_path / "train.jsonl", [{"source": "a b", "target": "c d"}, {"source": "b", "target": "e"}]
+    )
+    write_jsonl(tmp_path / "test.jsonl", [{"source": "a b"}])
+    ended = seqmill.succeeds("init", tmp_path, f"--output={tmp_path}/config.toml")
+    assert "test.jsonl: no field target, which train has" in ended.out
+    assert [*tomllib.loads((tmp_path / "config.toml").read_text())["corpus"]] == ["train"]
+
+
 def test_nothing_is_overwritten_without_force(tmp_path, seqmill):
     texts_beside(tmp_path)
     config = tmp_path / "config.toml"

@@ -124,3 +124,8 @@ def test_any_text_is_a_value_and_a_comment(value, why):
     except UnicodeEncodeError:
         return  # no file and no field has such a name
     assert tomllib.loads(text) == {"a": {value: [value]}}
+
+
+def test_a_field_that_few_records_lack_is_taken():
+    (kind,) = kinds([*({"x": "a b"} for _ in range(20)), {}])
+    assert kind.type == "words"

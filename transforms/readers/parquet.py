@@ -35,6 +35,7 @@ from seqmill.transforms.readers.split import (
     Split,
     is_damage,
     named_errors,
+    one_line,
     single_file_split,
 )
 from seqmill.transforms.storage import files
@@ -151,7 +152,7 @@ def _open(path: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if not is_damage(error):
                 raise
-            raise SeqmillError(f"{path}: not a readable Parquet file ({error})") from None
+            raise SeqmillError(f"{path}: not a readable Parquet file ({one_line(error)})") from None
         if has_encrypted_columns(file, source):
             raise SeqmillError(f"{path}: it has encrypted columns; decrypt the file first")
         if not has_possible_rows(file):
@@ -221,7 +222,7 @@ def _items(
         except (pa.ArrowException, OSError) as error:
             if not is_damage(error):
                 raise
-            problem = str(error)
+            problem = one_line(error)
             smaller = max(1, done // _MOST_BATCHES, size // 16)
             if smaller < size:
                 size = smaller
