@@ -40,7 +40,7 @@ class Job(Protocol):
         """Ends it; returns once its end is certain."""
 
 
-def run_job(pipeline: beam.Pipeline, address: str, watch: Callable[[], None]) -> None:
+def run_job(pipeline: beam.Pipeline, address: str, watch: Callable[[], object]) -> None:
     """Gives a pipeline to its runner and waits for its end; whatever ends the waiting, ends the job.
 
     Args:
@@ -66,9 +66,9 @@ def run_job(pipeline: beam.Pipeline, address: str, watch: Callable[[], None]) ->
         if job is None and submission.ends_within(_CANCEL_SECONDS):
             with contextlib.suppress(Exception):
                 job = job_of(submission.result(), address)
-        left = _cancel(job) if job else "the job was being handed over; it may still run"
-        if left and isinstance(error, KeyboardInterrupt):
-            console.say(left, always=True)
+        outcome = _cancel(job) if job else "the job was being handed over; it may still run"
+        if isinstance(error, KeyboardInterrupt):
+            console.say(outcome, always=True)
         raise
 
 
@@ -131,7 +131,7 @@ def watch_address(what: str, address: str) -> Callable[[], None]:
     return watch
 
 
-def _wait(is_over: Callable[[], bool], watch: Callable[[], None]) -> None:
+def _wait(is_over: Callable[[], bool], watch: Callable[[], object]) -> None:
     pause, longest = _POLL_SECONDS
     while not is_over():
         watch()
@@ -139,13 +139,13 @@ def _wait(is_over: Callable[[], bool], watch: Callable[[], None]) -> None:
         pause = min(1.5 * pause, longest)
 
 
-def _cancel(job: Job) -> str | None:
-    """Ends a job. Returns which job still runs, where that is not possible."""
+def _cancel(job: Job) -> str:
+    """Ends a job. Returns what has become of which."""
     cancelling = _InThread(job.cancel)
     try:
         if cancelling.ends_within(_CANCEL_SECONDS):
             cancelling.result()
-            return None
+            return f"{job.name()} was cancelled"
         why = "no answer"
     except Exception as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__

@@ -14,8 +14,9 @@ from seqmill.pipelines import console, interrupts
 from seqmill.pipelines.beam_job import NotGivenToRunner, run_job
 from seqmill.pipelines.beam_mends import mend_local_runner, mend_loopback_workers
 from seqmill.pipelines.beam_options import BeamOptions, beam_options
-from seqmill.pipelines.beam_servers import serving, where
+from seqmill.pipelines.beam_servers import has_pool, serving, where
 from seqmill.pipelines.failures import deepest_cause, runner_failure
+from seqmill.pipelines.first_worker import watch_first_worker
 from seqmill.transforms.beam.step import Step
 from seqmill.transforms.beam.tasks import RunTasks, read_failures
 from seqmill.transforms.storage import files
@@ -48,7 +49,10 @@ def run_on_beam(
         console.say(f"--{name}: neither seqmill nor Beam knows it; passed on to the job server", once=True)
     _silence_runners()
     try:
-        _execute(options, (transform or RunTasks)(step))
+        if transform is None:
+            _execute(options, RunTasks(step), step)
+        else:
+            _execute(options, transform(step))
     except SeqmillError as error:
         raise SeqmillError(f"{step.title}: {error}; what is done is kept") from None
     except NotGivenToRunner as error:
@@ -62,8 +66,8 @@ def run_on_beam(
     return read_failures(step)
 
 
-def _execute(options: BeamOptions, transform: beam.PTransform) -> None:
-    """Runs a transform to its end."""
+def _execute(options: BeamOptions, transform: beam.PTransform, begins_with: Step | None = None) -> None:
+    """Runs a transform to its end; where it begins with the tasks of a step, they must begin soon."""
     if options.is_local:
         mend_local_runner()
         pipeline = beam.Pipeline(runner=FnApiRunner(), options=options.options)
@@ -74,7 +78,10 @@ def _execute(options: BeamOptions, transform: beam.PTransform) -> None:
     with serving(options) as served:
         pipeline = beam.Pipeline(runner=served.runner, options=options.options)
         pipeline | transform
-        run_job(pipeline, served.address, served.watch)
+        watches = [served.watch]
+        if begins_with is not None and has_pool(options):
+            watches.append(watch_first_worker(begins_with, where(options)))
+        run_job(pipeline, served.address, lambda: [watch() for watch in watches])
 
 
 def _silence_runners() -> None:

@@ -76,10 +76,15 @@ def where(options: BeamOptions) -> str:
         return f"{name} at {dask.address or dask.scheduler_file or 'threads of this process'}"
     if portable.job_endpoint:
         name = f"{name} at {portable.job_endpoint}"
-    workers = (portable.environment_type or "").upper()
-    if workers == "EXTERNAL":
+    if has_pool(options):
         return f"{name}, workers of the pool at {portable.environment_config}"
-    return f"{name}, workers in this process" if workers == "LOOPBACK" else name
+    is_here = (portable.environment_type or "").upper() == "LOOPBACK"
+    return f"{name}, workers in this process" if is_here else name
+
+
+def has_pool(options: BeamOptions) -> bool:
+    """Whether workers are started by a pool outside of the runner."""
+    return (options.view(PortableOptions).environment_type or "").upper() == "EXTERNAL"
 
 
 def _check_addresses(options: BeamOptions) -> None:
@@ -149,7 +154,7 @@ def _pool(options: BeamOptions) -> str | None:
     """The address of the worker pool, where it is on this machine: elsewhere it is what workers see."""
     portable = options.view(PortableOptions)
     address, server = portable.environment_config, portable.job_endpoint
-    if (portable.environment_type or "").upper() != "EXTERNAL" or not address or "{" in address:
+    if not has_pool(options) or not address or "{" in address:
         return None
     is_here = is_this_machine(address) and (server in (None, "embed") or is_this_machine(server))
     return str(address) if is_here else None

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from seqmill.pipelines.runners import with_values
 from seqmill.transforms.storage.errors import UsageError
 
 Run = Callable[..., None]
@@ -121,6 +122,7 @@ def parse(given: Sequence[str], runs: Mapping[str, Run]) -> tuple[argparse.Names
     Raises:
         UsageError: There are such arguments, and the command has no configuration.
     """
+    given = with_values(given)
     options, rest = _parser(given, runs).parse_known_args(given)
     if rest and options.command not in _CONFIG_COMMANDS:
         raise UsageError(f"{rest[0]}: unknown option{_near(rest[0], options.command)}")

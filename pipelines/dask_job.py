@@ -10,11 +10,11 @@ from typing import Any
 from seqmill.pipelines import console
 from seqmill.pipelines.beam_job import Absence
 from seqmill.pipelines.endpoints import unreachable
+from seqmill.pipelines.first_worker import VARIABLE, seconds_for_workers
 from seqmill.transforms.storage.errors import SeqmillError
 
 _LOOK_SECONDS = 1.0  # between two looks at the cluster
 _SECONDS_WITHOUT_WORKERS = 30.0
-_SECONDS_FOR_FIRST_WORKER = 60.0
 
 
 @contextlib.contextmanager
@@ -50,6 +50,7 @@ class DaskJob:
         self._next_look = 0.0
         self._worker_seen: float | None = None
         self._begun = time.monotonic()
+        self._seconds_for_workers = seconds_for_workers()
         self._is_noted = False
 
     def name(self) -> str:  # noqa: D102
@@ -88,10 +89,14 @@ class DaskJob:
             self._worker_seen = now
         elif self._worker_seen is None:
             if not self._is_noted:
-                console.say(f"no Dask worker is at {self._address} yet (dask worker {self._address})")
+                console.say(f"waiting for workers of {self._address} (dask worker {self._address})")
                 self._is_noted = True
-            if now - self._begun > _SECONDS_FOR_FIRST_WORKER:
-                raise SeqmillError(f"no Dask worker came to {self._address} (dask worker {self._address})")
+            if now - self._begun > self._seconds_for_workers:
+                raise SeqmillError(
+                    f"no worker has come to the Dask scheduler at {self._address} in "
+                    f"{self._seconds_for_workers} s (dask worker {self._address}); "
+                    f"where workers need longer, set {VARIABLE}"
+                )
         elif now - self._worker_seen > _SECONDS_WITHOUT_WORKERS:
             raise SeqmillError(f"no Dask worker is left at {self._address}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from seqmill.transforms.storage.checked_options import did_you_mean
@@ -18,6 +19,33 @@ _EXTRAS = {
     "DataflowRunner": ("google.cloud.dataflow_v1beta3", "pip install 'apache-beam[gcp]'"),
     "InteractiveRunner": ("IPython", "pip install 'apache-beam[interactive]'"),
 }
+
+
+VALUE_FLAGS = (
+    *("runner", "direct_num_workers", "direct_running_mode"),
+    *("job_endpoint", "artifact_endpoint", "job_server_timeout", "environment_type", "environment_config"),
+    *("prism_location", "flink_master", "flink_version", "spark_master_url", "spark_version"),
+    *("parallelism", "sdk_worker_parallelism", "project", "region", "temp_location", "staging_location"),
+    *("dask_client_address", "dask_scheduler_file", "dask_npartitions", "dask_partition_size"),
+)
+"""Flags of Beam's that have a value, which may stand behind a space."""
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """A command line in which values of Beam's flags stand behind ``=``: they are not taken for a CONFIG.
+
+    >>> from seqmill.pipelines.runners import with_values
+    >>> with_values(["plan", "--runner", "dask", "config.toml"])
+    ['plan', '--runner=dask', 'config.toml']
+    """
+    found: list[str] = []
+    for argument in arguments:
+        is_value = bool(found) and found[-1].startswith("--") and found[-1][2:] in VALUE_FLAGS
+        if is_value and not argument.startswith("--"):
+            found[-1] = f"{found[-1]}={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def class_name(runner: str) -> str:

@@ -14,11 +14,13 @@ import psutil
 from pools_in_turn import pools_in_turn
 from servers import built_engine, free_port, server, wait_until_open
 
-# Workers find seqmill where these tests do, and pools the python that they start.
-_ENVIRONMENT = {
-    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-}
+
+def environment() -> dict[str, str]:
+    """Variables by which workers find seqmill where tests do, and pools the python that they start."""
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,13 @@ def prism(folder: Path) -> Iterator[Cluster]:
 
 
 @contextmanager
-def job_service(folder: Path, environment: Mapping[str, str], num_pools: int = 2) -> Iterator[Cluster]:
+def job_service(
+    folder: Path, variables: Mapping[str, str] | None = None, num_pools: int = 2
+) -> Iterator[Cluster]:
     """Beam's portable job service and worker pools outside of it; each of its jobs takes the next pool."""
     port, pool_ports = free_port(), [free_port() for _ in range(num_pools)]
     with ExitStack() as started:
-        start = partial(_start, started, folder, environment)
+        start = partial(_start, started, folder, variables)
         service = start("apache_beam.runners.portability.local_job_service_main", "-p", str(port))
         pools = [
             start("apache_beam.runners.worker.worker_pool_main", f"--service_port={pool_port}")
@@ -79,14 +83,14 @@ def job_service(folder: Path, environment: Mapping[str, str], num_pools: int = 2
 
 
 @contextmanager
-def dask(folder: Path, environment: Mapping[str, str], num_workers: int = 2) -> Iterator[Cluster]:
+def dask(folder: Path, variables: Mapping[str, str] | None = None, num_workers: int = 2) -> Iterator[Cluster]:
     """A Dask scheduler and workers of one thread each."""
     from distributed import Client
 
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     with ExitStack() as started:
-        start = partial(_start, started, folder, environment)
+        start = partial(_start, started, folder, variables)
         here = ("--host=127.0.0.1", "--no-dashboard")
         scheduler = start("distributed.cli.dask_scheduler", *here, f"--port={port}")
         workers: list[psutil.Process] = []
@@ -99,7 +103,8 @@ def dask(folder: Path, environment: Mapping[str, str], num_workers: int = 2) -> 
             add_worker()
         wait_until_open(port)
         with Client(address, timeout=180) as client:
-            client.wait_for_workers(num_workers, timeout=180)
+            if num_workers:
+                client.wait_for_workers(num_workers, timeout=180)
 
         def is_idle() -> bool:
             with Client(address, timeout=180) as client:
@@ -110,9 +115,9 @@ def dask(folder: Path, environment: Mapping[str, str], num_workers: int = 2) -> 
 
 
 def _start(
-    started: ExitStack, folder: Path, environment: Mapping[str, str], module: str, *arguments: str
+    started: ExitStack, folder: Path, variables: Mapping[str, str] | None, module: str, *arguments: str
 ) -> psutil.Process:
     """Runs a module until the end of a block; its log is in a folder."""
     log = folder / f"{module.rpartition('.')[2]}.log"
     command = [sys.executable, "-m", module, *arguments]
-    return started.enter_context(server(command, log, {**_ENVIRONMENT, **environment}))
+    return started.enter_context(server(command, log, {**environment(), **(variables or {})}))

@@ -49,6 +49,7 @@ def test_help_of_a_command_explains_every_option(capsys, command):
         (["run", "none.toml", "--runner=Foo"], "--runner=Foo: no such runner; expected one of"),
         (["run", "none.toml", "--runner=DirectRuner"], "did you mean DirectRunner?"),
         (["run", "none.toml", "--runner", "json.Foo"], "--runner=json.Foo: json has no class Foo"),
+        (["run", "--runner", "dask", "none.toml"], "none.toml: no such configuration file"),
         (["run", "none.toml", "--runner"], "--runner: expected one argument"),
         (
             ["run", "none.toml", "--dask_client_address=tcp://h:1"],

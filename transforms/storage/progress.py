@@ -64,6 +64,13 @@ def seconds_between(folder: str) -> float:
     return _SECONDS if files.is_local(folder) else _SECONDS_REMOTE
 
 
+def has_begun(folder: str, run_id: str) -> bool:
+    """Whether a worker of a run has begun a task; on a remote file system, perhaps only a while ago."""
+    with contextlib.suppress(Exception), files.impatient():
+        return any(name.startswith(run_id) for name in files.list_names(folder))
+    return False
+
+
 def totals(folder: str, run_id: str) -> tuple[int, int]:
     """The sums over all workers of a run, as far as they can be read: (done, sequences)."""
     done = num_seqs = 0
@@ -85,6 +92,8 @@ class _Count:
         self._seconds = seconds_between(folder)
         self._next = time.monotonic() + self._seconds
         self._failed_until = 0.0
+        if files.is_local(folder):
+            self.write()  # tells that this process has begun
 
     def add(self, done: int, num_seqs: int) -> None:
         self._done += done

@@ -1,0 +1,134 @@
+"""What is missing, fails or is killed on an engine ends a run soon, with one line that names it."""
+
+import os
+import time
+
+import clusters
+import corpora
+import pytest
+from servers import built_engine, free_port
+from started_run import Run, wait_for
+
+NOWHERE = {
+    "portable": ("--runner=portable", "--job_endpoint={}"),
+    "prism": ("--runner=prism", "--job_endpoint={}"),
+    "dask": ("--runner=dask", "--dask_client_address=tcp://{}"),
+    "flink": (
+        "--runner=flink",
+        "--flink_master={}",
+        "--environment_type=EXTERNAL",
+        "--environment_config=h:1",
+    ),
+}
+
+LACKING = """
+import sys
+
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "seqmill":
+            raise ModuleNotFoundError("No module named 'seqmill'", name=name)
+
+sys.meta_path.insert(0, Lacking())
+"""
+
+
+@pytest.fixture(scope="module")
+def many_tasks(tmp_path_factory):
+    return corpora.write_many_tasks(tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture
+def without_seqmill(tmp_path):
+    """Variables of a python that finds no seqmill."""
+    folder = tmp_path / "lacking"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(LACKING)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), clusters.environment()["PYTHONPATH"]])}
+
+
+@pytest.mark.parametrize("flags", NOWHERE.values(), ids=NOWHERE)
+def test_nobody_listens(many_tasks, tmp_path, seqmill, flags):
+    address = f"127.0.0.1:{free_port()}"
+    run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *(flag.format(address) for flag in flags))
+    run.names(address, "Connection refused", "what is done is kept")
+    assert run.code == 1
+
+
+@pytest.mark.slow
+def test_prism_is_killed(many_tasks, tmp_path):
+    flags = ("--runner=prism", f"--prism_location={built_engine('prism')}")
+    run = Run(many_tasks, output=tmp_path / "out", flags=flags)
+    wait_for(run, lambda: list(run.output.glob("store/train/sequences-*")))
+    prism = [child for child in run.process.children() if "prism" in child.name()]
+    prism[0].kill()
+    assert "Prism was killed by signal 9" in ends_with_a_line(run, within=20)
+
+
+@pytest.mark.long
+def test_a_pool_lacks_seqmill(many_tasks, tmp_path, without_seqmill):
+    with clusters.job_service(tmp_path, without_seqmill, num_pools=1) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        assert "No module named 'seqmill' (workers need seqmill" in ends_with_a_line(run)
+
+
+@pytest.mark.long
+def test_dask_workers_lack_seqmill(many_tasks, tmp_path, without_seqmill):
+    with clusters.dask(tmp_path, without_seqmill) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        assert "No module named 'seqmill' (workers need seqmill" in ends_with_a_line(run)
+
+
+@pytest.mark.long
+def test_no_dask_worker_comes(many_tasks, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQMILL_WORKER_SECONDS", "5")
+    with clusters.dask(tmp_path, {}, num_workers=0) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        assert "no worker has come to the Dask scheduler at tcp://127.0.0.1:" in ends_with_a_line(run)
+
+
+@pytest.mark.long
+def test_workers_are_killed_as_they_start(many_tasks, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQMILL_WORKER_SECONDS", "5")
+    with clusters.job_service(tmp_path, {}, num_pools=1) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        wait_for(run, cluster.at_work)[0].kill()
+        assert "no worker has begun in 5 s on PortableRunner" in ends_with_a_line(run)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["prism", "job_service", "dask"])
+def test_the_server_is_killed(many_tasks, tmp_path, engine):
+    with getattr(clusters, engine)(tmp_path) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        wait_for(run, lambda: list(run.output.glob("store/train/sequences-*")))
+        cluster.head.kill()
+        assert "does not answer any more" in ends_with_a_line(run)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["prism", "job_service", "dask"])
+def test_ctrl_c_cancels_the_job_and_names_it(many_tasks, tmp_path, engine):
+    with getattr(clusters, engine)(tmp_path) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        wait_for(run, lambda: list(run.output.glob("store/train/sequences-*")))
+        begun = time.monotonic()
+        run.process.send_signal(2)
+        said = run.ends()
+        print(f"{engine}: {time.monotonic() - begun:.1f} s")
+    assert run.process.returncode == 130, said
+    *_, job, last = said.splitlines()
+    assert job.endswith("was cancelled"), said
+    assert last.startswith("seqmill: interrupted; what is done is kept")
+
+
+def ends_with_a_line(run, within=60):
+    """The last line of a run that fails; its only one with our name, and without a trace."""
+    begun = time.monotonic()
+    said = run.ends(within=within)
+    print(f"{time.monotonic() - begun:.1f} s until: {said.splitlines()[-1]}")
+    assert run.process.returncode == 1, said
+    assert said.count("seqmill: ") == 1 and "Traceback" not in said, said
+    last = said.splitlines()[-1]
+    assert last.startswith("seqmill: ") and "what is done is kept" in last, said
+    return last
