@@ -61,6 +61,10 @@ class Arrivals:
 
     def look(self) -> dict[str, Taken]:
         """New files, complete, in corpus order: by pattern, then by name."""
+        with files.remembering():
+            return self._look()
+
+    def _look(self) -> dict[str, Taken]:
         paths = [path for pattern in self._patterns for path in self._matches(pattern)]
         self._forget_but({*paths})
         found: dict[str, Taken] = {}

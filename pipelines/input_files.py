@@ -11,6 +11,7 @@ from seqmill.pipelines.sources import sources_of
 from seqmill.transforms.readers import files_of_folder
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.storage.name_patterns import has_wildcard
 from seqmill.transforms.storage.output_folder import is_own
 
 _MOST_NAMED = 3
@@ -91,7 +92,7 @@ def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str
         if not is_own(output, pattern):  # else what an earlier run wrote would be input of the next
             matches = [path for path in matches if not is_own(output, path)]
         if not matches:
-            what = "no file matches" if files.has_wildcard(pattern) else "no such file"
+            what = "no file matches" if has_wildcard(pattern) else "no such file"
             problems.append(f"{where}: {pattern}: {what}")
         paths += matches
     return paths

@@ -57,6 +57,10 @@ class TakenFiles:
         path: The file to remember them in.
         stream: The stream's folder.
 
+    Attributes:
+        last: The files of the window that has appeared last.
+        unpublished: The window that was about to appear when the process before this one ended, or "".
+
     Raises:
         SeqmillError: What is remembered is damaged, or missing though windows are there.
     """
@@ -70,8 +74,10 @@ class TakenFiles:
                 f"({path} is missing): files could be taken twice; choose another output"
             )
         self._is: _Content = read_sealed(path, _ADAPTER, FORMAT, "") if there else _Content()
+        self.unpublished = ""
         if self._is.window and not is_published(stream, self._is.window):
-            self._is.pending.clear()  # ended before it appeared
+            self.unpublished = self._is.window  # ended before it appeared
+            self._is.pending.clear()
         self.last = dict(self._is.pending)
         self._contents = {*self._is.gone, *(one.content for one in self._is.there.values())}
         self._settle()

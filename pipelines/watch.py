@@ -90,6 +90,8 @@ class _Watch:
 
     def run(self) -> None:
         clear_stream(self._folder)
+        if self._taken.unpublished and not files.is_local(self._folder):  # perhaps copied in part
+            files.remove(files.join(self._folder, self._taken.unpublished))
         files.remove(self._made_in)
         for folder in (self._folder, files.parent(self._made_in)):
             files.remove_temporaries(folder)

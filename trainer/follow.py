@@ -18,9 +18,10 @@ from seqmill.transforms.batches.stream import (
     clear_stream,
     consume,
     is_stream,
+    is_there,
     read_stream,
     stream_of,
-    windows,
+    windows_but,
 )
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -91,29 +92,30 @@ class FollowedWindows:
 
     def begin(self, start: Start) -> None:
         """Takes up which windows were trained, as the checkpoint knows it."""
-        self._behind, there = start.epoch - 1, windows(self._folder)
+        self._behind = start.epoch - 1
         self._trained = {e: name for e, name in start.history.windows.items() if e < start.epoch}
         self._taken, self._opened = {*self._trained.values()}, {}
         self._to_remove = {}
         if self._options.remove_windows:
-            self._to_remove = {epoch: name for epoch, name in self._trained.items() if name in {*there}}
+            there = {*files.list_names(self._folder)}
+            self._to_remove = {epoch: name for epoch, name in self._trained.items() if name in there}
         if start.checkpoint is not None and start.first_batch:
             name = start.checkpoint.content["batches_of"].get("window")
-            if name in there:
+            if name is not None and is_there(self._folder, name):
                 self._take(start.epoch, name)
 
     def why_not_inside(self, inside: Checkpoint) -> str:  # noqa: D102
         name = inside.content.get("batches_of", {}).get("window")
         if name is None:
             return f"epoch {inside.epoch} was no window of a stream"
-        if name not in windows(self._folder):
+        if not is_there(self._folder, name):
             return f"window {name} is gone, and the next is trained from its beginning"
         return why_not_inside(inside, self._open(name).facts)
 
     def any(self, is_needed: bool) -> EpochData | None:
         """Any window that is there, trained or not; where it is needed, it is waited for."""
         waiting = self._waiting()
-        while not (there := windows(self._folder)):
+        while (first := next(windows_but((), self._folder), None)) is None:
             if not is_needed:
                 return None
             if self._options.num_epochs <= len(self._trained):
@@ -121,7 +123,7 @@ class FollowedWindows:
                     f"{self._folder}: nothing is left to train, and no window is there to build the model by"
                 )
             waiting.for_first_window()
-        return self._open(there[0])
+        return self._open(first)
 
     def is_there(self, epoch: int) -> bool:  # noqa: D102
         return epoch in self._opened or epoch > self._options.num_epochs or self._next() is not None
@@ -158,7 +160,7 @@ class FollowedWindows:
             self._to_remove[epoch] = name
 
     def _next(self) -> str | None:
-        return next((name for name in windows(self._folder) if name not in self._taken), None)
+        return next(windows_but(self._taken, self._folder), None)
 
     def _open(self, name: str) -> EpochData:
         """A window, which must be of the stream's data. Raises SeqmillError."""

@@ -17,6 +17,7 @@ from seqmill.pipelines.init.write_config import Line
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.name_patterns import has_wildcard
 
 _MOST_UP = 3
 _FEW_FILES = 4
@@ -76,7 +77,7 @@ def as_patterns(paths: list[str], folder: str) -> list[str]:
         return paths
     first, last = _common_start(paths), _common_start([path[::-1] for path in paths])[::-1]
     pattern = f"{first}*{last}"
-    if "/" in last or files.has_wildcard(first) or files.has_wildcard(last):
+    if "/" in last or has_wildcard(first) or has_wildcard(last):
         return paths
     matches = files.expand(files.join(folder, pattern))
     return [pattern] if matches == sorted(files.join(folder, path) for path in paths) else paths

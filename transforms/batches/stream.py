@@ -10,7 +10,7 @@ epochs/<corpus>/  stream.json                      what all windows have in comm
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,12 +22,12 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage import files, output_folder, remote_files
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
-from seqmill.transforms.storage.temporaries import remove_left_folders, temporary_beside
+from seqmill.transforms.storage.temporaries import temporary_beside
 from seqmill.transforms.store.counts import Counts
 
 FORMAT = "seqmill.stream/1"
@@ -151,15 +151,28 @@ def end_of(name: str) -> int:
 
 def windows(folder: str) -> list[str]:
     """Names of the windows that are there, in order of time."""
+    return [*windows_but((), folder)]
+
+
+def windows_but(known: Collection[str], folder: str) -> Iterator[str]:
+    """Names of the windows that are there but for some, in order of time.
+
+    In an object store one listing tells their names. Whether a window is whole is asked one by one, as far as
+    the iterator is followed.
+    """
     names = files.list_names(folder)
     consumed = {name.removesuffix(_CONSUMED) for name in names if name.endswith(_CONSUMED)}
-    return [
-        name
-        for name in names
-        if _NAME.fullmatch(name)
-        and name not in consumed
-        and (files.is_local(folder) or files.exists(output_folder.manifest_path(files.join(folder, name))))
-    ]
+    for name in names:
+        if _NAME.fullmatch(name) and name not in consumed and name not in known:
+            path = output_folder.manifest_path(files.join(folder, name))
+            if files.is_local(folder) or files.exists(path):
+                yield name
+
+
+def is_there(folder: str, name: str) -> bool:
+    """Whether a window is there, and not yet consumed."""
+    path = files.join(folder, name)
+    return not files.exists(path + _CONSUMED) and files.exists(output_folder.manifest_path(path))
 
 
 def is_published(folder: str, name: str) -> bool:
@@ -176,13 +189,14 @@ def temporary_window(folder: str, name: str) -> str:
     return files.join(folder, temporary_beside(Path(name)).name)
 
 
-def publish(made: str, folder: str, name: str) -> bool:
-    """Lets a window appear, whole, unless it has before.
+def publish(made: str, folder: str, name: str, identity: str = "") -> bool:
+    """Lets a window appear, whole, unless it has before, or another is about to under its name.
 
     Args:
         made: The corpus' folder, complete; on the same file system. It is gone afterwards.
         folder: That of the stream.
         name: The window's.
+        identity: As for ``tidy_window``.
 
     Returns:
         Whether it is this one that appeared.
@@ -192,8 +206,12 @@ def publish(made: str, folder: str, name: str) -> bool:
         files.remove(made)
         return False
     if not files.is_local(folder):
-        _copy_manifest_last(made, target)
+        is_ours = not identity or _claim(target, identity)
+        if is_ours:
+            _copy_manifest_last(made, target)
         files.remove(made)
+        if not is_ours:
+            return False
     else:
         try:
             files.rename_folder(made, target)
@@ -241,8 +259,7 @@ def identity_of(folder: str, name: str) -> str:
 
 def clear_stream(folder: str) -> None:
     """Removes what killed processes have left: windows half made or half removed, and the oldest memories."""
-    if files.is_local(folder):
-        remove_left_folders(Path(folder))
+    files.remove_temporary_folders(folder)
     names = files.list_names(folder)
     there, consumed = {*names}, [name for name in names if name.endswith(_CONSUMED)]
     for name in consumed:
@@ -264,10 +281,24 @@ def _remove(folder: str, name: str) -> None:
     files.remove(aside)
 
 
+def _claim(target: str, identity: str) -> bool:
+    """Whether nobody else is about to publish a window there: two would be mixed.
+
+    Who was killed at it is taken for one who is about to.
+    """
+    path = files.join(target, _IDENTITY)
+    try:
+        remote_files.create(path, identity.encode())
+    except FileExistsError:
+        return files.read_bytes(path).decode() == identity
+    return True
+
+
 def _copy_manifest_last(source: str, target: str) -> None:
-    for name in sorted(files.list_names(source), key=lambda name: name == output_folder.MANIFEST_NAME):
-        path, copy = files.join(source, name), files.join(target, name)
-        (_copy_manifest_last if files.is_folder(path) else files.link)(path, copy)
+    for path in sorted(
+        files.last_changes(source), key=lambda path: path == output_folder.manifest_path(source)
+    ):
+        files.link(path, target + path.removeprefix(source))
 
 
 def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:

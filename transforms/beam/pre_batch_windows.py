@@ -163,11 +163,13 @@ class _Write(beam.DoFn):
             yield WindowWritten(path, _counted(path))
 
     def _sweep(self) -> None:
-        """Removes, once an hour, what was staged for data that came too late, or by bundles that failed."""
+        """Removes, once an hour, what killed workers have left, or was staged for data that came too late."""
         now = time.time()
-        if self._staged_for is not None and (self._swept is None or now - self._swept > _SWEEP_SECONDS):
+        if self._swept is None or now - self._swept > _SWEEP_SECONDS:
             self._swept = now
-            remove_staged_before(self._folder, now - self._staged_for)
+            files.remove_temporary_folders(self._folder)
+            if self._staged_for is not None:
+                remove_staged_before(self._folder, now - self._staged_for)
 
     def _make(self, name: str, names: list[str], identity: str) -> bool:
         """Makes a window and lets it appear; whether there was anything to make one of."""
@@ -184,7 +186,7 @@ class _Write(beam.DoFn):
             written = part.finish(len(todo.segments))
             tidy_window(made, store_folder, identity)
             begin_stream(self._folder, stream_of(written))
-            publish(made, self._folder, name)
+            publish(made, self._folder, name, identity)
             return True
         except NothingLeftError as error:
             _LOG.warning("%s: a pane without a sequence does not appear: %s", self._folder, error)

@@ -16,6 +16,7 @@ from seqmill.transforms.features.norm import check_norms
 from seqmill.transforms.readers import FORMATS, Reader, ReadOptions, Split
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.name_patterns import has_wildcard
 from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
 from seqmill.transforms.store.encode_blocks import Collector, encoded_blocks, open_keys, split_encoders
 from seqmill.transforms.store.encode_records import read_vocabs, vocab_files
@@ -137,7 +138,7 @@ class ReadSequences(beam.PTransform):
             for pattern in several:
                 matches = files.expand(fields.folder_of(self, pattern, where))
                 if not matches:
-                    what = "no file matches" if files.has_wildcard(pattern) else "no such file"
+                    what = "no file matches" if has_wildcard(pattern) else "no such file"
                     raise UsageError(f"ReadSequences: {where}: {pattern}: {what}")
                 found[field] += matches
             if not several:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import glob as local_glob
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -19,10 +20,18 @@ import orjson
 
 from seqmill.transforms.storage import local_files, remote_calls, remote_files, remote_reading, remote_view
 from seqmill.transforms.storage.errors import SeqmillError
-from seqmill.transforms.storage.temporaries import remove_left
+from seqmill.transforms.storage.name_patterns import has_wildcard
+from seqmill.transforms.storage.temporaries import (
+    TEMPORARY_PREFIX,
+    is_left,
+    remove_left,
+    remove_left_folders,
+)
 
 _COPY_BYTES = 8_000_000
 _LARGEST_JSON = 500_000_000  # a manifest with three million shards; the parser needs several times its size
+
+_BUCKET_PARTS = 3  # of a URL that are no pattern: "s3:", "" and the bucket
 
 _Work = TypeVar("_Work", bound=Callable[..., Any])
 
@@ -78,18 +87,15 @@ def expand(pattern: str) -> list[str]:
             UTF-8.
     """
     try:
-        if is_file(pattern):
-            matches = [pattern]
-        elif not has_wildcard(pattern):
-            matches = []
+        if not has_wildcard(pattern):
+            matches = [pattern] if is_file(pattern) else []
         elif is_local(pattern):
-            matches = local_files.expand(_with_literal_folders(pattern))
+            matches = [pattern] if is_file(pattern) else local_files.expand(_with_literal_folders(pattern))
         else:
-            matches = remote_files.expand(_with_literal_folders(pattern))
+            matches = _expand_remote(pattern)
     except OSError as error:
-        raise SeqmillError(
-            f"{error.filename or pattern}: cannot be read ({error.strerror or error})"
-        ) from None
+        where = error.filename if error.filename and is_local(pattern) else pattern
+        raise SeqmillError(f"{where}: cannot be read ({error.strerror or error})") from None
     for match in matches:
         check_encodable(match)
     return sorted(matches)
@@ -217,6 +223,33 @@ def remove_temporaries(folder: str) -> None:
         remove_left(Path(folder))
 
 
+def remove_temporary_folders(folder: str) -> None:
+    """Removes folders with temporary names that processes which are gone have left in a folder."""
+    if is_local(folder):
+        remove_left_folders(Path(folder))
+        return
+    for found in list_names(folder):
+        path = join(folder, found)
+        if found.startswith(TEMPORARY_PREFIX) and is_left(found, partial(_last_change, path)):
+            remove(path)
+
+
+def _last_change(folder: str) -> float:
+    return max(last_changes(folder).values(), default=0.0)
+
+
+def last_changes(folder: str) -> dict[str, float]:
+    """When each file below a folder was written last, in seconds since 1970."""
+    if not is_local(folder):
+        return remote_files.last_changes(folder)
+    found = {}
+    for inner, _, names in os.walk(folder):
+        for path in (Path(inner, name) for name in names):
+            with suppress(FileNotFoundError):
+                found[str(path)] = path.lstat().st_mtime
+    return found
+
+
 def open_read(path: str, end: int | None = None) -> IO[bytes]:
     """Opens a file for reading bytes; a remote one is read by ranges, ahead of a reader that goes forward.
 
@@ -301,21 +334,28 @@ def map_copy(path: str, num_bytes: int, xxh128: str) -> np.ndarray:
     return remote_files.map_copy(path, num_bytes, xxh128)
 
 
-def has_wildcard(path: str) -> bool:
-    """Whether ``expand`` takes a path as a pattern."""
-    return any(character in path for character in "*?[")
-
-
 def _json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _expand_remote(pattern: str) -> list[str]:
+    if not remote_calls.is_object_store(pattern):
+        return [pattern] if is_file(pattern) else remote_files.glob(_with_literal_folders(pattern))
+    parts = pattern.split("/")
+    number = max(_num_literal(parts), _BUCKET_PARTS)
+    return remote_files.expand("/".join(parts[:number]), "/".join(parts[number:]))
 
 
 def _with_literal_folders(pattern: str) -> str:
     """A pattern in which the folders that exist under the very name given are no patterns."""
     parts = pattern.split("/")
+    number = _num_literal(parts)
+    return "/".join([*map(local_glob.escape, parts[:number]), *parts[number:]])
+
+
+def _num_literal(parts: Sequence[str]) -> int:
+    """How many parts of a pattern stand for themselves; folders that exist are meant as they stand."""
     for index, part in enumerate(parts[:-1]):
-        if has_wildcard(part):
-            if not is_folder("/".join(pattern.split("/")[: index + 1])):
-                break
-            parts[index] = local_glob.escape(part)
-    return "/".join(parts)
+        if has_wildcard(part) and not is_folder("/".join(parts[: index + 1])):
+            return index
+    return len(parts) - 1

@@ -28,7 +28,7 @@ DEFAULT_SECONDS = 60
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 8.0  # seconds between attempts
 _CONNECT_SECONDS, _READ_SECONDS = 5, 20  # that one attempt may wait for a server
 _LINE = 300  # characters of a cause that are shown
-_S3 = ("s3", "s3a")
+_S3, _VERSION = ("s3", "s3a"), "?versionId="
 # Schemes of object stores: they have no folders to make, and one request tells all that is below a name.
 OBJECT_STORES = (*_S3, "gs", "gcs", "abfs", "abfss", "az", "adl")
 # What is worth another attempt although the request was understood: damage on the way, and too much at once.
@@ -80,6 +80,8 @@ def filesystem(url: str) -> tuple[Any, str]:
 
     options: dict[str, Any] = {"use_listings_cache": False}
     if scheme(url) in _S3:
+        if _VERSION in url:  # s3fs would read, or write, another object
+            raise SeqmillError(f"{url}: names with {_VERSION!r} in them cannot be opened; rename it")
         given = fsspec.config.conf.get("s3", {})
         options["max_concurrency"] = 1
         options["config_kwargs"] = {

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import IO, Any
 
 import numpy as np
 
 from seqmill.transforms.storage import cache, local_files, remote_view
+from seqmill.transforms.storage.name_patterns import matches
 from seqmill.transforms.storage.remote_calls import (
     RemoteError,
     call,
@@ -28,6 +31,7 @@ _CONTENT_TAGS = {
     **dict.fromkeys(("gs", "gcs"), ("md5Hash", "generation")),
     **dict.fromkeys(("abfs", "abfss", "az"), ("etag",)),
 }
+_CHANGE_NAMES = ("LastModified", "last_modified", "updated", "mtime")  # of a listing, by kind of store
 _HEAD_BYTES, _SMALL_BYTES = 1 << 16, 1 << 20  # fetched first of a file; of a small one all of it
 _MEMORY_BYTES = 16 << 20  # of a file being written; more of it is kept on disk
 # Of an upload: parts are sent side by side, each of them held in memory.
@@ -72,8 +76,12 @@ def size(url: str) -> int:
 def list_below(folder: str) -> None:
     """Lets all that is asked about a folder in this ``remembering`` be answered from one listing."""
     view = remote_view.current()
-    if view is None or view.has(folder):
-        return
+    if view is not None and not view.has(folder):
+        view.add_listing(folder, _find_below(folder))
+
+
+def _find_below(folder: str) -> dict[str, Info]:
+    """All files below a folder, by URL; empty where there is no such folder."""
 
     def find(fs: Any, path: str) -> dict[str, Info]:
         if is_object_store(folder):  # one request for a thousand names, none more where there are none
@@ -89,9 +97,8 @@ def list_below(folder: str) -> None:
         }
 
     with suppress(FileNotFoundError):
-        view.add_listing(folder, call(folder, find))
-        return
-    view.add_listing(folder, {})
+        return call(folder, find)
+    return {}
 
 
 def list_names(folder: str) -> list[str]:
@@ -109,14 +116,56 @@ def list_names(folder: str) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in own if path != stripped)
 
 
-def expand(pattern: str) -> list[str]:
-    """Files that match a pattern."""
+def last_changes(folder: str) -> dict[str, float]:
+    """When each file below a folder was written, in seconds since 1970 by its server's clock."""
+    found = {}
+    for url, info in _find_below(folder).items():
+        moment = next((info[name] for name in _CHANGE_NAMES if info.get(name)), None)
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment)
+        found[url] = moment.timestamp() if isinstance(moment, datetime) else time.time()
+    return found
 
-    def glob(fs: Any, path: str) -> dict[str, Info]:
+
+def expand(folder: str, pattern: str) -> list[str]:
+    """Files of an object store below a folder whose names from there match a pattern, or are it.
+
+    One listing: of the folder, or of all that is below it where the pattern is one of folders, too.
+    """
+    found = _find_below(folder) if "/" in pattern else _list_files(folder)
+    if (view := remote_view.current()) is not None:
+        for url, info in found.items():
+            view.put(url, info)
+    if (literal := f"{folder}/{pattern}") in found:
+        return [literal]
+    return [url for url in found if matches(url.removeprefix(f"{folder}/"), pattern)]
+
+
+def _list_files(folder: str) -> dict[str, Info]:
+    """The files in a folder of an object store, by URL; empty where there is no such folder."""
+
+    def entries(fs: Any, path: str) -> dict[str, Info]:
+        stripped = path.rstrip("/")
+        return {
+            f"{folder}{info['name'].removeprefix(stripped)}": info
+            for info in fs.ls(stripped, detail=True)
+            if info["type"] == "file" and info["name"].startswith(f"{stripped}/")
+            if not info["name"].endswith("/")
+        }
+
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return call(folder, entries)
+    return {}
+
+
+def glob(pattern: str) -> list[str]:
+    """Files that match a pattern, as fsspec finds them."""
+
+    def matching(fs: Any, path: str) -> dict[str, Info]:
         found = fs.glob(path, detail=True)
         return {fs.unstrip_protocol(name): info for name, info in found.items() if info["type"] == "file"}
 
-    found = call(pattern, glob)
+    found = call(pattern, matching)
     if (view := remote_view.current()) is not None:
         for url, info in found.items():
             view.put(url, info)

@@ -7,6 +7,7 @@ import platform
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -45,12 +46,17 @@ def remove_left_folders(folder: Path) -> None:
                 shutil.rmtree(leftover)
 
 
-def _is_left(temporary: Path) -> bool:
-    """Whether nobody writes a temporary file any more. Raises FileNotFoundError."""
-    machine, _, rest = temporary.name.removeprefix(TEMPORARY_PREFIX).partition("-")
+def is_left(name: str, last_change: Callable[[], float]) -> bool:
+    """Whether nobody writes under a temporary name any more.
+
+    Args:
+        name: It.
+        last_change: function() → when what stands there has changed last, in seconds since 1970.
+    """
+    machine, _, rest = name.removeprefix(TEMPORARY_PREFIX).partition("-")
     process = rest.partition("-")[0]
     if machine != this_machine() or not process.isdigit():
-        return time.time() - temporary.lstat().st_mtime > _SECONDS_LEFT
+        return time.time() - last_change() > _SECONDS_LEFT
     return not is_running(int(process))
 
 
@@ -66,6 +72,10 @@ def is_running(process: int) -> bool:
         # Linux: the state follows the command's name, which stands in parentheses and may hold any character.
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     return True
+
+
+def _is_left(path: Path) -> bool:
+    return is_left(path.name, lambda: path.lstat().st_mtime)
 
 
 @cache

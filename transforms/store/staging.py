@@ -12,10 +12,9 @@ import secrets
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -255,12 +254,10 @@ def remove_staged_files(folder: str, names: Sequence[str]) -> None:
 
 
 def remove_staged_before(folder: str, moment: float) -> None:
-    """Removes staged files of a local folder that were written before a moment, in seconds since 1970."""
-    staged = output_folder.staged_folder(folder)
-    for path in Path(staged).iterdir() if files.is_folder(staged) and files.is_local(staged) else ():
-        with suppress(FileNotFoundError):
-            if path.lstat().st_mtime < moment:
-                path.unlink()
+    """Removes staged files that were written before a moment, in seconds since 1970."""
+    for path, changed in files.last_changes(output_folder.staged_folder(folder)).items():
+        if changed < moment:
+            files.remove_file(path)
 
 
 def rows_path(folder: str, name: str) -> str:
