@@ -45,8 +45,8 @@ def with_advice(where: Sequence[str], text: str) -> str:
     >>> with_advice(("corpus", "train", "random_seed"), "unknown option; did you mean random?")
     'unknown option, but one of RETURNN; here: seed'
     """
-    meaning = meaning_of(where[-1]) if where and text.startswith(_UNKNOWN) else None
-    return f"{_UNKNOWN}, but one of RETURNN; here: {meaning.advice}" if meaning else text
+    meaning = meaning_of(where[-1]) if where and text.startswith("unknown option") else None
+    return f"unknown option, but one of RETURNN; here: {meaning.advice}" if meaning else text
 
 
 def _options(**advice: str) -> dict[str, Meaning]:
@@ -61,7 +61,6 @@ def _nothing(*names: str, advice: str) -> dict[str, Meaning]:
     return dict.fromkeys(names, Meaning(Kind.NOTHING, advice))
 
 
-_UNKNOWN = "unknown option"
 _PLATEAU = "keras.callbacks.ReduceLROnPlateau in callbacks() of the model file"
 _SUBWORDS = 'type = "subwords" of a data key, with tokenizer = FILE'
 

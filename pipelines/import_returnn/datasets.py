@@ -19,6 +19,7 @@ _PARTS_OF_LIBRISPEECH = (
     *("train-clean-100", "train-clean-360", "train-other-500"),
     *("dev-clean", "dev-other", "test-clean", "test-other"),
 )
+_MOST_REPEATS = 100
 _ALWAYS = ("class", "name", *ORDER_OPTIONS)
 
 
@@ -269,6 +270,41 @@ def _concat(options: Mapping[str, Any], corpus: str, settings: Settings) -> Sour
     return Source(options, first.format, files, first.why, comments, first.fields)
 
 
+def _combined(options: Mapping[str, Any], corpus: str, settings: Settings) -> Source:
+    """Datasets of one format that give the same keys: one corpus of all their files."""
+    parts, data_map = options.get("datasets"), options.get("data_map")
+    if not isinstance(parts, Mapping) or not isinstance(data_map, Mapping):
+        return _dumped(options, corpus, settings)
+    inner = {str(name): dataset_options(one, settings) for name, one in parts.items()}
+    sources = {
+        name: source_of(one, corpus, settings) for name, one in inner.items() if isinstance(one, Mapping)
+    }
+    maps: dict[str, dict[str, str]] = {name: {} for name in inner}
+    for pair, key in data_map.items():
+        if isinstance(pair, tuple) and len(pair) == 2 and str(pair[0]) in maps:
+            maps[str(pair[0])][str(pair[1])] = str(key)
+    alike = [(source.format, maps[name]) for name, source in sources.items()]
+    one_of_many = len(sources) == len(inner) > 0 and all(one == alike[0] for one in alike)
+    if not one_of_many or any(isinstance(source.files, Mapping) for source in sources.values()):
+        made = _dumped(options, corpus, settings)
+        made.comments.append(
+            note(f"or a corpus of each, [corpus.{corpus}.mix.NAME], with its share of an epoch")
+        )
+        return made
+    first = next(iter(sources.values()))
+    comments = [*first.comments, *left_over(options, (*_ALWAYS, "datasets", "data_map", "data_dims"))]
+    files: list[Any] = []
+    for name, source in sources.items():
+        times = source.options.get("repeat_epoch")
+        files += source.files * (times if isinstance(times, int) and 0 < times <= _MOST_REPEATS else 1)
+        own = [name for name in ORDER_OPTIONS if name in source.options and name != "seq_ordering"]
+        if own:
+            comments.append(note(f"{name} alone: {', '.join(own)}, which concerns all files here"))
+    fields = {key: _renamed(first, inner_key) for inner_key, key in alike[0][1].items()}
+    why = "one corpus, in which the order is that of all" if len(sources) > 1 else ""
+    return Source(options, first.format, files, why, comments, fields)
+
+
 def _wrapped(options: Mapping[str, Any], corpus: str, settings: Settings) -> Source:
     """A dataset around another one."""
     inner = dataset_options(options.get("dataset"), settings)
@@ -301,6 +337,7 @@ _CLASSES: dict[str, Callable[[Mapping[str, Any], str, Settings], Source]] = {
     "LmDataset": _lm,
     "MetaDataset": _meta,
     "ConcatDataset": _concat,
+    "CombinedDataset": _combined,
     "MultiProcDataset": _wrapped,
     "PostprocessingDataset": _wrapped,
 }

@@ -216,6 +216,28 @@ def test_sound_and_labels(toml):
     assert read["data"]["classes"] == {"field": "text", "type": "bytes"}
 
 
+def test_datasets_inside_of_others(toml):
+    clean = '{"class": "HDFDataset", "files": ["a.hdf"]}'
+    noisy = '{"class": "HDFDataset", "files": ["b.hdf"], "repeat_epoch": 2}'
+    together = (
+        f'{{"class": "CombinedDataset", "datasets": {{"a": {clean}, "b": {noisy}}}, "data_map": {{%s}}, '
+    )
+    together += '"seq_ordering": "laplace:.10", "partition_epoch": 3}\n'
+    same = '("a", "data"): "data", ("b", "data"): "data"'
+    read = tomllib.loads(toml(f"train = {together % same}"))["corpus"]["train"]
+    assert read["files"] == ["a.hdf", "b.hdf", "b.hdf"]
+    assert (read["seq_ordering"], read["partition_epoch"]) == ("laplace:.10", 3)
+    made = toml(f"train = {together % '(%r, %r): %r' % ('a', 'data', 'data')}")
+    assert "write it by RETURNN's tools/hdf_dump.py, from CombinedDataset" in made
+    assert "[corpus.train.mix.NAME]" in made
+    wrapped = f'{{"class": "MultiProcDataset", "dataset": {clean}, "num_workers": 4}}\n'
+    assert tomllib.loads(toml(f"train = {wrapped}"))["corpus"]["train"]["files"] == ["a.hdf"]
+    both = f'{{"class": "ConcatDataset", "datasets": [{clean}, {noisy}]}}\n'
+    assert tomllib.loads(toml(f"train = lambda_()\ndef get():\n  return {both}train = get"))["corpus"][
+        "train"
+    ]["files"] == ["a.hdf", "b.hdf"]
+
+
 def test_an_option_that_two_of_theirs_mean_is_there_once(toml):
     made = toml(HDF.replace("}", ', "segment_file": "a.txt", "seq_list_filter_file": "b.txt"}'))
     assert 'only_tags = "b.txt"' in made
