@@ -10,23 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from seqmill.pipelines.init.field_names import INPUT_NAMES, METADATA_NAMES, TAG_NAMES, TARGET_NAMES
 from seqmill.pipelines.init.find_sources import SOUND_ENDINGS
 from seqmill.pipelines.init.sample_records import Sample, is_sound_object
-from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named
+from seqmill.transforms.features.array_files import NPY_MAGIC, names_array, read_named, read_npy_bytes
 from seqmill.transforms.features.sound.mp3 import is_mp3
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.readers.file_kind import kind_of
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 _SOUND = ("a RIFF file (WAV or the like)", "a FLAC file", "an Ogg file", "an MP3 file")
-_TAG_NAMES = re.compile(
-    r"(seq_?tag|tag|key|__key__|(\w+_)?u?u?id|id_?x?|uid|utt_?id|utterance|utt|name|file_?name|file|index)"
-)
-_METADATA = re.compile(
-    r"(client|speaker|spk|user|chapter|reader|session|recording|worker)\w*|gender|sex|age|accents?|dialect|locale"
-    r"|lang(uage)?|lang_id|utt2\w+|(up|down)_?votes|segment|variant|domain|source_file|license|url|split"
-    r"|duration\w*|offset|start|end|begin|channels?|(sampl\w+_)?rate|sampling_rate|num_\w+|n_\w+|snr|wer|cer|type"
-)
+_NUMBERS = {"ints": r"[+-]?\d{1,9}", "floats": r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"}
 MOST_MISSING = 0.1
 """The largest share of records that may lack a field, and are rejected, before it is left out."""
 _MOST_WORDS = 1000  # that may be labels as they stand
@@ -88,7 +82,7 @@ def _kind(
     if is_sound_object(first) or (isinstance(first, bytes) and _is_sound(first)):
         return Kind(name, "log_mel", "sound files inside of the records")
     if isinstance(first, bytes) and first.startswith(NPY_MAGIC):
-        return _of_arrays(name, values, ".npy files inside of the records", lambda v: v)
+        return _of_arrays(name, values, ".npy files inside of the records", _read_inside)
     if all(type(value) is bytes for value in values):
         try:
             values = [value.decode() for value in values]
@@ -129,24 +123,29 @@ def _of_text(
             name, values, "paths of arrays", lambda v: read_named(v, root, _MOST_ARRAY_BYTES, {})
         )
         return replace(kind, is_path=True, is_distinct=len(set(values)) == len(values))
-    if FORMATS[sample.format].is_text and sample.format != "librispeech":
-        numbers = [value.split() for value in values]
-        for type_, pattern in (
-            ("ints", r"[+-]?\d{1,9}"),
-            ("floats", r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"),
-        ):
-            if any(numbers) and all(re.fullmatch(pattern, one) for row in numbers for one in row):
-                if all(len(row) == 1 for row in numbers):
-                    return _of_single_numbers(name, [float(row[0]) for row in numbers])
-                return Kind(name, type_, "numbers separated by spaces", lengths=tuple(map(len, numbers)))
-    is_tag = _TAG_NAMES.fullmatch(plain) or all(re.fullmatch(r"\S*\d\S*", value) for value in values)
+    if FORMATS[sample.format].is_text and (numbers := _of_numbers_in_text(name, values)) is not None:
+        return numbers
+    is_named_otherwise = INPUT_NAMES.fullmatch(plain) or TARGET_NAMES.fullmatch(plain)
+    has_digits = all(re.fullmatch(r"\S*\d\S*", value) for value in values)
+    is_tag = TAG_NAMES.fullmatch(plain) or (has_digits and not is_named_otherwise)
     if is_tag and len(set(values)) == len(values) and not any(re.search(r"\s", value) for value in values):
         return Kind(name, "tag", "another name without spaces in every record")
-    if _METADATA.fullmatch(plain):
+    if METADATA_NAMES.fullmatch(plain):
         return Kind(name, "words", "says something about the sequence", is_metadata=True)
     if not any(map(str.strip, values)):
         return Kind(name, "", "empty text")
     return _labels(name, values)
+
+
+def _of_numbers_in_text(name: str, values: list[str]) -> Kind | None:
+    """Numbers that stand as text in a table; None where they are none."""
+    rows = [value.split() for value in values]
+    for type_, pattern in _NUMBERS.items():
+        if any(rows) and all(re.fullmatch(pattern, one) for row in rows for one in row):
+            if all(len(row) == 1 for row in rows):
+                return _of_single_numbers(name, [float(row[0]) for row in rows])
+            return Kind(name, type_, "numbers separated by spaces", lengths=tuple(map(len, rows)))
+    return None
 
 
 def _labels(name: str, values: list[str]) -> Kind:
@@ -173,9 +172,9 @@ def _labels(name: str, values: list[str]) -> Kind:
 
 def _of_single_numbers(name: str, values: Sequence[Any]) -> Kind:
     plain = name.rpartition(".")[2].lower()
-    if _TAG_NAMES.fullmatch(plain):
+    if TAG_NAMES.fullmatch(plain):
         return Kind(name, "", "a number that names something")
-    if _METADATA.fullmatch(plain):
+    if METADATA_NAMES.fullmatch(plain):
         return Kind(name, "", "a number that says something about the sequence")
     if any(float(value) != int(value) for value in values if np.isfinite(float(value))):
         return Kind(name, "floats", "one number a record", lengths=(1,) * len(values), is_single=True)
@@ -205,3 +204,7 @@ def _of_arrays(name: str, values: Sequence[Any], what: str, read: Callable[[Any]
     is_float = any(array.dtype.kind == "f" for array in filled)
     is_single = all(length == 1 for length in lengths)
     return Kind(name, "floats" if is_float else "ints", f"{what}, [T]", 1, lengths, is_single)
+
+
+def _read_inside(content: bytes) -> np.ndarray:
+    return read_npy_bytes(content, _MOST_ARRAY_BYTES)

@@ -8,16 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seqmill.pipelines.init.field_kinds import Kind
+from seqmill.pipelines.init.field_names import INPUT_NAMES, TARGET_NAMES
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage.errors import SeqmillError
 
-INPUT_NAMES = re.compile(
-    r"data|inputs?|source|src|features?|feats|x|question|words?|graphemes?|letters|orth\w*|audio\w*|wav|path|sound"
-)
-TARGET_NAMES = re.compile(
-    r"class(es)?|targets?|tgt|trg|labels?|outputs?|y|ali(gnment)?s?|sentences?|transcript(ion)?s?|raw_text|text"
-    r"|norm\w*_text|phones?|phonemes?|pron\w*|answer|category|intent|command|word|tags|ner_tags|pos_tags"
-)
 _AS_HEARD = [
     "nfc",
     "lower",
@@ -57,11 +51,6 @@ class Guesses:
     keys: Sequence[Guess]
     seq_tag: str | None
     left_out: Mapping[str, str]
-
-    @property
-    def is_speech(self) -> bool:
-        """Whether the input is sound."""
-        return self.keys[0].kind.type == "log_mel"
 
 
 def guess_keys(kinds: Sequence[Kind], format: str) -> Guesses:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 
 from seqmill.pipelines.init.corpora import Corpora, by_name
+from seqmill.pipelines.init.field_names import INPUT_NAMES, TARGET_NAMES
 from seqmill.pipelines.init.find_sources import WHOLE, Found
-from seqmill.pipelines.init.guess_keys import INPUT_NAMES, TARGET_NAMES
 from seqmill.pipelines.init.split_names import CORPORA, corpus_in_name, name_tokens
 from seqmill.transforms.readers import split_corpus
 from seqmill.transforms.storage import files

@@ -1,7 +1,9 @@
 """What ``seqmill init`` makes of the values and names of fields, and of the names of files."""
 
+import io
 import tomllib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,12 @@ from seqmill.pipelines.init.guess_keys import guess_keys
 from seqmill.pipelines.init.sample_records import sample_of
 from seqmill.pipelines.init.split_names import corpus_of
 from seqmill.pipelines.init.write_config import Line, Table, config_text
+
+
+def npy(values):
+    file = io.BytesIO()
+    np.save(file, np.array(values))
+    return file.getvalue()
 
 
 def kinds(records, format="jsonl"):
@@ -32,6 +40,8 @@ def guessed(records, format="jsonl"):
         ([{"bytes": b"RIFF....", "path": None}], "log_mel"),
         ([b"fLaC\x80"], "log_mel"),
         ([b"\x80\x81"], ""),
+        ([npy([[1.0, 2.0]])], "floats"),
+        ([npy([3, 4])], "ints"),
         ([[1, 2], [3]], "ints"),
         ([[1.5], [2, 3]], "floats"),
         ([[[1, 2], [3, 4]], [[5, 6]]], "floats"),
@@ -69,9 +79,14 @@ def test_a_field_that_some_records_lack_is_left_out():
             "utt_id",
         ),
         (
-            {"phones": "say it {}", "word": "it{}x"},
+            {"phones": "say it {}", "entry": "it{}x"},
             {"data": ("phones", "chars")},
-            "word",
+            "entry",
+        ),
+        (
+            {"audio": "{}.wav", "text": "123{}"},
+            {"data": ("audio", "log_mel"), "classes": ("text", "chars")},
+            "audio",
         ),
         (
             {"target": "be {}", "source": "so {}"},
