@@ -18,7 +18,7 @@ demo: $(STAMP)
 	$(BIN)/seqmill plan examples/g2p/config.toml --num_epochs=4
 	$(BIN)/seqmill show examples/g2p/work --num_batches 2 --num_seqs 4
 	$(BIN)/seqmill train examples/g2p/config.toml --num_epochs=4
-	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -W ignore::UserWarning examples/g2p/pronounce.py examples/g2p/work
+	$(BIN)/python -W ignore::UserWarning examples/g2p/pronounce.py examples/g2p/work
 
 test: lint types unit
 

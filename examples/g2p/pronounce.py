@@ -14,11 +14,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from model import build, decode
 
-from seqmill.trainer import checkpoints, scores
-from seqmill.trainer.corpus import open_corpus
-from seqmill.transforms.features.vocab import read_vocab
+from seqmill.trainer.import_tensorflow import import_tensorflow
+
+import_tensorflow()  # before the model does, which would tell what TensorFlow tells everybody
+
+from model import build, decode  # noqa: E402
+
+from seqmill.trainer import checkpoints, scores  # noqa: E402
+from seqmill.trainer.corpus import open_corpus  # noqa: E402
+from seqmill.transforms.features.vocab import read_vocab  # noqa: E402
 
 NUM_WORDS = 12
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import clusters
 import corpora
@@ -26,8 +27,8 @@ import sys
 
 class Lacking:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "seqmill":
-            raise ModuleNotFoundError("No module named 'seqmill'", name=name)
+        if name.partition(".")[0] == "{0}":
+            raise ModuleNotFoundError("No module named '{0}'", name=name)
 
 sys.meta_path.insert(0, Lacking())
 """
@@ -38,12 +39,11 @@ def many_tasks(tmp_path_factory):
     return corpora.write_many_tasks(tmp_path_factory.mktemp("many"))
 
 
-@pytest.fixture
-def without_seqmill(tmp_path):
-    """Variables of a python that finds no seqmill."""
+def python_without(module, tmp_path):
+    """Variables of a python that does not find a module."""
     folder = tmp_path / "lacking"
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(LACKING)
+    (folder / "sitecustomize.py").write_text(LACKING.format(module))
     return {"PYTHONPATH": os.pathsep.join([str(folder), clusters.environment()["PYTHONPATH"]])}
 
 
@@ -66,17 +66,21 @@ def test_prism_is_killed(many_tasks, tmp_path):
 
 
 @pytest.mark.long
-def test_a_pool_lacks_seqmill(many_tasks, tmp_path, without_seqmill):
-    with clusters.job_service(tmp_path, without_seqmill, num_pools=1) as cluster:
+@pytest.mark.parametrize("engine", ["job_service", "dask"])
+def test_workers_lack_seqmill(many_tasks, tmp_path, engine):
+    with getattr(clusters, engine)(tmp_path, python_without("seqmill", tmp_path)) as cluster:
         run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
         assert "No module named 'seqmill' (workers need seqmill" in ends_with_a_line(run)
 
 
 @pytest.mark.long
-def test_dask_workers_lack_seqmill(many_tasks, tmp_path, without_seqmill):
-    with clusters.dask(tmp_path, without_seqmill) as cluster:
+@pytest.mark.parametrize("engine", ["job_service", "dask"])
+def test_a_job_fails(many_tasks, tmp_path, engine):
+    with getattr(clusters, engine)(tmp_path, python_without("orjson", tmp_path)) as cluster:
         run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
-        assert "No module named 'seqmill' (workers need seqmill" in ends_with_a_line(run)
+        last = ends_with_a_line(run)
+    assert "ingest train: ModuleNotFoundError: No module named 'orjson'; what is done is kept" in last
+    assert "Traceback" in Path(last.rpartition(" ")[2]).read_text()
 
 
 @pytest.mark.long

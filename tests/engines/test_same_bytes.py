@@ -25,7 +25,8 @@ CASES = [
     for exchange in ("gather", "shuffle")
     if exchange == "gather" or engine not in PROCESSES
 ]
-STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d)|shuffle")  # where and how a step runs, and how long
+# Where and how a step runs, and how long; how far it is, where that takes 10 s on a machine that is shared.
+STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d|\d+%, )|shuffle|waiting for workers")
 COUNTS = [
     "ingest train: 180 sequences read, 2 rejected",
     "  rejected: 2 data: expected floats, found str",
