@@ -371,9 +371,15 @@ def _arguments(function: Function, positional: list[Any], named: dict[str, Any])
     """The arguments of a call by name."""
     accepted = function.node.args
     names = [one.arg for one in (*accepted.posonlyargs, *accepted.args)]
-    if len(positional) > len(names) or accepted.vararg or accepted.kwarg:
+    known = {*names, *(one.arg for one in accepted.kwonlyargs)}
+    values = {**function.defaults, **dict(zip(names, positional, strict=False))}
+    values |= {name: value for name, value in named.items() if name in known}
+    rest = {name: value for name, value in named.items() if name not in known}
+    more = tuple(positional[len(names) :])
+    if set(values) != known or (rest and not accepted.kwarg) or (more and not accepted.vararg):
         raise NotReadError
-    values = {**function.defaults, **dict(zip(names, positional, strict=False)), **named}
-    if set(values) != {*names, *(one.arg for one in accepted.kwonlyargs)}:
-        raise NotReadError
+    if accepted.kwarg:
+        values[accepted.kwarg.arg] = rest
+    if accepted.vararg:
+        values[accepted.vararg.arg] = more
     return values

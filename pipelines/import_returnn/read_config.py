@@ -63,7 +63,7 @@ def read_config(path: str) -> Settings:
     except SyntaxError as error:
         if _may_be_lines(path, text):
             return _from_lines(path, text)
-        raise UsageError(f"{path}: line {error.lineno}: not Python 3 or JSON: {error.msg}") from None
+        raise UsageError(f"{path}: line {error.lineno or 1}: not Python 3 or JSON: {error.msg}") from None
     except RecursionError:
         raise UsageError(f"{path}: nested too deeply") from None
 

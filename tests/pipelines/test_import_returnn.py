@@ -54,6 +54,7 @@ def toml(config, tmp_path):
             "def f(k, n=2):\n  d = {'k': k}\n  if n > 1:\n    d['n'] = n\n  return d\nx = f('v')",
             {"k": "v", "n": 2},
         ),
+        ("def f(a, *b, c=1, **d):\n  return a, b, c, d\nx = f(1, 2, e=3)", (1, (2,), 1, {"e": 3})),
         ("x = config.int('beam', 12)", 12),
         ("y = 3\nx = config.typed_value('y', 4) if config.has('y') else 0", 3),
         ("import os\nx = int(os.environ.get('DEBUG', '0'))", 0),
