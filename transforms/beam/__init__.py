@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seqmill.transforms.beam.count_labels import CountLabels as CountLabels
     from seqmill.transforms.beam.drop_by_length import DropByLength as DropByLength
     from seqmill.transforms.beam.encode_sequences import EncodeSequences as EncodeSequences
     from seqmill.transforms.beam.plan_epochs import PlanEpochs as PlanEpochs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from seqmill.transforms.store.sequence_block import SequenceBlock as SequenceBlock
 
 _HOMES = {
+    "CountLabels": "beam.count_labels",
     "DropByLength": "beam.drop_by_length",
     "EncodeSequences": "beam.encode_sequences",
     "PlanEpochs": "beam.plan_epochs",

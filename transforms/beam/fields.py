@@ -44,8 +44,14 @@ def flag_of(transform: object, field: str, value: Any) -> bool:
     return value
 
 
-def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
-    """Data keys: a table of options each, as ``[data.<key>]`` of a configuration, or a ``DataKey``."""
+def keys_of(transform: object, value: Any, are_counted: bool = False) -> tuple[DataKey, ...]:
+    """Data keys: a table of options each, as ``[data.<key>]`` of a configuration, or a ``DataKey``.
+
+    Args:
+        transform: Whose they are.
+        value: What was given.
+        are_counted: Nothing is encoded by them yet: what is to be counted first need not be there.
+    """
     if not isinstance(value, Mapping) or not value:
         raise wrong(transform, "keys", value, 'a mapping such as {"data": {"type": "bytes"}}')
     keys, mistakes = [], []
@@ -65,7 +71,7 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
         keys = [*with_shared_vocabs({key.name: key for key in keys}).values()]
     except WrongOptionsError as error:
         raise UsageError(f"{_name(transform)}: keys: {error}") from None
-    for key in keys:
+    for key in () if are_counted else keys:
         if key.labels_of != key.name and given_vocab(key, keys) is None:
             raise UsageError(
                 f"{_name(transform)}: keys: {key.name}.vocab: found {key.vocab!r}; expected a "
@@ -79,8 +85,8 @@ def keys_of(transform: object, value: Any) -> tuple[DataKey, ...]:
         if key.has_counted_vocab:
             raise UsageError(
                 f"{_name(transform)}: keys: {key.name}.vocab: found none; expected a file with one label a "
-                f"line, as type {key.type} needs its labels before anything is encoded (`seqmill ingest` "
-                "counts them, and writes vocab/<key>.txt)"
+                f"line, as type {key.type} needs its labels before anything is encoded (`CountLabels` "
+                "and `seqmill ingest` count them, and write <key>.txt)"
             )
         if key.has_counted_norm:
             raise UsageError(

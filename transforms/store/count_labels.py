@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class CountLabels:
         counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in keys}
         for records in _blocks(open_split(task.split, [key.field for key in keys])):
             for key in keys:
-                count_labels(key, _values(records, key.field), counters[key.labels_of])
+                count_labels(key, values_of(records, key.field), counters[key.labels_of])
             reporter.add(num_seqs=len(records))
         counts.write_part(task.index, task.fingerprint, self.run, counts=counters)
         reporter.add(task.work)
@@ -114,7 +114,7 @@ def _blocks(reader: Reader) -> Iterator[list[Record]]:
     yield block
 
 
-def _values(records: Iterable[Record], field: str) -> list[Any]:
+def values_of(records: Iterable[Mapping[str, Any]], field: str) -> list[Any]:
     """The values of a field, where it is there."""
     values = []
     for record in records:
