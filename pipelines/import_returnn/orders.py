@@ -42,7 +42,7 @@ def order_lines(options: Mapping[str, Any], default: str | None = None, why: str
         if isinstance(subset, float) and 0 < subset < 1:
             yield note(f"fixed_random_subset = {subset}: num_seqs = {subset} times the number of sequences")
         else:
-            yield option("num_seqs", subset, int, float, convert=int, why="other ones than RETURNN draws")
+            yield option("num_seqs", subset, int, why="other ones than RETURNN draws")
     for name in ("seq_list_filter_file", "segment_file"):
         if options.get(name) is not None:
             yield option(

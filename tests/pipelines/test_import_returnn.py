@@ -167,6 +167,8 @@ def test_json_and_lines(toml):
             "cleanup_old_models = {'keep': [3], 'x': 2}",
             ["cleanup_old_models = { keep = [3] }", "counterpart of x"],
         ),
+        ("train['fixed_random_subset'] = float('inf')", ["# num_seqs = inf: not of the type"]),
+        ("train['fixed_random_subset'] = 0.1", ["# fixed_random_subset = 0.1: num_seqs = 0.1 times"]),
         ("random_seed = 5", ["seed = 5  # "]),
         ("start_epoch = 3\nsave_interval = 2", ["start_epoch = 3", "save_interval = 2"]),
         ("stop_on_nonfinite_train_score = False", ["stop_on_nonfinite_train_score = false"]),
