@@ -22,7 +22,7 @@ from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.begin_epochs import clear_epochs, plan_again, remove_epochs_but, whole_epochs
 from seqmill.transforms.batches.beside import Consumed, Hearing, Saying, Writing
-from seqmill.transforms.batches.layout import planned_by
+from seqmill.transforms.batches.layout import planned_as_there
 from seqmill.transforms.planning.ahead import Needed
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
@@ -92,7 +92,7 @@ class _Follower:
         self._config, self._folder, self._engine = config, folder, engine
         self._corpus = manifest.read(folder)
         self._store = Store(output_folder.store_folder(config.store_output, TRAIN))
-        self._schedule = planned_by(self._store, config.schedule_of(TRAIN))
+        self._schedule = planned_as_there(folder, self._store, config.schedule_of(TRAIN))
         self._training = _Training(config, folder)
         self._poll_seconds = _POLL_SECONDS if files.is_local(folder) else _POLL_SECONDS_REMOTE
 

@@ -22,7 +22,7 @@ from seqmill.transforms.batches.begin_epochs import (
     plan_corpus,
     remove_epochs_but,
 )
-from seqmill.transforms.batches.layout import planned_by, select_sequences
+from seqmill.transforms.batches.layout import planned_as_there, planned_by, select_sequences
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
 from seqmill.transforms.batches.stream import is_stream
@@ -149,8 +149,9 @@ def _begin_epochs(config: Config, fresh: bool, shards: bool, ahead: int | None) 
 
 def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None) -> Todo | None:
     store = Store(output_folder.store_folder(config.store_output, name))
-    schedule = planned_by(store, config.schedule_of(name))
     folder = output_folder.epochs_folder(config.output, name)
+    asked = config.schedule_of(name)
+    schedule = planned_by(store, asked) if fresh else planned_as_there(folder, store, asked)
     clear_leftovers(folder)
     there = epochs_there(folder, store, schedule, fresh, needed)
     if there.is_complete and _few_rejected(config, name, there.manifest):
@@ -165,7 +166,8 @@ def _is_up_to_date(config: Config, name: str, needed: Needed | None) -> bool:
     folder = output_folder.epochs_folder(config.output, name)
     store = Store(output_folder.store_folder(config.store_output, name))
     with files.remembering(folder):
-        there = epochs_there(folder, store, planned_by(store, config.schedule_of(name)), False, needed)
+        schedule = planned_as_there(folder, store, config.schedule_of(name))
+        there = epochs_there(folder, store, schedule, False, needed)
     return there.is_complete and _few_rejected(config, name, there.manifest)
 
 

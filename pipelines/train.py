@@ -13,7 +13,7 @@ from seqmill.trainer.resume import check_same_options as check_same_options_of
 from seqmill.trainer.resume import data_facts, find_checkpoint
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import as_asked, describe
-from seqmill.transforms.batches.layout import planned_by, planned_manifest, select_sequences
+from seqmill.transforms.batches.layout import planned_as_there, planned_manifest, select_sequences
 from seqmill.transforms.batches.stream import is_stream, read_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
@@ -76,7 +76,8 @@ def check_same_options(config: Config) -> bool:
 def check_same_data(config: Config) -> None:
     """Refuses data, as they are ingested, on which a training would not go on; see ``check_same_options``."""
     store = Store(output_folder.store_folder(config.store_output, TRAIN))
-    schedule, is_explicit = planned_by(store, config.schedule_of(TRAIN)), config.start_epoch != "auto"
+    folder, is_explicit = output_folder.epochs_folder(config.output, TRAIN), config.start_epoch != "auto"
+    schedule = planned_as_there(folder, store, config.schedule_of(TRAIN))
     planned = planned_manifest(store, select_sequences(store, schedule), schedule, (), store.manifest.others)
 
     def check(found: Checkpoint) -> None:

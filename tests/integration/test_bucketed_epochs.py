@@ -10,6 +10,8 @@ from seqmill_runs import read_epochs, tree, write_config, write_jsonl
 
 from seqmill import SeqmillError, batches, open_corpus
 from seqmill.transforms.batches import manifest
+from seqmill.transforms.planning import length_buckets
+from seqmill.transforms.planning.best_buckets import best_buckets as best
 from seqmill.transforms.storage import files, manifest_file
 
 DATA = {"x": {"type": "ints"}, "y": {"type": "floats"}}
@@ -111,3 +113,19 @@ def test_what_cannot_be_meant_is_refused(tmp_path, seqmill):
          "schedule: epochs 1: pad_batch: batch_size limits x"),
     ):  # fmt: skip
         seqmill("plan", config, *flags).names(message)
+
+
+def test_time_axes_are_taken_from_epochs_that_are_there(written, seqmill, monkeypatch):
+    run = ("preprocess", written / "config.toml", SCHEDULE)
+    chosen = []
+    monkeypatch.setattr(length_buckets, "best_buckets", lambda *given: chosen.append(given) or best(*given))
+    said = seqmill.succeeds(*run).err
+    assert "train: up to date" in said and "dev: up to date" in said and not chosen
+    seqmill.succeeds(*run, "--check")
+    assert chosen
+    path = written / "out/epochs/dev/manifest.json"
+    described = orjson.loads(path.read_bytes())
+    described["options"]["padded_lengths"]["x"] = [9, 30, 41]
+    files.write_json(str(path), manifest_file.seal(described))
+    seqmill.succeeds(*run)
+    assert orjson.loads(path.read_bytes())["options"]["padded_lengths"]["x"] != [9, 30, 41]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
 from seqmill.transforms.batches.plan_file import plan_checksum
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
-from seqmill.transforms.planning.length_buckets import with_buckets
+from seqmill.transforms.planning.length_buckets import with_buckets, without_buckets
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
 from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch, seqs_of_sources
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
@@ -67,6 +69,22 @@ class EpochLayout:
 def planned_by(store: Store, schedule: Schedule) -> Schedule:
     """The schedule that a store's epochs are planned by: one whose ``length_buckets`` are chosen."""
     return with_buckets(schedule, store.order) if schedule.has_buckets else schedule
+
+
+def planned_as_there(folder: str, store: Store, schedule: Schedule) -> Schedule:
+    """As ``planned_by``; time axes that epochs in a corpus' folder have are not chosen again.
+
+    They must have been planned by the same options from what the store holds now, as the fingerprint says,
+    of which content, options and the version of our own code are parts.
+    """
+    if schedule.has_buckets:
+        with suppress(SeqmillError, ValueError):
+            there = manifest.read(folder)
+            then = there.schedule
+            is_asked_for = without_buckets(then) == without_buckets(schedule)
+            if is_asked_for and there.fingerprint == corpus_fingerprint(store, then):
+                return then
+    return planned_by(store, schedule)
 
 
 def select_sequences(store: Store, schedule: Schedule) -> Selection:
@@ -138,12 +156,11 @@ def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
     return fingerprint(PLANNING_VERSION, *parts, _content(store), describe(schedule))
 
 
-def is_planned_from(manifest: Manifest, store: Store) -> bool:
+def is_planned_from(there: Manifest, store: Store) -> bool:
     """Whether a manifest plans epochs as they are planned from what a store holds now."""
-    schedule = manifest.schedule
+    schedule = there.schedule
     return (
-        manifest.fingerprint == corpus_fingerprint(store, schedule)
-        and planned_by(store, schedule) == schedule
+        there.fingerprint == corpus_fingerprint(store, schedule) and planned_by(store, schedule) == schedule
     )
 
 
@@ -197,7 +214,7 @@ def _check_record_sizes(store: Store, epoch: int, batch_bytes: np.ndarray) -> No
 
 def _content(store: Store) -> str:
     """A fingerprint of what the store holds, whatever it was made from, and of how it is written."""
-    manifest = store.manifest
-    parts = [(file.xxh128, file.source, file.first_position) for file in manifest.files]
-    order = [one for one in (manifest.listed, manifest.mixed) if one]
-    return fingerprint(RECORD_VERSION, parts, asdict(manifest.counts), manifest.data_keys, *order)
+    held = store.manifest
+    parts = [(file.xxh128, file.source, file.first_position) for file in held.files]
+    order = [one for one in (held.listed, held.mixed) if one]
+    return fingerprint(RECORD_VERSION, parts, asdict(held.counts), held.data_keys, *order)

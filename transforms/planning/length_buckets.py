@@ -53,6 +53,16 @@ def with_buckets(schedule: Schedule, order: CorpusOrder) -> Schedule:
     return replace(schedule, options=chosen(schedule.options), changes=changes)
 
 
+def without_buckets(schedule: Schedule) -> Schedule:
+    """A schedule as it was before ``with_buckets``."""
+
+    def asked(options: EpochOptions) -> EpochOptions:
+        return replace(options, batch_limits=replace(options.batch_limits, padded_lengths={}))
+
+    changes = tuple(Stretch(one.first, one.last, asked(one.options)) for one in schedule.changes)
+    return replace(schedule, options=asked(schedule.options), changes=changes)
+
+
 def _choose(options: EpochOptions, order: CorpusOrder) -> dict[str, tuple[int, ...]]:
     selection = order.select(options)
     if not len(selection.rows):
