@@ -169,6 +169,7 @@ def test_what_a_rejected_block_converted_is_not_counted(rejects):
         ({"array": [1]}, "expected audio, found object", "neither bytes nor a path"),
         ({"path": 3}, "expected audio, found int", "3"),
     ],
+    ids=lambda value: "" if isinstance(value, bytes) else None,  # libsndfile writes the time into some
 )
 def test_bad_audio(rejects, tmp_path, value, reason, detail):
     error = rejects(encoder(tmp_path), value)
