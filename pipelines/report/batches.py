@@ -21,7 +21,7 @@ def section(store: Store, layout: EpochLayout) -> Section:
     """
     plan = layout.plan
     starts = first_of_parts(plan.num_batches)
-    middle = ((starts + np.append(starts[1:], plan.num_batches)) / 2).tolist()
+    middle = ((starts + 1 + np.append(starts[1:], plan.num_batches)) / 2).tolist()
     padding, frames = {}, {}
     for key, lengths in plan.lengths.items():
         true = np.add.reduceat(lengths, plan.batch_starts[:-1], dtype=np.int64)
@@ -35,14 +35,16 @@ def section(store: Store, layout: EpochLayout) -> Section:
         *((Text(f"frames of {key}"), *_figures(plan.step_frames[key])) for key in plan.lengths),
         (Text("bytes of a record"), *_figures(layout.batch_bytes)),
     ]
-    each = "a batch" if len(starts) == plan.num_batches else f"about {plan.num_batches / len(starts):,.1f}"
+    each = plan.num_batches / len(starts)
+    point = "a batch" if each == 1 else f"the mean of about {each:,.1f} batches"
     return Section(
         f"Batches of {store.manifest.corpus}",
-        f"Epoch {plan.epoch} from its first batch to its last; a point is the mean of {each} batches. What "
-        "changes it: seq_ordering (how long the sequences of a batch are together), batch_size and max_seqs.",
+        f"Epoch {plan.epoch} from its first batch to its last; a point is {point}. What changes it: "
+        "`seq_ordering` (whether sequences of similar length stand together), `batch_size`, `max_seqs` and "
+        "`length_buckets`.",
         (
             heading("Padding"),
-            lines(padding, "batch", "share of frames"),
+            lines(padding, "batch", "share of frames", is_share=True),
             pair(
                 heading("Sequences in a batch")
                 + lines({"sequences": (middle, _means(seqs, starts))}, "batch", "sequences"),

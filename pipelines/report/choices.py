@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 from seqmill.pipelines.compare import Figures, best_of, figures_of
-from seqmill.pipelines.report.drawing import points
+from seqmill.pipelines.report.drawing import Point, points
 from seqmill.pipelines.report.page import Section, Text, table
 from seqmill.transforms.planning.order import Ordering
 from seqmill.transforms.planning.plan import EpochOptions
@@ -18,7 +19,7 @@ _ORDERINGS = (
     Ordering("laplace", bin_size=1000),
     Ordering("sorted"),
 )
-_SIZES = (0.5, 1.0, 2.0)
+_SIZES = (Fraction(1, 2), Fraction(1), Fraction(2))  # exact for limits of any size
 
 
 def section(store: Store, options: EpochOptions) -> Section:
@@ -31,22 +32,26 @@ def section(store: Store, options: EpochOptions) -> Section:
     tried = [*_variations(options)]
     found = figures_of(store, [one for _, _, one in tried])
     _, best = best_of(found, [one for _, _, one in tried])
-    groups: dict[str, list[tuple[float, float, str]]] = {}
+    groups: dict[str, list[Point]] = {}
     rows: list[list[object]] = []
     for number, ((order, size, one), figures) in enumerate(zip(tried, found, strict=True)):
         text = f"{order}, {size}: {figures.padding_bytes:.1%} padding, {figures.steps_per_epoch:,.0f} steps"
-        groups.setdefault(order, []).append((figures.padding_bytes, figures.randomness, text))
-        in_force = " (now)" if one == options else ""
+        point = Point(figures.padding_bytes, figures.randomness, text, number in best)
+        groups.setdefault(order, []).append(point)
+        in_force = ""
+        if one == options:
+            now, in_force = point, " (now)"
         rows.append([Text("best" if number in best else ""), Text(order + in_force), *_cells(size, figures)])
     texts = [Text(""), Text("seq_ordering"), Text("batch limits")]
     return Section(
         f"Other choices for {store.manifest.corpus}",
         "Each point is an ordering with half, the same or twice the limits of a batch: at the left there is "
-        "little padding, at the top the order is as random as random, at the bottom sequences of similar "
-        "length stand together. Best are those that no other one of the same limits beats in both. `seqmill "
-        "plan --compare` compares any options.",
+        "little padding, at the top the order is as random as `random`, at the bottom sequences of "
+        "similar length stand together. The ring is what the configuration says now. Filled points (best in "
+        "the table) are those that no other one of the same limits beats in both; hollow ones are beaten. "
+        "`seqmill plan --compare` compares any options.",
         (
-            points(groups, "padding, share of all bytes", "randomness"),
+            points(groups, ("now", now), "padding, share of all bytes", "randomness"),
             table([*texts, "padding", "random", "steps", "shapes", "largest batch, bytes"], rows),
         ),
     )

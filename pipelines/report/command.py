@@ -61,4 +61,4 @@ def _sections(config: Config) -> Iterator[Section]:
     yield from labels.sections(stores[main])
     yield rejects.section(config.output, stores)
     yield shown.section(stores[main], schedules[main].options.length_key)
-    yield from scores.sections(output_folder.model_folder(config.output))
+    yield scores.section(output_folder.model_folder(config.output))

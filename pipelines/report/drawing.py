@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,18 @@ from seqmill.pipelines.report.page import DRAWING, DRAWING_ID, plain
 
 _COLORS = ("#0b69a3", "#d64545", "#3f9142", "#8719e0", "#cb6e17", "#486581")
 _HEIGHT = 280
+_PERCENT = {"tickformat": ".0%"}
+_HOLLOW = 100  # added to the number of a symbol of Plotly's
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a drawing: where it is, the text shown where one points at it, and how it is drawn."""
+
+    x: float
+    y: float
+    text: str
+    is_filled: bool
 
 
 def bars(x: Sequence[float], y: Sequence[float], x_title: str, y_title: str, texts: Sequence[str]) -> str:
@@ -34,6 +47,7 @@ def lines(
     is_log: bool = False,
     from_zero: bool = True,
     by_ones: bool = False,
+    is_share: bool = False,
 ) -> str:
     """Lines by name, each of values of x and y; NaN leaves a gap.
 
@@ -45,6 +59,7 @@ def lines(
         is_log: Whether both axes are logarithmic.
         from_zero: Whether y begins at 0.
         by_ones: Whether every whole number of x is written.
+        is_share: Whether y is written in percent.
     """
     traces = [
         {
@@ -61,27 +76,53 @@ def lines(
     scale = {"type": "log", "dtick": 1} if is_log else {}
     x_axis = {**scale, **({"dtick": 1} if by_ones else {})}
     y_axis = {**scale, **({"rangemode": "tozero"} if from_zero and not is_log else {})}
+    y_axis |= _PERCENT if is_share else {}
     return _drawn(traces, x_title, y_title, xaxis=x_axis, yaxis=y_axis)
 
 
 def points(
-    groups: Mapping[str, Sequence[tuple[float, float, str]]], x_title: str, y_title: str, height: int = 380
+    groups: Mapping[str, Sequence[Point]], ringed: tuple[str, Point], x_title: str, y_title: str
 ) -> str:
-    """Points by name of their group, each of x, y and the text shown where one points at it."""
+    """Points by name of their group, x in percent.
+
+    Args:
+        groups: The points.
+        ringed: A name and the point that it has a ring for.
+        x_title: What x is.
+        y_title: What y is.
+    """
     traces = [
         {
             "type": "scatter",
             "mode": "markers",
             "name": plain(name),
-            "x": [x for x, _, _ in group],
-            "y": [y for _, y, _ in group],
-            "hovertext": [plain(text) for _, _, text in group],
+            "x": [point.x for point in group],
+            "y": [point.y for point in group],
+            "hovertext": [plain(point.text) for point in group],
             "hoverinfo": "text",
-            "marker": {"size": 11, "color": _COLORS[number % len(_COLORS)], "symbol": number},
+            "marker": {
+                "size": 11,
+                "color": _COLORS[number % len(_COLORS)],
+                "symbol": [number if point.is_filled else number + _HOLLOW for point in group],
+                "line": {"width": 2, "color": _COLORS[number % len(_COLORS)]},
+            },
         }
         for number, (name, group) in enumerate(groups.items())
     ]
-    return _drawn(traces, x_title, y_title, height)
+    name, point = ringed
+    ring = {"size": 22, "color": "#334e68", "symbol": _HOLLOW, "line": {"width": 2}}
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": plain(name),
+            "x": [point.x],
+            "y": [point.y],
+            "hoverinfo": "skip",
+            "marker": ring,
+        }
+    )
+    return _drawn(traces, x_title, y_title, 380, xaxis=_PERCENT)
 
 
 def picture(values: np.ndarray, x_title: str, y_title: str) -> str:

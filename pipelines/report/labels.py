@@ -48,7 +48,7 @@ def _section(store: Store, key: str, labels: tuple[str, ...]) -> Section:
         f"Labels of {key}",
         f"{len(labels):,} labels, of which {seen:,} occur in {store.manifest.corpus}; {unknown:,} "
         f"({unknown / max(frames, 1):.2%}) of its labels are not in the vocabulary.{sample} What changes it: "
-        "vocab, max_labels, min_count, normalize.",
+        "`vocab`, `max_labels`, `min_count`, `normalize`.",
         (
             lines(
                 {"labels": (ranks.tolist(), falling[ranks - 1].tolist())},

@@ -27,7 +27,7 @@ def section(store: Store, options: EpochOptions) -> Section:
     """
     limits = options.length_limits
     told = [
-        f"{name} = {limit} for {key}"
+        f"`{name} = {limit}` for {key}"
         for name, table_ in (("min_seq_length", limits.shortest), ("max_seq_length", limits.longest))
         for key, limit in table_.items()
     ]
@@ -35,8 +35,9 @@ def section(store: Store, options: EpochOptions) -> Section:
     parts = [part for key in store.lengths for part in _of_key(key, store.lengths[key])]
     return Section(
         f"Lengths of {store.manifest.corpus}",
-        "Frames of the sequences in the store, before any is dropped. The tables say what max_seq_length at "
-        f"some percentiles would leave out.{now}",
+        "Frames of the sequences in the store, before any is dropped; the last bar reaches to the longest, "
+        "however long that is. The tables say what `max_seq_length` at some percentiles would leave "
+        f"out.{now}",
         tuple(parts),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,7 @@ DRAWING = '<div class="drawing">'
 DRAWING_ID = "seqmill-drawing-of-no-number"
 """Stands in drawings for the name that ``page`` gives each, so that the same figures make the same file."""
 
+_CODE = re.compile("`([^`]+)`")
 _STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -24,12 +26,18 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .25rem; overflow-wrap: anywhere; }
 p { margin: .25rem 0 .75rem; max-width: 46rem; }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; font-size: .9rem; }
 a { color: #0b69a3; text-decoration: none; } a:hover { text-decoration: underline; }
-.table { overflow-x: auto; margin: .5rem 0 1rem; }
+.table { overflow-x: auto; margin: .5rem 0 1rem; background:
+  linear-gradient(to right, #fff 30%, #fff0) 0 0 / 2.5rem 100% local no-repeat,
+  linear-gradient(to left, #fff 30%, #fff0) 100% 0 / 2.5rem 100% local no-repeat,
+  linear-gradient(to right, #829ab166, #829ab100) 0 0 / .75rem 100% scroll no-repeat,
+  linear-gradient(to left, #829ab166, #829ab100) 100% 0 / .75rem 100% scroll no-repeat; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem .25rem 0; text-align: right; vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; border-bottom: 1px solid #9fb3c8; } td { border-bottom: 1px solid #f0f4f8; }
 .text { text-align: left; } td.long { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
-.label { font-family: ui-monospace, Menlo, Consolas, monospace; white-space: pre-wrap; }
+.label, code { font-family: ui-monospace, Menlo, Consolas, monospace; }
+.label { white-space: pre-wrap; }
+code { font-size: .9em; overflow-wrap: anywhere; }
 .drawing { width: 100%; min-width: 0; margin: .25rem 0 1rem; overflow: hidden; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 0 2rem; }
 .pair > * { min-width: 0; }
@@ -57,7 +65,7 @@ class Section:
 
     Attributes:
         title: Its heading.
-        intro: What it tells, and which option changes it.
+        intro: What it tells, and which option changes it; names of options between backquotes.
         parts: HTML, as the functions of this module and ``drawing`` give it.
     """
 
@@ -72,7 +80,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
     links = "".join(f'<a href="#s{n}">{plain(s.title)}</a>' for n, s in enumerate(sections))
     body = "".join(
-        f'<section id="s{number}"><h2>{plain(section.title)}</h2><p>{plain(section.intro)}</p>'
+        f'<section id="s{number}"><h2>{plain(section.title)}</h2>{paragraph(section.intro)}'
         f"{''.join(section.parts)}</section>"
         for number, section in enumerate(sections)
     )
@@ -104,8 +112,13 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """A paragraph."""
-    return f"<p>{plain(text)}</p>"
+    """A paragraph; what stands between backquotes is code.
+
+    >>> paragraph("set `max_seqs`")
+    '<p>set <code>max_seqs</code></p>'
+    """
+    shown = _CODE.sub(r"<code>\1</code>", plain(text))
+    return f"<p>{shown}</p>"
 
 
 def pair(*parts: str) -> str:

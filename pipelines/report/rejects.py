@@ -9,6 +9,8 @@ import orjson
 
 from seqmill.pipelines.report.page import Section, Text, paragraph, table
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.checked_files import map_checked
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
 _EXAMPLES = 3
@@ -38,24 +40,35 @@ def section(output: str, stores: Mapping[str, Store]) -> Section:
     return Section(
         "Rejected records",
         f"Records that could not be used, at most {_EXAMPLES} of each reason; all are in "
-        "store/<corpus>/rejected and epochs/<corpus>/rejected. More than max_rejected of them end a run.",
+        "`store/<corpus>/rejected` and `epochs/<corpus>/rejected`. More than `max_rejected` of "
+        "them end a run.",
         (shown if rows else nothing,),
     )
 
 
 def _rejects(output: str, corpus: str, store: Store) -> Iterator[dict[str, Any]]:
-    for folder, step in (
-        (store.folder, output_folder.INGEST),
-        (output_folder.epochs_folder(output, corpus), output_folder.PLAN),
-    ):
-        path = output_folder.rejected_path(folder, step)
-        if not files.exists(path):
-            continue
-        with files.open_read(path) as file:
-            head = file.read(_MOST_BYTES)
-        for line in head.splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                yield orjson.loads(line)
+    ingested = output_folder.rejected_path(store.folder, output_folder.INGEST)
+    known = store.manifest.others.get(output_folder.rejected_name(output_folder.INGEST))
+    if known is not None:
+        yield from _parsed(ingested, map_checked(ingested, known)[:_MOST_BYTES].tobytes())
+    planned = output_folder.rejected_path(output_folder.epochs_folder(output, corpus), output_folder.PLAN)
+    if files.exists(planned):
+        with files.open_read(planned) as file:
+            yield from _parsed(planned, file.read(_MOST_BYTES))
+
+
+def _parsed(path: str, head: bytes) -> Iterator[dict[str, Any]]:
+    """The records of the whole lines of a list's beginning."""
+    for number, line in enumerate(head.split(b"\n")[:-1], start=1):
+        try:
+            reject = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise SeqmillError(f"{path}: line {number} is damaged: {error}") from None
+        if not isinstance(reject, dict):
+            raise SeqmillError(
+                f"{path}: line {number} is damaged: a {type(reject).__name__}, expected an object"
+            )
+        yield reject
 
 
 def _cut(text: str) -> str:

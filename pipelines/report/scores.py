@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 from seqmill.pipelines.report.drawing import lines
 from seqmill.pipelines.report.page import Section, heading
@@ -13,11 +12,13 @@ _MOST_EPOCHS = 400
 _MOST_METRICS = 12
 
 
-def sections(folder: str) -> Iterator[Section]:
+def section(folder: str) -> Section:
     """The scores over the epochs, a drawing for each metric, where a model folder holds a training."""
     history = scores.read(folder)
     if history is None or not history.epochs:
-        return
+        return Section(
+            "Training", "There are no scores yet; `seqmill train` writes some after each epoch.", ()
+        )
     epochs = sorted(history.epochs)
     step = -(-len(epochs) // _MOST_EPOCHS)
     chosen = epochs[::-1][::step][::-1]
@@ -45,7 +46,7 @@ def sections(folder: str) -> Iterator[Section]:
             ),
         ]
     each = "" if step == 1 else f" One of {step} epochs is shown."
-    yield Section(
+    return Section(
         "Training",
         f"Scores of {len(epochs):,} epochs on each corpus; `seqmill best` ranks them.{each}",
         tuple(parts),

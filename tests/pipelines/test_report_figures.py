@@ -2,6 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqmill.pipelines.report import scores
 from seqmill.pipelines.report.batches import first_of_parts
 from seqmill.pipelines.report.lengths import histogram
 from seqmill.pipelines.report.page import page, plain, table
@@ -30,6 +31,12 @@ def test_runs_of_batches_are_of_about_the_same_size(num_batches):
     assert (starts[0], sizes.sum()) == (0, num_batches)
     assert sizes.max() - sizes.min() <= 1
     assert len(starts) <= 300
+
+
+def test_a_corpus_without_a_training_says_so(tmp_path):
+    section = scores.section(str(tmp_path))
+    assert section.parts == ()
+    assert "`seqmill train`" in section.intro
 
 
 def test_data_are_no_markup():

@@ -103,3 +103,28 @@ def test_drawings_show_all_of_the_corpus(seen):
     text = seen.page.locator("body").inner_text()
     assert "max_seq_length = 30 for words" in text
     assert "train.jsonl:61" in text
+
+
+def test_options_in_force_have_a_ring_and_beaten_ones_are_hollow(seen):
+    traces = seen.page.evaluate(
+        """[...document.querySelectorAll(".drawing .js-plotly-plot")].map(plot => plot.data)
+            .find(data => data.at(-1).name === "now").map(
+                ({name, x, y, marker}) => ({name, x: [...x], y: [...y], symbols: [marker.symbol].flat()}))"""
+    )
+    *groups, now = traces
+    places = [place for group in groups for place in zip(group["x"], group["y"], strict=True)]
+    filled = [symbol < 100 for group in groups for symbol in group["symbols"]]
+    rows = seen.page.locator("#s4 tbody tr").all_inner_texts()
+    assert filled == [row.startswith("best") for row in rows]
+    assert (now["x"][0], now["y"][0]) == places[["(now)" in row for row in rows].index(True)]
+
+
+@pytest.mark.parametrize("line", [b'{"reason": "b', b"[]"])
+def test_a_damaged_list_of_rejects_is_one_line_of_error(report: Path, seqmill: Seqmill, line):
+    listed = report.parent / "epochs" / "train" / "rejected" / "plan.jsonl"
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_bytes(b"{}\n" + line + b"\n")
+    try:
+        seqmill("report", report.parent.parent / "config.toml").names(f"{listed}: line 2 is damaged: ")
+    finally:
+        listed.unlink()
