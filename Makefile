@@ -71,7 +71,7 @@ servers:
 
 # Chromium, by the system's packages where one may install them.
 browser:
-	@command -v chromium chromium-browser google-chrome > /dev/null || { \
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || { \
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; } || \
 			{ echo "install Chromium, or run the tests without it"; exit 1; }; \
 		echo "Installing Chromium"; \

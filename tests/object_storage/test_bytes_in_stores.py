@@ -40,3 +40,9 @@ def test_large_objects_are_sent_in_parts_and_fetched_in_parts(store, tmp_path, m
     expected = Checksum(len(content), xxhash.xxh3_128_hexdigest(content))
     assert map_checked(f"{store.url}/large", expected).tobytes() == content
     assert files.map_bytes(f"{store.url}/large").tobytes() == content
+
+
+def test_a_report_is_the_same_file_as_on_disk(store, configured, tmp_path, silent_seqmill):
+    silent_seqmill.succeeds("report", configured(tmp_path / "out"))
+    silent_seqmill.succeeds("report", configured(f"{store.url}/out"))
+    assert store.fs.cat(f"{store.url}/out/report.html") == (tmp_path / "out" / "report.html").read_bytes()
