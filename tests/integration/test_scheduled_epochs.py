@@ -80,7 +80,7 @@ def test_plan_says_what_a_schedule_makes(written, seqmill):
         " epochs 1-2: batch_size = { x = 20 }; max_seq_length = { x = 6 }; partition_epoch = 3; "
         f"{short} kept; the last pass ends after 2 of 3 parts",
         " epochs 3-5: batch_size = { x = 20 }; 40 kept; the last pass ends after 1 of 2 parts",
-        " epochs 6: seq_ordering = sorted; chunking = { x = 4:3 }; ",
+        " epoch 6: seq_ordering = sorted; chunking = { x = 4:3 }; ",
         " epochs 7-8: 40 kept",
         " in all ",
         " bytes are free expected: 0.0 s on 1 process of this machine, at ",
