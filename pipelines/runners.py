@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from seqmill.transforms.storage.checked_options import did_you_mean
 from seqmill.transforms.storage.errors import UsageError
 
 PORTABLE = ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner")
@@ -83,6 +82,9 @@ def import_runner(runner: str) -> type:
     path = paths.get(runner.lower()) or paths.get(f"{runner.lower()}runner") or runner
     module, _, name = path.rpartition(".")
     if not module:
+        # Imported here: it loads pydantic, which help does without.
+        from seqmill.transforms.storage.checked_options import did_you_mean
+
         names = [path.rpartition(".")[2] for path in known if ".test." not in path]
         expected = f"one of {', '.join(names)}, or a class with its module{did_you_mean(runner, names)}"
         raise UsageError(f"--runner={runner}: no such runner; expected {expected}")

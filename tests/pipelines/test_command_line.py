@@ -125,5 +125,6 @@ for arguments in (["--help"], ["plan", "--help"], ["plan", "none.toml", "--max_s
     except SystemExit:
         heavy = {"apache_beam", "tensorflow", "keras", "pandas"} & sys.modules.keys()
         assert not heavy or arguments[-1].startswith("--max"), (arguments, heavy)
+        assert arguments != ["--help"] or "pydantic" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
