@@ -22,17 +22,19 @@ def section(
     """
     rows: list[list[object]] = []
     frames: list[list[object]] = []
+    reasons: list[list[object]] = []
     for name, store in stores.items():
         plan, stored = first[name].plan, len([*schedules[name].stored_epochs])
         counts = selected_counts(store, first[name].selection)
-        dropped, rejected = sum(counts.dropped.values()), sum(counts.rejected.values())
+        for kind, by_reason in (("dropped", counts.dropped), ("rejected", counts.rejected)):
+            reasons += [[Text(name), Text(kind), Text(why, is_long=True), n] for why, n in by_reason.items()]
         rows.append(
             [
                 Text(name),
                 counts.read,
                 counts.kept,
-                dropped,
-                rejected,
+                sum(counts.dropped.values()),
+                sum(counts.rejected.values()),
                 stored,
                 plan.num_batches,
                 plan.num_shapes,
@@ -53,12 +55,6 @@ def section(
                     f"{1 - true / max(steps, 1):.1%}",
                 ]
             )
-    reasons = [
-        [Text(name), Text(kind), Text(reason, is_long=True), number]
-        for name, store in stores.items()
-        for kind, table_ in (("dropped", "dropped"), ("rejected", "rejected"))
-        for reason, number in getattr(selected_counts(store, first[name].selection), table_).items()
-    ]
     parts = [
         table(
             [Text("corpus"), "read", "kept", "dropped", "rejected", "epochs", "batches", "shapes", "bytes"],
