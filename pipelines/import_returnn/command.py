@@ -14,6 +14,7 @@ from seqmill.pipelines.import_returnn.options import dev_lines, of_the_model, op
 from seqmill.pipelines.import_returnn.orders import chunk_lines, order_lines
 from seqmill.pipelines.import_returnn.read_config import Settings, read_config
 from seqmill.pipelines.import_returnn.values import Unread, find_unread
+from seqmill.pipelines.init.new_files import check_free, write
 from seqmill.pipelines.init.write_config import Line, Table, comment, config_text
 from seqmill.pipelines.options import TRAIN
 from seqmill.transforms.storage import files
@@ -33,12 +34,9 @@ def import_returnn(path: str, output: str, force: bool) -> None:
     Raises:
         UsageError: There is no such config, it has no data, or something would be overwritten.
     """
-    if not force and files.exists(output):
-        raise UsageError(f"{output}: is there already; --force overwrites it, --output=FILE writes another")
+    check_free(output, force)
     text = imported(path)
-    files.make_folder(files.parent(output))
-    with files.write_atomically(output) as file:
-        file.write(text.encode())
+    write(output, text.encode())
     print(comment(f"wrote {output}; read its comments"))
     lost = re.findall(r"^.*not read: (.*)$", text, re.MULTILINE)
     for line in dict.fromkeys(lost):

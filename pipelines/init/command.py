@@ -12,6 +12,7 @@ from seqmill.pipelines.config import load_config
 from seqmill.pipelines.init.corpora import Corpora, choose_sources
 from seqmill.pipelines.init.find_sources import LOOKED_FOR, Found, find_sources
 from seqmill.pipelines.init.guess_options import OUTPUT, Setup, guess_options
+from seqmill.pipelines.init.new_files import check_free, write
 from seqmill.pipelines.init.recordings import Manifests, choose_recordings
 from seqmill.pipelines.init.sample_records import MOST_RECORDS, sample_of
 from seqmill.pipelines.init.starter_model import MODEL_FILE, starter_text
@@ -19,7 +20,7 @@ from seqmill.pipelines.init.text_files import choose_texts
 from seqmill.pipelines.init.write_config import comment, config_text
 from seqmill.pipelines.input_files import find_inputs
 from seqmill.transforms.storage import files
-from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.output_folder import is_own
 
 _MOST_NAMED = 3
@@ -40,7 +41,7 @@ def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> No
     """
     folder = files.parent(output)
     manifests = {name: f"{_stem(output)}.{name}.jsonl" for name in ("train", "dev", "test")}
-    _check_free(output, force)
+    check_free(output, force)
     found = find_sources(paths, _is_own(folder, [files.name(output), *manifests.values()]))
     recordings = choose_recordings(found)
     if recordings is not None and (recordings.has_transcripts or not found.sources):
@@ -54,13 +55,13 @@ def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> No
         setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder, with_model)
     for name, records in recordings.records.items() if recordings is not None else ():
         lines = b"".join(orjson.dumps(record) + b"\n" for record in records)
-        _write(files.join(folder, manifests[name]), lines)
+        write(files.join(folder, manifests[name]), lines)
     model = files.join(folder, MODEL_FILE)
     if setup.starter is not None and files.exists(model):
         setup.guesses.append(f"{model} is there already and is kept")
     elif setup.starter is not None:
-        _write(model, starter_text(setup.starter).encode())
-    _write(output, config_text(setup.tables).encode())
+        write(model, starter_text(setup.starter).encode())
+    write(output, config_text(setup.tables).encode())
     for line in [*setup.guesses, *_left_out(found)]:
         print(comment(line))
     find_inputs(load_config(output))
@@ -90,7 +91,7 @@ def _of_recordings(
 ) -> Setup:
     """The setup for recordings, which become records of manifests beside the configuration."""
     for name in recordings.records:
-        _check_free(files.join(folder, manifests[name]), force)
+        check_free(files.join(folder, manifests[name]), force)
     for path in recordings.without:
         found.leave_out(path, "no transcript, or one in brackets, which says what is heard and not said")
     for format in found.sources:
@@ -113,17 +114,6 @@ def _left_out(found: Found) -> Iterator[str]:
     for reason, paths in found.left_out.items():
         more = f" and {len(paths) - _MOST_NAMED:,} more" if len(paths) > _MOST_NAMED else ""
         yield f"left out: {', '.join(paths[:_MOST_NAMED])}{more}: {reason}"
-
-
-def _check_free(path: str, force: bool) -> None:
-    if not force and files.exists(path):
-        raise UsageError(f"{path}: is there already; --force overwrites it, --output=FILE writes another")
-
-
-def _write(path: str, content: bytes) -> None:
-    files.make_folder(files.parent(path))
-    with files.write_atomically(path) as file:
-        file.write(content)
 
 
 def _stem(path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seqmill.pipelines.init.find_sources import WHOLE
 from seqmill.transforms.readers import FORMATS, ReadOptions, files_of_folder, open_split, split_corpus
 from seqmill.transforms.readers.formats import field_names
 from seqmill.transforms.storage import files
@@ -14,7 +15,6 @@ from seqmill.transforms.storage.errors import RejectedSequence
 MOST_RECORDS = 200
 _MOST_BYTES = 1 << 26
 _MOST_FILES = 10
-_WHOLE = 1 << 62
 _DEEPEST = 4
 _OF_LHOTSE = ("audio", "text", "speaker", "language")
 
@@ -65,11 +65,11 @@ def read_sample(
     for source in sources:
         if len(records) + len(rejected) >= MOST_RECORDS or num_bytes >= _MOST_BYTES:
             break
-        split = split_corpus(format, source, _WHOLE, options)[0]
+        split = split_corpus(format, source, WHOLE, options)[0]
         names = field_names(split, MOST_RECORDS) or ()
         if format == "kaldi":  # whose files are chosen by the fields
             names = [name for name in names if name != "wav" or "feats" not in names]
-            split = split_corpus(format, source, _WHOLE, options, names)[0]
+            split = split_corpus(format, source, WHOLE, options, names)[0]
         reader = open_split(split, names)
         for _, record in reader:
             if isinstance(record, RejectedSequence):
