@@ -152,7 +152,7 @@ def _parser(given: Sequence[str], runs: Mapping[str, Run]) -> argparse.ArgumentP
         description="Turns raw sequence corpora into pre-batched epochs, and trains Keras models on them.",
         epilog="Start with `seqmill preprocess CONFIG`; examples/g2p/config.toml of the sources is a "
         "CONFIG to look at. `seqmill COMMAND --help` lists a command's options. Exit codes: 0; 1 the run "
-        "failed; 2 wrong use.",
+        "failed; 2 wrong use; 130 Ctrl-C; 143 SIGTERM.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print seqmill's version")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,6 +19,7 @@ _ORDERINGS = (
     Ordering("laplace", bin_size=1000),
     Ordering("sorted"),
 )
+_Variation = tuple[str, str, EpochOptions]  # the ordering and the limits in words, and the options
 _SIZES = (Fraction(1, 2), Fraction(1), Fraction(2))  # exact for limits of any size
 
 
@@ -29,8 +30,7 @@ def section(store: Store, options: EpochOptions) -> Section:
         store: The corpus' store.
         options: Those in force.
     """
-    tried = [*_variations(options)]
-    found = figures_of(store, [one for _, _, one in tried])
+    tried, found = _different(store, _variations(options))
     _, best = best_of(found, [one for _, _, one in tried])
     groups: dict[str, list[Point]] = {}
     rows: list[list[object]] = []
@@ -49,7 +49,8 @@ def section(store: Store, options: EpochOptions) -> Section:
         "little padding, at the top the order is as random as `random`, at the bottom sequences of "
         "similar length stand together. The ring is what the configuration says now. Filled points (best in "
         "the table) are those that no other one of the same limits beats in both; hollow ones are beaten. "
-        "`seqmill plan --compare` compares any options.",
+        "Steps are those of an epoch, shapes those of all epochs of a pass. `seqmill plan --compare` "
+        "compares any options.",
         (
             points(groups, ("now", now), "padding, share of all bytes", "randomness"),
             table([*texts, "padding", "random", "steps", "shapes", "largest batch, bytes"], rows),
@@ -57,7 +58,24 @@ def section(store: Store, options: EpochOptions) -> Section:
     )
 
 
-def _variations(options: EpochOptions) -> Iterator[tuple[str, str, EpochOptions]]:
+def _different(store: Store, variations: Iterable[_Variation]) -> tuple[list[_Variation], list[Figures]]:
+    """Those of some variations that come to something else than one of the same limits before them.
+
+    Args:
+        store: The corpus' store.
+        variations: The variations.
+
+    Returns:
+        Them, and what they come to.
+    """
+    tried = [*variations]
+    kept: dict[str, tuple[_Variation, Figures]] = {}
+    for one, figures in zip(tried, figures_of(store, [options for _, _, options in tried]), strict=True):
+        kept.setdefault(f"{one[1]} {figures}", (one, figures))
+    return [one for one, _ in kept.values()], [figures for _, figures in kept.values()]
+
+
+def _variations(options: EpochOptions) -> Iterator[_Variation]:
     """The ordering, the limits and the options, those in force among them, each once."""
     orderings = dict.fromkeys([options.ordering, *_ORDERINGS])
     for ordering in orderings:
