@@ -13,7 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from seqmill.pipelines.source_options import JoinOptions, MixOptions, ReadingOptions, SourceOptions
+from seqmill.pipelines.source_options import (
+    MOST_SHARE,
+    JoinOptions,
+    MixOptions,
+    ReadingOptions,
+    SourceOptions,
+)
 from seqmill.pipelines.windows_options import WindowsOptions
 from seqmill.trainer.options import TrainOptions
 from seqmill.transforms.batches.corpus_epochs import CorpusEpochs
@@ -55,7 +61,7 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
     join: Annotated[tuple[JoinOptions, ...], BeforeValidator(_tables)] = Field(
         (), description="a table, or several: sources of further data keys, joined by tag"
     )
-    share: Annotated[int | None, BeforeValidator(none_or(whole_number(1)))] = Field(
+    share: Annotated[int | None, BeforeValidator(none_or(whole_number(1, MOST_SHARE)))] = Field(
         None, description="where others are mixed: the share of the corpus' own files; default: 1"
     )
     mix: Mapping[str, MixOptions] = Field(

@@ -9,7 +9,17 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from seqmill.transforms.batches.per_epoch_options import Count, is_no_text
 from seqmill.transforms.readers import FORMATS, TagLists
-from seqmill.transforms.storage.checked_options import Options, did_you_mean, none_or, one_of, says_all
+from seqmill.transforms.storage.checked_options import (
+    Options,
+    did_you_mean,
+    none_or,
+    one_of,
+    says_all,
+    whole_number,
+)
+
+MOST_SHARE = 1_000_000
+Share = Annotated[int, BeforeValidator(whole_number(1, MOST_SHARE))]
 
 
 def _text(value: Any) -> Any:
@@ -111,7 +121,7 @@ class TableOptions(SourceOptions):
 class MixOptions(TableOptions):
     """``[corpus.train.mix.<name>]``: a source whose sequences are mixed into the epochs of ``train``."""
 
-    share: Count = Field(
+    share: Share = Field(
         description="sequences of it in an epoch, against the share of the corpus' own files"
     )
 

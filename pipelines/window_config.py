@@ -48,6 +48,12 @@ def check_watchable(config: Config) -> None:
             "corpus.train.format: found 'text'; --watch takes files one by one, as they arrive: expected a "
             "format whose files hold every data key, such as jsonl or tsv"
         )
+    files = config.corpus[TRAIN].files
+    if isinstance(files, tuple) and (again := next((one for one in files if files.count(one) > 1), None)):
+        raise UsageError(
+            f"corpus.train.files: {again} is there several times; --watch takes every file once: expected "
+            "no weights"
+        )
     for key in config.data.values():
         if key.vocab_format == "fairseq":
             raise UsageError(

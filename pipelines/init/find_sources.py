@@ -72,6 +72,8 @@ def find_sources(paths: Sequence[str], is_own: Callable[[str], bool]) -> Found:
     """
     walk = _Walk(Found(), is_own)
     for path in paths:
+        if not path:
+            raise UsageError("found an empty path; expected a folder or file (. is the current folder)")
         if files.is_folder(path):
             walk.folder(path.rstrip("/") or "/", path.rstrip("/") or "/", None, 0)
         elif files.is_file(path):

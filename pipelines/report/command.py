@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.plan import ingest_if_needed
 from seqmill.pipelines.report import batches, choices, labels, lengths, overview, rejects, scores, shown
-from seqmill.pipelines.report.page import Section, page
+from seqmill.pipelines.report.page import BEGINNING, Section, page
 from seqmill.pipelines.shared_stores import reading_stores
 from seqmill.transforms.batches.layout import lay_out, planned_by
 from seqmill.transforms.storage import files, output_folder
+from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.extras import require
 from seqmill.transforms.storage.locks import reader
 from seqmill.transforms.store.sequence_store import Store
@@ -33,16 +34,30 @@ def report(config: Config, beam_flags: Sequence[str] = (), to: str | None = None
         Where it is.
 
     Raises:
+        UsageError: Something else than an earlier report is there already.
         SeqmillError: Plotly is not installed, or what ``plan`` raises.
     """
     require("plotly", "report", "seqmill report")
+    to = to or files.join(config.output, _FILE_NAME)
+    _check_replaceable(to)
     ingest_if_needed(config, beam_flags)
     with reader(config.output, "report"), reading_stores(config, "report"):
         sections = [*_sections(config)]
-    to = to or files.join(config.output, _FILE_NAME)
     with files.write_atomically(to) as file:
         file.write(page(f"seqmill: {files.name(config.output)}", sections).encode())
     return to
+
+
+def _check_replaceable(path: str) -> None:
+    """Refuses to write where anything but an earlier report is."""
+    if not files.exists(path):
+        return
+    beginning = BEGINNING.encode()
+    if files.is_file(path):
+        with files.open_read(path, len(beginning)) as file:
+            if file.read(len(beginning)) == beginning:
+                return
+    raise UsageError(f"{path}: is no earlier report, so it is not replaced; expected a new file (--to=FILE)")
 
 
 def _sections(config: Config) -> Iterator[Section]:

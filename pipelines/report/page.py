@@ -9,6 +9,12 @@ from html import escape
 
 from seqmill.transforms.storage.terminal import printable
 
+BEGINNING = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="generator" content="seqmill report">'
+)
+"""How a page begins, by which an earlier report is known."""
+
 DRAWING = '<div class="drawing">'
 """How a drawing begins."""
 DRAWING_ID = "seqmill-drawing-of-no-number"
@@ -89,7 +95,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
         DRAWING + part.replace(DRAWING_ID, f"drawing-{number}") for number, part in enumerate(drawings)
     )
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f"{BEGINNING}"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="data:,">'
         f"<title>{plain(title)}</title><style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>"

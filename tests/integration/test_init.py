@@ -291,6 +291,7 @@ def test_what_is_no_corpus_is_said(tmp_path, seqmill):
     assert ended.code == 1
     assert ended.err.count("\n") == 1
     seqmill("init", tmp_path / "nowhere").names("nowhere: no such file or folder")
+    seqmill("init", "").names("found an empty path")
     assert [path.name for path in tmp_path.glob("config*")] == []
 
 

@@ -102,6 +102,7 @@ def test_other_shares_need_no_ingest_and_other_sources_do(tmp_path, seqmill, wri
     assert "ingest train: up to date" in ended.err
     assert "mix was { train = 3, small = 1, tiny = 2 }, is { train = 1, small = 1, tiny = 2 }" in ended.err
     assert sources(read_epochs(tmp_path / "out")[0]) == {"train": 5, "small": 5, "tiny": 10}
+    seqmill("plan", write(share=1_000_001)).names("share: found 1000001", "at most 1000000")
     (tmp_path / "small.tsv").write_text("name\tx\nb0\t1 2\nb1\t4\n")
     assert "ingest train: up to date" not in seqmill.succeeds("preprocess", write(share=1)).err
 

@@ -121,6 +121,9 @@ def test_what_cannot_be_watched_is_refused(folder, seqmill):
         refused = seqmill("preprocess", config, "--watch", *flags)
         assert refused.code == 2
         refused.names(says)
+    twice = folder / "twice.toml"
+    twice.write_text(config.read_text().replace('["in/*.jsonl*"]', '["in/*.jsonl*", "in/*.jsonl*"]'))
+    seqmill("preprocess", twice, "--watch").names("corpus.train.files: ", "is there several times")
     counted = write_config(folder, DATA, {"train": {"format": "jsonl", "files": ["in/*"]}}, "counted.toml")
     seqmill("preprocess", counted, "--watch").names("data.classes.vocab: required with --watch")
     seqmill.succeeds("preprocess", config, "--watch")

@@ -58,6 +58,9 @@ def report(tmp_path_factory, silent_seqmill: Seqmill):
     first = (folder / "out" / "report.html").read_bytes()
     silent_seqmill.succeeds("report", config, "--to", folder / "again.html")
     assert (folder / "again.html").read_bytes() == first
+    before = config.read_bytes()
+    silent_seqmill("report", config, "--to", config)
+    assert config.read_bytes() == before
     return folder / "out" / "report.html"
 
 

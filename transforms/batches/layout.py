@@ -17,6 +17,7 @@ from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
 from seqmill.transforms.planning.length_buckets import with_buckets, without_buckets
+from seqmill.transforms.planning.mix import windows
 from seqmill.transforms.planning.plan import CODE_VERSION as PLANNING_VERSION
 from seqmill.transforms.planning.plan import EpochPlan, Selection, plan_epoch, seqs_of_sources
 from seqmill.transforms.planning.schedule import EpochRange, Schedule
@@ -27,6 +28,8 @@ from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
+
+_MOST_MIXED = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,13 @@ def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> 
     for source in mix:
         if not selection.sources[source]:
             raise NothingLeftError(f"corpus {name}: no sequence is left of {source}, which is mixed into it")
+    if mix:
+        number = sum(end - start for start, end in windows(selection.sources, mix, 1, 0).values())
+        if number > _MOST_MIXED:
+            raise SeqmillError(
+                f"corpus {name}: a pass of its mix would have {number:,} sequences; expected shares that "
+                f"come to {_MOST_MIXED:,} at most"
+            )
 
 
 def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = None) -> Iterator[EpochLayout]:

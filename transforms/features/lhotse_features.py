@@ -14,6 +14,7 @@ from seqmill.transforms.storage.errors import RejectedSequence
 
 _STORAGE = "numpy_files"
 _EARLY = 1e-3  # seconds that a cut may begin before its features, as in Lhotse
+_MOST = 1e9  # of seconds, of a rate and of a shift: sums and products of these are no trouble
 _NUMBERS = ("frame_shift", "sampling_rate", "start", "num_frames", "num_features")
 
 
@@ -74,13 +75,13 @@ def _part(array: np.ndarray, features: Mapping[str, Any], start: float, duration
 
 def _num_frames(seconds: float, features: Mapping[str, Any]) -> int:
     """Lhotse's ``compute_num_frames``."""
-    hop = round(features["frame_shift"] * features["sampling_rate"])
-    if hop < 1 or not 0 <= seconds < 1e9:
-        rate, shift = features["sampling_rate"], features["frame_shift"]
+    rate, shift = features["sampling_rate"], features["frame_shift"]
+    hop = round(shift * rate) if 0 < rate < _MOST and 0 < shift < _MOST else 0
+    if hop < 1 or not 0 <= seconds < _MOST:
         detail = f"{seconds:g} s in frames of {shift:g} s at {rate:g} Hz"
         raise RejectedSequence("no such features", detail)
-    return int((round(seconds * features["sampling_rate"]) + hop // 2) // hop)
+    return int((round(seconds * rate) + hop // 2) // hop)
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) < 1 << 63)

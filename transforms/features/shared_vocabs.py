@@ -24,7 +24,11 @@ def with_shared_vocabs(keys: Mapping[str, DataKey]) -> dict[str, DataKey]:
     mistakes: list[Mistake] = []
     shared = {}
     for name, key in keys.items():
-        if key.labels_of == name:
+        if key.vocab == f"@{name}":
+            mistakes.append(
+                ((name, "vocab"), f"found {key.vocab!r}, its own name; expected another data key")
+            )
+        elif key.labels_of == name:
             shared[name] = key
         elif (problem := _why_not(key, keys)) is not None:
             mistakes.append(((name, "vocab"), f"found {key.vocab!r}; {problem}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -83,6 +84,10 @@ def _checked(number: int, step: Any) -> Step:
             raise ValueError(f'step {number}: expected {{regex = "…", replace = "…"}}, both text')
         step = Replacement(**step)
     if isinstance(step, Replacement):
+        if re.search(r"(?<!\\)(\\\\)*\\C", step.regex):
+            raise ValueError(
+                f"step {number}: found \\C, a single byte, in the expression; expected characters"
+            )
         try:
             _replace(step, [""])
         except ValueError as error:

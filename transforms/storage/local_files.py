@@ -67,7 +67,12 @@ def open_regular(path: str) -> int:
 
 @contextmanager
 def write_atomically(path: str) -> Iterator[Any]:
-    """Opens a file for writing; it appears under its name only when the block ends without an error."""
+    """Opens a file for writing; it appears under its name only when the block ends without an error.
+
+    Raises:
+        OSError: A folder, a pipe or a device stands there (EISDIR, EINVAL), or the file system failed.
+    """
+    _refuse_other_than_files(path)
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(Path(path))
@@ -85,6 +90,15 @@ def write_atomically(path: str) -> Iterator[Any]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _refuse_other_than_files(path: str) -> None:
+    """Renaming a file to the name of a device or a pipe would take that away."""
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(number, os.strerror(number), path)
 
 
 def map_bytes(path: str) -> np.ndarray:

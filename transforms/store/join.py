@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from seqmill.transforms.features import Ragged
 from seqmill.transforms.features.array_spec import array_bytes
+from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.planning.blocks import position_type
 from seqmill.transforms.records.slices import addresses, copied
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -89,7 +90,7 @@ class JoinedStore:
                 yield {**arrays, **joined}, positions, tags
 
     def _missing(self, tag: str, store: Store) -> RejectedSequence:
-        detail = f"{tag!r}; the first tag there is {store.tag(0).decode()!r}"
+        detail = f"{shown(tag)}; the first tag there is {shown(store.tag(0).decode())}"
         return RejectedSequence(f"tag not in {self.where}", detail)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -43,12 +44,12 @@ def check_unique(
     (tag, source), (other, other_source) = places
     if tag != other:  # once in some thousand million million pairs
         raise SeqmillError(
-            f"corpus {corpus}: the tags {tag!r} ({source}) and {other!r} ({other_source}) have the same "
-            "hash; give one of them another name"
+            f"corpus {corpus}: the tags {shown(tag)} ({source}) and {shown(other)} ({other_source}) have the "
+            "same hash; give one of them another name"
         )
     raise SeqmillError(
         f"corpus {corpus}: a join needs different tags, and {len(again):,} sequences have that of another "
-        f"one: {tag!r} is in {source} and in {other_source}"
+        f"one: {shown(tag)} is in {source} and in {other_source}"
     )
 
 

@@ -53,6 +53,9 @@ def test_frames_of_a_cut(encoder, fields, frames):
     [
         ({"storage_type": "lilcom_chunky"}, "features in another storage"),
         ({"storage_key": "a"}, "missing array file"),
+        ({"frame_shift": 1e200, "sampling_rate": 1e200}, "no such features"),
+        ({"sampling_rate": 1e308}, "no such features"),
+        ({"sampling_rate": 10**400}, "no such features"),
         ({"storage_key": "b.npy"}, "missing array file"),
         ({"storage_path": None}, "missing array file"),
         ({"num_frames": 25}, "broken array"),

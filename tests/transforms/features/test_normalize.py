@@ -89,6 +89,7 @@ def test_what_is_no_text_is_rejected(rejects, key_type, value, reason):
         ([{"regex": "a", "replace": "", "flags": "i"}], "step 1: expected {regex ="),
         ([{"regex": "(", "replace": ""}], r"step 1: Invalid regular expression: missing \)"),
         ([{"regex": "(?<=a)b", "replace": ""}], "step 1: Invalid regular expression"),
+        ([{"regex": r"b\C", "replace": "x"}], r"step 1: found \\C, a single byte"),
         ([{"regex": "a", "replace": "\\1"}], "step 1: Invalid replacement string"),
         ([{"regex": "(a{1000}){1000}", "replace": ""}], "step 1: Invalid regular expression"),
     ],

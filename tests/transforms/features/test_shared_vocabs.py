@@ -40,6 +40,7 @@ def test_special_labels_of_all_are_in_a_shared_vocabulary():
             {"data": {}, "b": {"vocab": "@dta"}},
             r"b.vocab: found '@dta'; there is no data key 'dta'; did you mean data\?",
         ),
+        ({"a": {"vocab": "@a"}}, "a.vocab: found '@a', its own name"),
         ({"a": {"type": "ints"}, "b": {"vocab": "@a", "type": "ints"}}, "a has no vocabulary for type ints"),
         (
             {"a": {}, "b": {"vocab": "@a"}, "c": {"vocab": "@b"}},

@@ -112,6 +112,16 @@ def test_writing_goes_through_no_link_and_heeds_the_umask(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+def test_nothing_but_files_is_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, problem in (("pipe", "Invalid argument"), ("folder", "Is a directory")):
+        with pytest.raises(OSError, match=problem), files.write_atomically(str(tmp_path / name)):
+            pass
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
 def test_removing_follows_no_link(tmp_path):
     make(tmp_path, "elsewhere/a", "out/b")
     (tmp_path / "out/link").symlink_to(tmp_path / "elsewhere")
