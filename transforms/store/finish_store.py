@@ -99,11 +99,7 @@ class FinishStore:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
         counts = sum_counts(entries, self.dropped)
-        hashes = self._tag_hashes(receipts)
-        if self.unique_tags:
-            check_unique(self.folder, self.corpus, self.data_keys, entries, hashes)
-        # Told by hashes of 64 bits.
-        counts = replace(counts, duplicate_tags=len(hashes) - len(np.unique(hashes)))
+        counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
@@ -178,6 +174,19 @@ class FinishStore:
                 if "position" in reject:
                     place["position"] = receipt.file.first_position + reject.pop("position")
                 yield orjson.dumps({**place, **reject}) + b"\n"
+
+    def _num_duplicate_tags(self, receipts: list[SplitReceipt]) -> int:
+        """Sequences whose tag another one before has, told by hashes of 64 bits.
+
+        Raises:
+            SeqmillError: There are any, and tags must be unique.
+        """
+        hashes = self._tag_hashes(receipts)
+        if self.unique_tags:
+            entries = [receipt.file for receipt in receipts]
+            check_unique(self.folder, self.corpus, self.data_keys, entries, hashes)
+        hashes.sort()  # in place; np.unique takes 50 times as long, and 50 bytes a sequence
+        return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
 
     def _tag_hashes(self, receipts: list[SplitReceipt]) -> np.ndarray:
         """Hashes of the tags of all sequences, uint64 [n]; none where tags are not given."""
