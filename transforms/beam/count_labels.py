@@ -18,8 +18,10 @@ from seqmill.transforms.features.vocab import build_vocab, count_labels, write_v
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.store.count_labels import values_of
+from seqmill.transforms.store.encode_records import raw_size
 
 _ROWS = 1024  # records that are counted at once
+_RAW_BYTES = 1_000_000  # of records that are held before they are counted
 
 _Counts = dict[str, Counter[str]]
 _Labels = dict[str, tuple[str, ...]]
@@ -87,11 +89,13 @@ class _Count(beam.DoFn):
     def start_bundle(self) -> None:
         self._counts: _Counts = {name: Counter() for name in self._owned}
         self._records: list[Mapping[str, Any]] = []
+        self._raw_bytes = 0
 
     def process(self, record: Any) -> Iterator[tuple[int, _Counts]]:
         if isinstance(record, Mapping):
             self._records.append(record)
-        if len(self._records) >= (self._most or _ROWS):
+            self._raw_bytes += raw_size(record)
+        if self._raw_bytes > _RAW_BYTES or len(self._records) >= (self._most or _ROWS):
             self._count()
             if self._most is not None:
                 yield 0, self._counts
@@ -106,7 +110,7 @@ class _Count(beam.DoFn):
         for name, keys in self._owned.items():
             for key in keys:
                 count_labels(key, values_of(self._records, key.field), self._counts[name])
-        self._records = []
+        self._records, self._raw_bytes = [], 0
 
 
 def _write(

@@ -56,3 +56,26 @@ def test_windows_are_refused():
         _ = windowed | CountLabels(KEYS, "vocab")
     with pytest.raises(UsageError, match="`CountLabels`"):
         EncodeSequences({"data": {"type": "words"}}, order_by="id")
+
+
+class Held(dict):
+    """A large record; it is known how many there are at once."""
+
+    alive = most = 0
+
+    def __init__(self, text):
+        super().__init__(text=text, sound=bytes(300_000))
+        Held.alive += 1
+        Held.most = max(Held.most, Held.alive)
+
+    def __del__(self):
+        Held.alive -= 1
+
+
+def test_few_bytes_of_records_are_held_until_they_are_counted(tmp_path):
+    keys = {"data": {"field": "text", "type": "words"}}
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        texts = pipeline | beam.Create(["a b"] * 40, reshuffle=False)
+        _ = texts | beam.Map(Held) | CountLabels(keys, tmp_path / "vocab")
+    assert (tmp_path / "vocab/data.txt").read_text().splitlines() == ["<pad>", "<unk>", "a", "b"]
+    assert Held.most <= 6
