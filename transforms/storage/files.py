@@ -288,23 +288,21 @@ def read_bytes(path: str) -> bytes:
 
 def read_json(path: str) -> Any:
     """The content of a JSON file of ours. Raises NotJsonError where it is not JSON, or far too large."""
-    return read_json_as_written(path)[0]
+    return _parsed(path, _read_whole_json(path))
 
 
 def read_json_as_written(path: str) -> tuple[Any, bool]:
-    """As ``read_json``, and whether the file's bytes are those that ``write_json`` makes of the content."""
-    if is_local(path):
-        with open_read(path) as file:
-            written = file.read(_LARGEST_JSON + 1)
-    else:
-        written = remote_files.read_bytes(path)
-    if len(written) > _LARGEST_JSON:
-        raise NotJsonError(f"{path}: not valid JSON (over {_LARGEST_JSON:,} bytes, as no file of ours is)")
+    """As ``read_json``, and whether the file's bytes are those that ``write_json`` makes of the content.
+
+    Raises:
+        NotJsonError: As there, or ``write_json`` could not have written it, so deep are its fields.
+    """
+    written = _read_whole_json(path)
+    content = _parsed(path, written)
     try:
-        content = orjson.loads(written)
-    except orjson.JSONDecodeError as error:
-        raise NotJsonError(f"{path}: not valid JSON ({error})") from None
-    return content, written == _json(content)
+        return content, written == _json(content)
+    except orjson.JSONEncodeError:
+        raise NotJsonError(f"{path}: not valid JSON (nested deeper than any file of ours is)") from None
 
 
 def copy(source: str, target: str) -> None:
@@ -332,6 +330,24 @@ def map_bytes(path: str) -> np.ndarray:
 def map_copy(path: str, num_bytes: int, xxh128: str) -> np.ndarray:
     """A remote file of known size and hash from this machine's cache; raises as ``remote_files.map_copy``."""
     return remote_files.map_copy(path, num_bytes, xxh128)
+
+
+def _read_whole_json(path: str) -> bytes:
+    if is_local(path):
+        with open_read(path) as file:
+            written: bytes = file.read(_LARGEST_JSON + 1)
+    else:
+        written = remote_files.read_bytes(path)
+    if len(written) > _LARGEST_JSON:
+        raise NotJsonError(f"{path}: not valid JSON (over {_LARGEST_JSON:,} bytes, as no file of ours is)")
+    return written
+
+
+def _parsed(path: str, written: bytes) -> Any:
+    try:
+        return orjson.loads(written)
+    except orjson.JSONDecodeError as error:
+        raise NotJsonError(f"{path}: not valid JSON ({error})") from None
 
 
 def _json(value: Any) -> bytes:

@@ -222,3 +222,11 @@ def test_a_sealed_file_whose_bytes_changed_but_not_its_meaning_is_damaged(tmp_pa
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(UnusableManifestError, match="not the bytes that were written"):
         read_sealed_json(str(path), "a/1", "")
+
+
+def test_a_sealed_file_nested_deeper_than_can_be_written_is_damaged(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text('{"format": "a/1", "x": ' + "[" * 300 + "]" * 300 + "}")
+    with pytest.raises(UnusableManifestError, match="nested deeper than any file of ours"):
+        read_sealed_json(str(path), "a/1", "")
+    assert files.read_json(str(path))["format"] == "a/1"
