@@ -45,11 +45,13 @@ def train_command(
     import keras
 
     from seqmill.trainer import loop, model_file
-    from seqmill.trainer.corpus import corpus_of
+    from seqmill.trainer.corpus import check_evaluable, corpus_of
     from seqmill.trainer.devices import devices_scope
     from seqmill.trainer.failures import STEP_ERRORS, step_failure
     from seqmill.trainer.follow import open_stream
 
+    evaluated = {name: corpus_of(options, output, name) for name in map(files.name, others)}
+    check_evaluable(evaluated.values())
     if follow:
         corpus = open_stream(train, options.follow_idle, loop.say_line)
     else:
@@ -64,7 +66,7 @@ def train_command(
                 options,
                 model,
                 corpus,
-                {name: corpus_of(options, output, name) for name in map(files.name, others)},
+                evaluated,
                 folder,
                 callbacks=loaded.callbacks(corpus.manifest, folder) if loaded.callbacks else (),
                 batch_to_xy=loaded.batch_to_xy,

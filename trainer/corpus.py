@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.stream import is_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+
+EVALUATED_EPOCH = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,23 @@ class Corpus:
         """Whether an epoch can be read as it was planned, from its shards or the store. Raises UsageError."""
         planned = self.epoch(epoch)
         return self.store is not None or epoch_manifest.is_complete(self.folder, self.manifest, planned)
+
+
+def check_evaluable(corpora: Iterable[Corpus]) -> None:
+    """Refuses, before any work, corpora of which the epoch that is evaluated is not there.
+
+    Found only later, it would cost an epoch of training; and a training that waits for its first window or
+    epoch would keep the only one away that could make what is missing.
+
+    Raises:
+        SeqmillError: Names the corpus.
+    """
+    for corpus in corpora:
+        if not corpus.is_complete(EVALUATED_EPOCH):
+            raise SeqmillError(
+                f"{corpus.folder}: epoch {EVALUATED_EPOCH} is not there, which is evaluated after every "
+                "epoch of the training; finish it first (`seqmill preprocess`, with --watch for a stream)"
+            )
 
 
 def corpus_of(options: TrainOptions, output: str, name: str) -> Corpus:

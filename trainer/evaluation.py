@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from seqmill.trainer import scores
 from seqmill.trainer.callbacks.step_progress import StepProgress
-from seqmill.trainer.corpus import Corpus
+from seqmill.trainer.corpus import EVALUATED_EPOCH, Corpus
 from seqmill.trainer.feed import Feed
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.trainer.progress import ScalarWriters
@@ -54,7 +54,7 @@ class Evaluation:
 
     def open_any(self) -> AbstractContextManager[tf.data.Dataset]:
         """Batches of the first of the corpora."""
-        return next(iter(self._feeds.values())).epoch(1)
+        return next(iter(self._feeds.values())).epoch(EVALUATED_EPOCH)
 
     def run(
         self,
@@ -86,9 +86,9 @@ class Evaluation:
 
     def _scores_of(self, epoch: int, name: str, callbacks: keras.callbacks.CallbackList) -> dict[str, float]:
         corpus = self._corpora[name]
-        num_batches = corpus.epoch(1).num_batches
+        num_batches = corpus.epoch(EVALUATED_EPOCH).num_batches
         with (
-            self._feeds[name].epoch(1) as data,
+            self._feeds[name].epoch(EVALUATED_EPOCH) as data,
             self._steps.showing(f"epoch {epoch}, {name}", num_batches),
         ):
             found = self._model.evaluate(data, verbose=0, callbacks=callbacks, return_dict=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import keras
 
-from seqmill.trainer.corpus import Corpus, open_corpus
+from seqmill.trainer.corpus import Corpus, check_evaluable, open_corpus
 from seqmill.trainer.devices import device_scope
 from seqmill.trainer.evaluation import ExtraScores
 from seqmill.trainer.follow import FollowedWindows, open_stream
@@ -131,6 +131,7 @@ def train(
     )
     others = dev if isinstance(dev, Mapping) else {"dev": dev} if dev is not None else {}
     opened = {name: _opened(corpus) for name, corpus in others.items()}
+    check_evaluable(opened.values())
     if follow and not isinstance(train, Corpus):
         train = open_stream(os.fspath(train), options.follow_idle, say)
     return train_with(

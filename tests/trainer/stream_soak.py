@@ -220,7 +220,8 @@ class Soak:
         quiet, end = 0, time.monotonic() + _SECONDS_TO_DRAIN
         while quiet < 2:
             if time.monotonic() > end:
-                raise RuntimeError(f"{self.folder}: windows are left after {_SECONDS_TO_DRAIN:.0f} s")
+                log = (self.folder / "watch.log").read_text()[-2000:]
+                raise RuntimeError(f"windows left after {_SECONDS_TO_DRAIN:.0f} s; the watch said:\n{log}")
             self._keep("watch")
             self._keep("training")
             is_empty = not list(self.folder.glob("in/*.jsonl")) and not list(self._stream.glob("2*Z-?????"))

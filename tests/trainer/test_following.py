@@ -86,6 +86,16 @@ def test_a_training_says_what_it_waits_for(tmp_path):
     assert second.endswith("nobody says that more will come")
 
 
+def test_a_training_does_not_wait_for_windows_beside_a_dev_corpus_that_is_not_whole(tmp_path):
+    """It would keep the watch away, which must finish that corpus before it makes windows."""
+    dev = tmp_path / "dev"
+    write_corpus(dev, regression_epochs([2]), SPECS)
+    (dev / "epoch-0001/manifest.json").unlink()
+    folders = (str(tmp_path / "train"), str(dev))
+    with pytest.raises(SeqmillError, match=r"dev: epoch 1 is not there, .* with --watch for a stream"):
+        run(folders, tmp_path / "model", None, follow=True, follow_idle=60, tell=pytest.fail)
+
+
 def test_what_is_no_window_of_the_stream_is_refused(stream, tmp_path):
     with pytest.raises(SeqmillError, match="is a stream of windows"):
         open_corpus(str(stream))
