@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from seqmill_runs import write_config, write_jsonl
-from started_run import Run, heed_ctrl_c, wait_for
+from started_run import SHORTLY, Run, heed_ctrl_c, wait_for
 
 MOMENTS = {
     "workers start": lambda run: wait_for(run, run.workers),
@@ -73,7 +73,7 @@ def test_a_signal_ends_a_command_whose_modules_load(number, module):
         assert run.poll() is None
     time.sleep(0.01)
     run.send_signal(number)
-    said = run.communicate(timeout=10)[1]
+    said = run.communicate(timeout=SHORTLY)[1]
     assert run.returncode == 128 + number
     lines = [line for line in said.splitlines() if not line.startswith("import time:")]
     assert len(lines) == 1, said

@@ -27,7 +27,7 @@ import h5py
 import numpy as np
 import psutil
 
-MOST_RECORDS = 400_000
+FEWEST_RECORDS, MOST_RECORDS = 100, 400_000
 _SECONDS_TO_DRAIN = 120.0
 CONFIG = """
 output = "out"
@@ -165,7 +165,7 @@ class Soak:
     def run(
         self, seconds: float, every: dict[str, float], quiet_share: float = 1 / 3, sample: float = 10
     ) -> Figures:
-        """Works for so many seconds.
+        """Works for so many seconds; on a busy machine until there was something to do and each was killed.
 
         Args:
             seconds: How long, until all that was given is trained on.
@@ -173,14 +173,17 @@ class Soak:
             quiet_share: Share of the time, at its end, in which nothing is killed.
             sample: Seconds between measurements.
         """
+        for role in self.figures.kills:
+            self._keep(role)
         end = time.monotonic() + seconds
         due = {role: time.monotonic() + self._rng.uniform(0.3, 1.7) * mean for role, mean in every.items()}
         next_sample = time.monotonic()
         try:
-            while (now := time.monotonic()) < end:
+            while (now := time.monotonic()) < end or not self._was_at_work():
                 for role in self.figures.kills:
                     self._keep(role)
-                    if role in due and now >= due[role] and now < end - quiet_share * seconds:
+                    is_quiet = self.figures.kills[role] and now >= end - quiet_share * seconds
+                    if role in due and now >= due[role] and not is_quiet:
                         self._kill(role)
                         due[role] = now + self._rng.uniform(0.3, 1.7) * every[role]
                 if now >= next_sample:
@@ -194,6 +197,11 @@ class Soak:
                 self._kill(role, counts=False)
         self._count()
         return self.figures
+
+    def _was_at_work(self) -> bool:
+        produced = self.folder / "produced"
+        is_enough = produced.exists() and int(produced.read_text()) > FEWEST_RECORDS
+        return is_enough and self._stream.exists() and all(self.figures.kills.values())
 
     def _keep(self, role: str) -> None:
         process = self._processes.get(role)

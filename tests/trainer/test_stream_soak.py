@@ -22,5 +22,5 @@ def test_every_record_is_trained_on_once_whatever_is_killed(helpers, tmp_path, s
     soak = Soak(tmp_path, start_training, pause=0.1, interval=0.05)
     figures = soak.run(seconds, every, quiet_share=0.1)
     print(figures)
-    assert figures.produced > 100 and figures.windows and figures.kills["watch"]
+    assert figures.windows and all(figures.kills.values())
     assert (figures.lost, figures.twice) == (0, 0)
