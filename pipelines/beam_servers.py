@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
+    JobServerOptions,
     PortableOptions,
     SparkRunnerOptions,
 )
@@ -18,6 +21,8 @@ from seqmill.pipelines.beam_job import watch_address
 from seqmill.pipelines.beam_options import BeamOptions
 from seqmill.pipelines.cores import num_cores
 from seqmill.pipelines.endpoints import check_listens, is_this_machine
+from seqmill.pipelines.job_server_process import job_server_process
+from seqmill.pipelines.prism_server import prism_command
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -34,7 +39,7 @@ class Served:
 
     runner: Any
     address: str = ""
-    watch: Callable[[], None] = lambda: None
+    watch: Callable[[], object] = lambda: None
 
 
 @contextlib.contextmanager
@@ -54,15 +59,9 @@ def serving(options: BeamOptions) -> Iterator[Served]:
     runner, portable = options.runner(), options.view(PortableOptions)
     if portable.job_endpoint or not hasattr(runner, "default_job_server"):
         yield Served(runner, portable.job_endpoint or "", _watch_pool(options))
-    elif options.name == "PrismRunner":
-        from seqmill.pipelines.prism_server import prism_server
-
-        with prism_server(options) as prism:
-            runner.default_job_server = lambda _: prism
-            yield Served(runner, prism.endpoint, prism.watch)
     else:
-        with _own_job_server(runner, options):
-            yield Served(runner, watch=_watch_pool(options))
+        with _own_job_server(runner, options) as served:
+            yield served
 
 
 def where(options: BeamOptions) -> str:
@@ -128,21 +127,62 @@ def _dask_options(options: BeamOptions) -> Any:
 
 
 @contextlib.contextmanager
-def _own_job_server(runner: Any, options: BeamOptions) -> Iterator[None]:
-    """The job server that a runner brings; started here: only the main thread can set handlers of signals."""
-    server = runner.default_job_server(options.options)
+def _own_job_server(runner: Any, options: BeamOptions) -> Iterator[Served]:
+    """A runner and its job server: a process that is started here, or what it has in this one."""
+    watch_pool = _watch_pool(options)
+    with contextlib.ExitStack() as until_the_end:
+        if options.name == "PrismRunner":
+            name, command = "Prism", partial(prism_command, options)
+        else:
+            folder = until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="seqmill-artifacts-"))
+            server = _server_of(runner, options, folder)
+            if not hasattr(server, "subprocess_cmd_and_endpoint"):  # it sends a jar to the cluster
+                runner.default_job_server = lambda _: server
+                yield Served(runner, watch=watch_pool)
+                return
+            name = f"the job server of {options.name}"
+            command = partial(_jar_command, options, server)
+        process = until_the_end.enter_context(job_server_process(name, command))
+        runner.default_job_server = lambda _: process
+
+        def watch() -> None:
+            process.watch()
+            watch_pool()
+
+        yield Served(runner, process.endpoint, watch)
+
+
+def _server_of(runner: Any, options: BeamOptions, folder: str) -> Any:
+    """What a runner brings as its job server, without what ends that at a signal: signals are ours.
+
+    Args:
+        runner: One of Beam's.
+        options: Of the run.
+        folder: For what workers are given, where no flag names one.
+    """
+    given = options.view(JobServerOptions)
+    given.artifacts_dir = given.artifacts_dir or folder
     try:
-        server.start()
+        server = runner.default_job_server(options.options)
     except Exception as error:
-        raise SeqmillError(
-            f"the job server of {options.name} cannot be started ({error}); start one, and name it by "
-            "--job_endpoint=HOST:PORT"
-        ) from None
-    runner.default_job_server = lambda _: server
+        raise _not_started(options, error) from None
+    return getattr(server, "_job_server", server)
+
+
+def _jar_command(options: BeamOptions, server: Any) -> tuple[list[Any], str]:
+    """How a job server is started whose jar is downloaded where no flag names it."""
     try:
-        yield
-    finally:
-        server.stop()
+        command, endpoint = server.subprocess_cmd_and_endpoint()
+    except Exception as error:
+        raise _not_started(options, error) from None
+    return command, endpoint
+
+
+def _not_started(options: BeamOptions, error: Exception) -> SeqmillError:
+    return SeqmillError(
+        f"the job server of {options.name} cannot be started ({error}); start one, and name it by "
+        "--job_endpoint=HOST:PORT"
+    )
 
 
 def _watch_pool(options: BeamOptions) -> Callable[[], None]:

@@ -54,6 +54,24 @@ def prism(folder: Path) -> Iterator[Cluster]:
         yield Cluster(("--runner=PrismRunner", f"--job_endpoint=127.0.0.1:{port}"), head=head)
 
 
+_JAVA = """#!/bin/sh
+while [ "$1" != --job-port ]; do shift; done
+exec {python} -m apache_beam.runners.portability.local_job_service_main -p "$2"
+"""
+
+
+@contextmanager
+def flink(folder: Path) -> Iterator[Cluster]:
+    """Flink's job server as the command starts it, with Beam's own service in place of its jar."""
+    java, jar = folder / "java", folder / "job-server.jar"
+    java.write_text(_JAVA.format(python=sys.executable))
+    java.chmod(0o755)
+    jar.touch()
+    yield Cluster(
+        ("--runner=flink", f"--flink_job_server_jar={jar}", f"--job_server_java_launcher={java}"),
+    )
+
+
 @contextmanager
 def job_service(
     folder: Path, variables: Mapping[str, str] | None = None, num_pools: int = 2

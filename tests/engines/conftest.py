@@ -18,6 +18,12 @@ def prism_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def flink(tmp_path_factory):
+    with clusters.flink(tmp_path_factory.mktemp("flink")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
 def job_service(tmp_path_factory, to_object_store):
     with clusters.job_service(tmp_path_factory.mktemp("job_service"), to_object_store) as cluster:
         yield cluster

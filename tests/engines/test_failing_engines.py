@@ -66,6 +66,18 @@ def test_prism_is_killed(many_tasks, tmp_path):
 
 
 @pytest.mark.long
+def test_a_job_server_that_the_command_started_is_killed(many_tasks, tmp_path):
+    with clusters.flink(tmp_path) as cluster:
+        run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)
+        wait_for(run, lambda: list(run.output.glob("store/train/sequences-*")))
+        (server,) = [
+            child for child in run.process.children() if "local_job_service_main" in child.cmdline()[2]
+        ]
+        server.kill()
+        assert "the job server of FlinkRunner was killed by signal 9" in ends_with_a_line(run, within=20)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["job_service", "dask"])
 def test_workers_lack_seqmill(many_tasks, tmp_path, engine):
     with getattr(clusters, engine)(tmp_path, python_without("seqmill", tmp_path)) as cluster:
@@ -111,7 +123,7 @@ def test_the_server_is_killed(many_tasks, tmp_path, engine):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("engine", ["prism", "job_service", "dask"])
+@pytest.mark.parametrize("engine", ["prism", "flink", "job_service", "dask"])
 def test_ctrl_c_cancels_the_job_and_names_it(many_tasks, tmp_path, engine):
     with getattr(clusters, engine)(tmp_path) as cluster:
         run = Run(many_tasks, output=tmp_path / "out", flags=cluster.flags)

@@ -24,7 +24,7 @@ CASES = [
     for engine in (*LOCAL, *CLUSTERS)
     for exchange in ("gather", "shuffle")
     if exchange == "gather" or engine not in PROCESSES
-]
+] + [pytest.param("flink", exchange, marks=pytest.mark.long) for exchange in ("gather", "shuffle")]
 # Where and how a step runs, and how long; how far it is, where that takes 10 s on a machine that is shared.
 STEP = re.compile(r": (\d+ tasks (on|in) \S|done in \d|\d+%, )|shuffle|waiting for workers")
 COUNTS = [
