@@ -9,6 +9,7 @@ from fractions import Fraction
 from seqmill.pipelines.compare import Figures, best_of, figures_of
 from seqmill.pipelines.report.drawing import Point, points
 from seqmill.pipelines.report.page import Section, Text, table
+from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.order import Ordering
 from seqmill.transforms.planning.plan import EpochOptions
 from seqmill.transforms.store.sequence_store import Store
@@ -77,19 +78,27 @@ def _different(store: Store, variations: Iterable[_Variation]) -> tuple[list[_Va
 
 def _variations(options: EpochOptions) -> Iterator[_Variation]:
     """The ordering, the limits and the options, those in force among them, each once."""
-    orderings = dict.fromkeys([options.ordering, *_ORDERINGS])
-    for ordering in orderings:
+    in_force = options.batch_limits
+    for ordering in dict.fromkeys([options.ordering, *_ORDERINGS]):
         for size in _SIZES:
-            limits = options.batch_limits
-            limits = replace(
-                limits,
-                batch_size={key: max(int(most * size), 1) for key, most in limits.batch_size.items()},
-                max_seqs=None if limits.max_seqs is None else max(int(limits.max_seqs * size), 1),
-                padded_lengths={} if size != 1 or ordering != options.ordering else limits.padded_lengths,
-            )
+            limits = _scaled(in_force, size)
+            if size != 1 and limits == _scaled(in_force, Fraction(1)):
+                continue  # half of 1 is 1
+            if size == 1 and ordering == options.ordering:
+                limits = in_force
             shown = [f"{key} {most:,}" for key, most in limits.batch_size.items()]
             shown += [] if limits.max_seqs is None else [f"{limits.max_seqs:,} sequences"]
             yield str(ordering), ", ".join(shown), replace(options, ordering=ordering, batch_limits=limits)
+
+
+def _scaled(limits: BatchLimits, size: Fraction) -> BatchLimits:
+    """Limits so many times as large, for which padded lengths are still to be chosen."""
+    return replace(
+        limits,
+        batch_size={key: max(int(most * size), 1) for key, most in limits.batch_size.items()},
+        max_seqs=None if limits.max_seqs is None else max(int(limits.max_seqs * size), 1),
+        padded_lengths={},
+    )
 
 
 def _cells(size: str, figures: Figures) -> list[object]:

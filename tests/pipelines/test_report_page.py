@@ -7,8 +7,12 @@ import pytest
 from browser import chromium, opened
 from seqmill_runs import Seqmill, write_config, write_jsonl
 
+from seqmill.pipelines.config import load_config
+from seqmill.pipelines.report import choices
 from seqmill.trainer import scores
+from seqmill.transforms.batches.layout import planned_by
 from seqmill.transforms.storage.output_folder import model_folder
+from seqmill.transforms.store.sequence_store import Store
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 SECTIONS = [
@@ -120,6 +124,14 @@ def test_options_in_force_have_a_ring_and_beaten_ones_are_hollow(seen):
     rows = seen.page.locator("#s4 tbody tr").all_inner_texts()
     assert filled == [row.startswith("best") for row in rows]
     assert (now["x"][0], now["y"][0]) == places[["(now)" in row for row in rows].index(True)]
+
+
+def test_options_in_force_are_there_where_limits_cannot_be_halved(report: Path):
+    flags = {"batch_size": "{words = 1}", "length_buckets": "{words = 40}"}
+    config = load_config(str(report.parent.parent / "config.toml"), flags)
+    store = Store(str(report.parent / "store" / "train"))
+    section = choices.section(store, planned_by(store, config.schedule_of("train")).options)
+    assert section.parts[1].count("laplace:4 (now)") == 1
 
 
 @pytest.mark.parametrize("line", [b'{"reason": "b', b"[]"])
