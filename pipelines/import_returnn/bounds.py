@@ -12,6 +12,7 @@ from typing import Any
 from seqmill.pipelines.import_returnn.values import NotReadError
 
 MOST_TEXT = 100_000  # characters
+_MOST_TEXT_IN_ALL = 5_000_000  # of a value, which may be made one text
 MOST_ITEMS = 20_000  # of a value, with all that is in it
 MOST_BITS = 256
 DEEPEST = 60
@@ -27,7 +28,7 @@ _SIMPLE: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.BitXor: operator.xor,
     ast.RShift: operator.rshift,
 }
-_PERCENT = re.compile(r"%(?:\(\w*\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?.", re.DOTALL)
+_PERCENT = re.compile(r"%(?:\([^()]*\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.)", re.DOTALL)
 
 
 def measure(value: Any) -> int:
@@ -44,7 +45,7 @@ def measure(value: Any) -> int:
         if value.bit_length() > MOST_BITS:
             raise NotReadError("too large")
         return 1
-    count, left = 0, [(value, 1)]
+    count, num_characters, left = 0, 0, [(value, 1)]
     while left:
         one, depth = left.pop()
         count += 1
@@ -58,6 +59,9 @@ def measure(value: Any) -> int:
             left += [(inner, depth + 1) for inner in one]
         elif isinstance(one, str | bytes | int):
             measure(one)
+            num_characters += len(one) if isinstance(one, str | bytes) else 0
+            if num_characters > _MOST_TEXT_IN_ALL:
+                raise NotReadError("too long")
     return count
 
 
@@ -90,7 +94,7 @@ def operate(kind: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(kind, ast.Pow):
             return _power(left, right)
         if isinstance(kind, ast.LShift):
-            return _power(2, right) * left
+            return _power(2, right) * left if isinstance(left, int) else left << right
         if isinstance(kind, ast.Mod):
             return left % right
         if type(kind) not in _SIMPLE:
@@ -130,7 +134,10 @@ def percent(text: str, values: Any) -> str:
         NotReadError: A width is too large, or values do not fit.
     """
     for match in _PERCENT.finditer(text):
-        for width in match.groups():
+        *widths, kind = match.groups()
+        if kind == "(":
+            raise NotReadError("expected plain names in brackets")
+        for width in widths:
             if width == "*" or (width and int(width[:9]) > _WIDEST):
                 raise NotReadError("too wide")
     try:

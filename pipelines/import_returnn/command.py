@@ -50,7 +50,14 @@ def import_returnn(path: str, output: str, force: bool) -> None:
 
 
 def imported(path: str) -> str:
-    """The text of the configuration for a config of RETURNN."""
+    """The text of the configuration for a config of RETURNN. Raises UsageError, as ``import_returnn``."""
+    try:
+        return _imported(path)
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply, or a dataset is inside of itself") from None
+
+
+def _imported(path: str) -> str:
     settings = read_config(path)
     sources = _sources(settings)
     if not sources:
@@ -84,7 +91,11 @@ def _sources(settings: Settings) -> dict[str, Source]:
     given = {name: values[name] for name in _CORPORA if values.get(name)}
     more = values.get("eval_datasets")
     if isinstance(more, Mapping):
-        given |= {_name(str(name)): value for name, value in more.items() if _name(str(name)) not in given}
+        for name, value in more.items():
+            corpus = _name(str(name))
+            while corpus in given:
+                corpus += "_"  # two that differ in what a name may not have
+            given[corpus] = value
     elif more is not None and find_unread(more):
         given["eval_datasets"] = more
     return {name: _source(name, value, settings) for name, value in given.items()}

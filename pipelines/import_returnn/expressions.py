@@ -321,12 +321,12 @@ class Expressions:
         what = name.rpartition(".")[2]
         if name.startswith("config."):
             option = str(positional[0]) if positional else ""
-            if what in ("has", "is_true"):
-                return (
-                    bool(self.globals.names.get(option))
-                    if what == "is_true"
-                    else option in self.globals.names
-                )
+            if what == "has":
+                return option in self.globals.names
+            if what == "is_true":
+                value = self.globals.names.get(option)
+                _all_known([value])
+                return bool(value)
             if what not in _OF_CONFIG:
                 raise NotReadError
             if option in self.globals.names:

@@ -64,8 +64,6 @@ def read_config(path: str) -> Settings:
         if _may_be_lines(path, text):
             return _from_lines(path, text)
         raise UsageError(f"{path}: line {error.lineno or 1}: not Python 3 or JSON: {error.msg}") from None
-    except RecursionError:
-        raise UsageError(f"{path}: nested too deeply") from None
 
 
 def _text(path: str) -> str:
@@ -85,8 +83,10 @@ def _parsed(text: str, mode: str) -> Any:
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text, mode=mode)
-        except (ValueError, MemoryError) as error:
-            raise SyntaxError(str(error) or "nested too deeply") from None
+        except ValueError as error:
+            raise SyntaxError(str(error)) from None
+        except (MemoryError, RecursionError):
+            raise SyntaxError("nested too deeply") from None
 
 
 def _from_python(text: str, path: str) -> Settings:

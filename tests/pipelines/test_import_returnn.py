@@ -12,6 +12,7 @@ from seqmill.pipelines.main import main
 from seqmill.transforms.storage.errors import UsageError
 
 HDF = 'train = {"class": "HDFDataset", "files": ["a.hdf"]}\n'
+META = 'train = {"class": "MetaDataset", "datasets": {"a": "%s"}, "data_map": {"data": ("a", "data")}}\n'
 OGG = 'train = {"class": "OggZipDataset", "path": "a.zip", "audio": %s, "targets": %s}\n'
 
 
@@ -56,6 +57,10 @@ def toml(config, tmp_path):
         ),
         ("def f(a, *b, c=1, **d):\n  return a, b, c, d\nx = f(1, 2, e=3)", (1, (2,), 1, {"e": 3})),
         ("x = config.int('beam', 12)", 12),
+        (
+            "y = 3\nx = [config.is_true('y'), config.is_true('z'), '%(a-b)3d' % {'a-b': 3}]",
+            [True, False, "  3"],
+        ),
         ("y = 3\nx = config.typed_value('y', 4) if config.has('y') else 0", 3),
         ("import os\nx = int(os.environ.get('DEBUG', '0'))", 0),
         ("def cf(f):\n  return check_output(['cf', f])\nx = [cf('a.hdf')]", ["a.hdf"]),
@@ -81,6 +86,11 @@ def test_values_follow_from_what_is_written(config, source, value):
         "x = 1 << 10 ** 9",
         "x = '%1000000000d' % 3",
         "x = '%*d' % (10 ** 9, 3)",
+        "x = '%(a-b)1000000000d' % {'a-b': 3}",
+        "x = '%(a(b))1000000000d' % {'a(b)': 3}",
+        "x = 'a' << 33",
+        "y = ['a' * 20000] * 1000\nx = repr(y)",
+        "y = undefined\nx = config.is_true('y')",
         "x = f'{3:{10 ** 9}}'",
         "x = '{:>1000000000}'.format(3)",
         "x = 'a'.replace('a', 'b' * 20000).replace('b', 'c' * 20000)",
@@ -119,6 +129,8 @@ def test_what_cannot_be_known_is_named_with_its_line(config, source):
         ("#!rnn.py\nx = [" + "[i for i in range(10000)]," * 1000 + "]", "too much to calculate"),
         ("# old\nbatch_size\n", "line 2: 'batch_size'; expected Python, JSON, or lines"),
         ("{'a': 1, b: 2}", "expected names in quotes"),
+        ("#!\ntrain = 'config:train'", "nested too deeply, or a dataset is inside of itself"),
+        ("#!\n" + META % "config:train", "nested too deeply, or a dataset is inside of itself"),
         ("#!\n\0", "returnn.config"),
     ],
 )
@@ -239,6 +251,23 @@ def test_datasets_inside_of_others(toml):
     assert tomllib.loads(toml(f"train = lambda_()\ndef get():\n  return {both}train = get"))["corpus"][
         "train"
     ]["files"] == ["a.hdf", "b.hdf"]
+
+
+def test_what_cannot_be_read_of_a_dataset_is_said(toml):
+    made = toml('train = "{\'class\': " + "not " * 4000 + "1}"')
+    assert "(nested too deeply)" in made
+
+
+def test_no_corpus_takes_the_name_of_another(toml):
+    made = toml(HDF + 'dev = "b.hdf"\neval_datasets = {"c d": "c.hdf", "c_d": "d.hdf", "dev": "e.hdf"}\n')
+    corpora = tomllib.loads(made)["corpus"]
+    assert {name: corpus["files"] for name, corpus in corpora.items()} == {
+        "train": ["a.hdf"],
+        "dev": ["b.hdf"],
+        "c_d": ["c.hdf"],
+        "c_d_": ["d.hdf"],
+        "dev_": ["e.hdf"],
+    }
 
 
 def test_an_option_that_two_of_theirs_mean_is_there_once(toml):
