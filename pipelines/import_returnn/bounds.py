@@ -94,7 +94,8 @@ def operate(kind: ast.operator, left: Any, right: Any) -> Any:
         if isinstance(kind, ast.Pow):
             return _power(left, right)
         if isinstance(kind, ast.LShift):
-            return _power(2, right) * left if isinstance(left, int) else left << right
+            _power(2, right)  # which says whether that is too large
+            return left << right
         if isinstance(kind, ast.Mod):
             return left % right
         if type(kind) not in _SIMPLE:

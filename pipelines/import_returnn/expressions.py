@@ -16,6 +16,7 @@ from seqmill.pipelines.import_returnn.values import (
     NotReadError,
     Unread,
     find_unread,
+    tried,
     unread,
 )
 from seqmill.transforms.storage.errors import UsageError
@@ -176,7 +177,7 @@ class Expressions:
         return value
 
     def _unaryop(self, node: ast.UnaryOp, scope: Scope) -> Any:
-        return _tried(_UNARY[type(node.op)], self._plain(node.operand, scope))
+        return tried(_UNARY[type(node.op)], self._plain(node.operand, scope))
 
     def _boolop(self, node: ast.BoolOp, scope: Scope) -> Any:
         value = None
@@ -190,7 +191,7 @@ class Expressions:
         left = self._plain(node.left, scope)
         for kind, other in zip(node.ops, node.comparators, strict=True):
             right = self._plain(other, scope)
-            if not _tried(_COMPARE[type(kind)], left, right):
+            if not tried(_COMPARE[type(kind)], left, right):
                 return False
             left = right
         return True
@@ -215,7 +216,7 @@ class Expressions:
             index = self._plain(node.slice, scope)
         if not isinstance(value, list | tuple | dict | str):
             raise NotReadError
-        return _tried(operator.getitem, value, index)
+        return tried(operator.getitem, value, index)
 
     def _attribute(self, node: ast.Attribute, scope: Scope) -> Any:
         value = self.known(node.value, scope)
@@ -272,8 +273,8 @@ class Expressions:
         if isinstance(container, dict):
             call_method(container, "update", [{index: value}], {})
         elif isinstance(container, list):
-            call_method(container, "insert", [_tried(operator.index, index), value], {})
-            _tried(container.pop, index + 1 if index >= 0 else index)
+            call_method(container, "insert", [tried(operator.index, index), value], {})
+            tried(container.pop, index + 1 if index >= 0 else index)
         else:
             raise NotReadError
 
@@ -358,13 +359,6 @@ def _hashed(value: Any) -> Any:
     except TypeError:
         raise NotReadError from None
     return value
-
-
-def _tried(function: Callable[..., Any], *values: Any) -> Any:
-    try:
-        return function(*values)
-    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-        raise NotReadError(str(error)) from None
 
 
 def _arguments(function: Function, positional: list[Any], named: dict[str, Any]) -> dict[str, Any]:

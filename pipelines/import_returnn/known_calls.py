@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from seqmill.pipelines.import_returnn.bounds import MOST_ITEMS, MOST_TEXT, braces, holds, measure
-from seqmill.pipelines.import_returnn.values import NotReadError
+from seqmill.pipelines.import_returnn.values import NotReadError, tried
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "os.path.join": posixpath.join,
@@ -59,7 +59,7 @@ def call_function(name: str, positional: list[Any], named: dict[str, Any]) -> An
         raise NotReadError
     if name == "round" and len(positional) > 1 and not -400 < positional[1] < 400:
         raise NotReadError
-    return _plain(_tried(FUNCTIONS[name], positional, named))
+    return _plain(tried(FUNCTIONS[name], *positional, **named))
 
 
 def call_method(value: Any, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
@@ -89,11 +89,11 @@ def call_method(value: Any, name: str, positional: list[Any], named: dict[str, A
             raise NotReadError("too large")
         if any(holds(one, value) for one in (*positional, *named.values())):
             raise NotReadError("in itself")
-    return _plain(_tried(getattr(value, name), positional, named))
+    return _plain(tried(getattr(value, name), *positional, **named))
 
 
 def _range(positional: list[Any]) -> list[int]:
-    numbers = _tried(range, positional, {})
+    numbers = tried(range, *positional)
     if len(numbers) > MOST_ITEMS:
         raise NotReadError("too long")
     return list(numbers)
@@ -105,13 +105,6 @@ def _join(between: str, parts: Any) -> str:
     if sum(map(len, parts)) + len(between) * len(parts) > MOST_TEXT:
         raise NotReadError("too long")
     return between.join(parts)
-
-
-def _tried(function: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
-    try:
-        return function(*positional, **named)
-    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
-        raise NotReadError(str(error)) from None
 
 
 def _plain(result: Any) -> Any:

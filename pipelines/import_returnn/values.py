@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,14 @@ class LostError(NotReadError):
     def __init__(self, origin: Unread):
         super().__init__(origin.why)
         self.origin = origin
+
+
+def tried(function: Callable[..., Any], /, *values: Any, **named: Any) -> Any:
+    """The result of a function. Raises NotReadError where it fails."""
+    try:
+        return function(*values, **named)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise NotReadError(str(error)) from None
 
 
 def unread(node: ast.AST, why: str = "") -> Unread:

@@ -89,6 +89,7 @@ def test_values_follow_from_what_is_written(config, source, value):
         "x = '%(a-b)1000000000d' % {'a-b': 3}",
         "x = '%(a(b))1000000000d' % {'a(b)': 3}",
         "x = 'a' << 33",
+        "x = 1 << -3",
         "y = ['a' * 20000] * 1000\nx = repr(y)",
         "y = undefined\nx = config.is_true('y')",
         "x = f'{3:{10 ** 9}}'",
