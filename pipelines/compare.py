@@ -32,6 +32,7 @@ from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import reader
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -241,7 +242,7 @@ def _figures(
     if len(plans) < options.partition_epoch:
         raise SeqmillError(
             f"corpus {store.manifest.corpus}: partition_epoch = {options.partition_epoch}, but only "
-            f"{num_seqs:,} sequences"
+            f"{counted(num_seqs, 'sequence')}"
         )
     frames = {key: np.concatenate([plan.step_frames[key] for plan in plans]) for key in store.data_keys}
     true = {key: sum(plan.num_frames[key] for plan in plans) for key in store.data_keys}

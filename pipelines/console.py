@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from seqmill.transforms.storage.progress import seconds_between, totals
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.storage.terminal import printable
 
 if TYPE_CHECKING:
@@ -189,5 +190,6 @@ def _show_lines(reports: _Reports, stop: threading.Event) -> None:
         now = time.monotonic()
         if now - last >= _PLAIN_SECONDS:
             for share, done, num_seqs in reports.read():
-                say(f"{share.label}: {done / share.total:.0%}, {num_seqs:,} sequences, {now - start:.0f} s")
+                seqs = counted(num_seqs, "sequence")
+                say(f"{share.label}: {done / share.total:.0%}, {seqs}, {now - start:.0f} s")
             last = now

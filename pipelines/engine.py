@@ -107,7 +107,8 @@ class Engine:
                 self._processes.begin()
                 is_started = True
                 if self._processes.is_ready():
-                    console.say(f"{step.title}: the other {len(queue)} tasks on {_processes(number)}")
+                    others = counted(len(queue), "task")
+                    console.say(f"{step.title}: the other {others} on {_processes(number)}")
                     self._run_in_processes(queue, number)
                     return
             if (item := queue.take()) is None:

@@ -167,7 +167,8 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         remove_receipt(folder, task.index)  # a task that finds it would do nothing
     if len(open_tasks) < len(todo.tasks):
         there = len(todo.tasks) - len(open_tasks)
-        console.say(f"ingest {name}: {there} of {len(todo.tasks)} tasks are done already")
+        tasks = counted(len(todo.tasks), "task is", "tasks are")
+        console.say(f"ingest {name}: {there:,} of {tasks} done already")
     finish = FinishStore(
         folder=folder,
         corpus=name,
@@ -345,18 +346,20 @@ def _report(folder: str) -> None:
     for entry in manifest.damaged:
         console.say(f"  damaged: {entry.source}: {entry.detail}")
     if counts.duplicate_tags:
-        console.say(f"  warning: {counts.duplicate_tags:,} sequences have the tag of another one")
+        twice = counted(counts.duplicate_tags, "sequence has", "sequences have")
+        console.say(f"  warning: {twice} the tag of another one")
     for line in describe_errors(counts.largest_error, manifest.data_keys):
         console.say(f"  {line}")
     for key, number in counts.unknown.items():
         share = number / int(store.lengths[key].sum(dtype=np.int64))
         remark = "warning: " if share > _MOST_UNKNOWN else ""
-        console.say(f"  {remark}{key}: {number:,} labels ({share:.2%}) are not in its vocabulary: <unk>")
+        unknown = counted(number, f"label ({share:.2%}) is", f"labels ({share:.2%}) are")
+        console.say(f"  {remark}{key}: {unknown} not in its vocabulary: <unk>")
 
 
 def _shares(counts: Counts) -> str:
     """What became of the records of a source, in words."""
-    text = f"{counts.kept:,} of {counts.read:,} sequences"
+    text = f"{counts.kept:,} of {counted(counts.read, 'sequence')}"
     for kind, reasons in (("dropped", counts.dropped), ("rejected", counts.rejected)):
         for reason, number in reasons.items():
             text += f", {number:,} {kind} ({reason})"

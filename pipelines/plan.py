@@ -24,6 +24,8 @@ from seqmill.transforms.storage.locks import only_writer, reader
 from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
+_LEAST_MEASURED = 1_000_000  # bytes
+
 
 def plan(config: Config, beam_flags: Sequence[str] = (), rate: WriteRate | None = None) -> list[CorpusReport]:
     """What ``preprocess`` would write, per corpus; ingests first if needed.
@@ -77,14 +79,22 @@ def totals(config: Config, reports: Sequence[CorpusReport], rate: WriteRate) -> 
         seconds = sum(sizes) / speed
         shards = sum(epoch.num_shards for report in reports for epoch in report.epochs)
         processes = num_processes(seconds, shards, num_cores(), START_SECONDS)
-        on = "1 process" if processes == 1 else f"{processes} processes"
-        yield (
-            f"expected: {_time(seconds / processes)} on {on} of this machine, at {speed / 1e6:,.0f} MB/s "
-            f"each (measured on {rate.bytes / 1e6:,.1f} MB, disk not included)"
-        )
+        on = counted(processes, "process", "processes")
+        yield f"expected: {_time(seconds / processes)} on {on} of this machine{_at(speed, rate.bytes)}"
+
+
+def _at(speed: float, measured: int) -> str:
+    """How fast one process is; nothing where so little was measured that it says how long beginning takes."""
+    if measured < _LEAST_MEASURED:
+        return ""
+    form = ",.0f" if speed >= 10e6 else ",.1f"
+    size = f"{measured / 1e6:,.1f} MB, disk not included"
+    return f", at {speed / 1e6:{form}} MB/s each (measured on {size})"
 
 
 def _time(seconds: float) -> str:
+    if seconds < 1:
+        return "less than a second"
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -142,8 +142,8 @@ def _begin_epochs(config: Config, fresh: bool, shards: bool, ahead: int | None) 
         if not shards:
             console.say(f"plan {name}: batches come from {todo.store.folder}")
         elif there:
-            num_segments = there + len(todo.work.segments)
-            console.say(f"preprocess {name}: {there} of {num_segments} shards are there")
+            shards_are = counted(there + len(todo.work.segments), "shard is", "shards are")
+            console.say(f"preprocess {name}: {there:,} of {shards_are} there")
     return open_corpora
 
 

@@ -16,6 +16,7 @@ from seqmill.transforms.batches.stream import end_of, is_published, window_name,
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
+from seqmill.transforms.storage.ranges import counted
 
 FORMAT = "seqmill.arrivals/1"
 MOST_GONE = 100_000  # files that are no longer there whose content is remembered, the newest
@@ -70,8 +71,9 @@ class TakenFiles:
         there = files.exists(path)
         if not there and (names := windows(stream)):
             raise UsageError(
-                f"{stream}: {len(names):,} windows are there, and nothing says which files they were made of "
-                f"({path} is missing): files could be taken twice; choose another output"
+                f"{stream}: {counted(len(names), 'window is', 'windows are')} there, and nothing says which "
+                f"files they were made of ({path} is missing): files could be taken twice; choose another "
+                "output"
             )
         self._is: _Content = read_sealed(path, _ADAPTER, FORMAT, "") if there else _Content()
         self.unpublished = ""

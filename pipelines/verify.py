@@ -26,7 +26,7 @@ from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import reader
-from seqmill.transforms.storage.ranges import numbered, ranges
+from seqmill.transforms.storage.ranges import counted, numbered, ranges
 from seqmill.transforms.store.sequence_store import Store
 
 
@@ -206,7 +206,7 @@ def _verify_pass(corpus: _Corpus, epochs: Sequence[EpochManifest]) -> None:
         _verify_once(options, where, index, start, chunk, lengths[options.length_key])
     num_seqs = sum(e.planned.num_seqs for e in epochs) if corpus.content.repeats else len(firsts)
     if len(epochs) == options.partition_epoch and num_seqs != first.kept and not options.mix:
-        raise SeqmillError(f"{where}: {num_seqs:,} sequences, but {first.kept:,} were kept")
+        raise SeqmillError(f"{where}: {counted(num_seqs, 'sequence')}, but {first.kept:,} were kept")
     if not options.chunking:
         _verify_length_limits(options, where, lengths, index)
 
@@ -297,7 +297,7 @@ def _verify_batch(
     _expect(f"{where}: seq_tag", len(batch.seq_tags), num_seqs)
     _expect(f"{where}: chunk_start", len(batch.chunk_start), num_seqs)
     if limits.max_seqs is not None and num_seqs > limits.max_seqs:
-        raise SeqmillError(f"{where}: {num_seqs} sequences, over max_seqs = {limits.max_seqs}")
+        raise SeqmillError(f"{where}: {counted(num_seqs, 'sequence')}, over max_seqs = {limits.max_seqs}")
     for key, array in batch.arrays.items():
         lengths = batch.lengths[key]
         _expect(f"{where}: lengths of {key}", len(lengths), num_seqs)

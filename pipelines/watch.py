@@ -37,6 +37,7 @@ from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.content_hash import ContentHashes
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer, reader
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
 _NICE = 10
@@ -106,20 +107,20 @@ class _Watch:
                 if found.keys() - self._waiting.keys():
                     newest = now
                 if found and (found != self._waiting or self._has_waited()):
-                    saying.say(doing=f"making a window of {len(found)} files")
+                    saying.say(doing=f"making a window of {counted(len(found), 'file')}")
                     if self._make(found):
                         continue  # more may be there already
                 if self._options.idle is not None and now - newest >= self._options.idle:
                     self._say_idle()
                     return
-                waiting = f"{len(found)} files wait for more sequences" if found else "looking for files"
+                waiting = _files_wait(len(found)) if found else "looking for files"
                 saying.say(doing=waiting)
                 time.sleep(self._options.interval)
         finally:
             saying.close(remove=True)
 
     def _say_idle(self) -> None:
-        wait = f"; {len(self._waiting):,} files wait for more sequences" if self._waiting else ""
+        wait = f"; {_files_wait(len(self._waiting))}" if self._waiting else ""
         console.say(f"watch: no new file for {self._options.idle:g} s, as windows.idle allows{wait}")
 
     def _check_files_of_keys(self) -> None:
@@ -214,9 +215,9 @@ class _Watch:
         self._waiting = {}
         counts, epoch = window.counts, window.epochs[0]
         console.say(
-            f"window {name}: {len(found):,} files; {counts.read:,} read = {counts.kept:,} kept + "
+            f"window {name}: {counted(len(found), 'file')}; {counts.read:,} read = {counts.kept:,} kept + "
             f"{sum(counts.dropped.values()):,} dropped + {sum(counts.rejected.values()):,} rejected; "
-            f"{epoch.num_batches:,} batches"
+            f"{counted(epoch.num_batches, 'batch', 'batches')}"
         )
         for line in lines:
             if line.startswith("  "):
@@ -256,6 +257,10 @@ class _Watch:
                 with suppress(SeqmillError, FileNotFoundError):
                     if ContentHashes().of(path) == one.content:
                         files.remove(path)
+
+
+def _files_wait(number: int) -> str:
+    return f"{counted(number, 'file waits', 'files wait')} for more sequences"
 
 
 def _up_to(found: dict[str, Taken], max_bytes: int) -> dict[str, Taken]:

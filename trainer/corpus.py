@@ -17,6 +17,7 @@ from seqmill.transforms.batches.manifest import Epoch, Manifest
 from seqmill.transforms.batches.stream import is_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.ranges import counted
 
 EVALUATED_EPOCH = 1
 
@@ -68,7 +69,8 @@ class Corpus:
         """What is planned of an epoch, numbered from 1. Raises UsageError."""
         found = self.manifest.by_number.get(epoch)
         if found is None:
-            raise UsageError(f"{self.folder}: no epoch {epoch}; {self.num_epochs} epochs are planned")
+            planned = counted(self.num_epochs, "epoch is", "epochs are")
+            raise UsageError(f"{self.folder}: no epoch {epoch}; {planned} planned")
         return found
 
     def shards(self, epoch: int) -> tuple[Shard, ...]:

@@ -22,6 +22,7 @@ from seqmill.transforms.storage.checked_options import (
     whole_number,
 )
 from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.storage.ranges import counted
 
 ReadFrom = Literal["shards", "store"]
 
@@ -240,7 +241,8 @@ class TrainOptions(Options):
         name, number = "num_epochs", self.num_epochs
         if self.distinct_epochs is not None:
             name, number = "distinct_epochs", self.distinct_epochs
-        text = f"{name} = {number}, but {planned.num_stored} epochs are stored; run `seqmill preprocess`"
+        stored = counted(planned.num_stored, "epoch is", "epochs are")
+        text = f"{name} = {number}, but {stored} stored; run `seqmill preprocess`"
         if len(planned.stretches) == 1:
             text += f", or set distinct_epochs = {planned.num_stored} to go round in them"
         raise UsageError(text)

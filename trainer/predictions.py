@@ -22,6 +22,7 @@ from seqmill.trainer.numpy_batches import SEQ_INDEX, SEQ_TAG, batches
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import only_writer
+from seqmill.transforms.storage.ranges import counted
 
 Predict = Callable[[dict[str, Any]], Any]
 
@@ -68,7 +69,7 @@ def predict_corpus(
         run = {"format": FORMAT, "corpus": corpus.manifest.fingerprint, "model": dict(model_facts)}
         parts = _Parts(folder, run, say)
         if parts.batches_done:
-            say(f"going on after {parts.batches_done} batches")
+            say(f"going on after {counted(parts.batches_done, 'batch', 'batches')}")
         begun, lines = time.monotonic(), _Lines()
         for batch in _batches(corpus, epochs, parts.batches_done):
             lines.add(batch, predict(batch))
@@ -103,9 +104,10 @@ def _one_pass(corpus: Corpus) -> range:
         )
     needed = options.partition_epoch
     if corpus.num_epochs < needed:
+        stored = counted(corpus.num_epochs, "epoch is", "epochs are")
         raise UsageError(
-            f"{corpus.folder}: {corpus.num_epochs} epochs are stored, but only {needed} (partition_epoch) "
-            "hold every sequence; run `seqmill preprocess` with as many distinct_epochs"
+            f"{corpus.folder}: {stored} stored, but only {needed} "
+            "(partition_epoch) hold every sequence; run `seqmill preprocess` with as many distinct_epochs"
         )
     return range(1, needed + 1)
 
@@ -136,8 +138,8 @@ class _Lines:
         if not isinstance(results, list | tuple | np.ndarray) or len(results) != len(tags):
             found = f"{len(results)}" if hasattr(results, "__len__") else "no list"
             raise SeqmillError(
-                f"predict returned a {type(results).__name__} ({found}) for a batch of {len(tags)} sequences "
-                f"({tags[0]} …); expected a list of one result each"
+                f"predict returned a {type(results).__name__} ({found}) for a batch of "
+                f"{counted(len(tags), 'sequence')} ({tags[0]} …); expected a list of one result each"
             )
         for row, tag, result in zip(batch[SEQ_INDEX].tolist(), tags, results, strict=True):
             line = b"%d\t%s\n" % (row, _encoded(tag, result))
@@ -250,8 +252,8 @@ def _join(contents: Sequence[np.ndarray], path: str, corpus: Corpus, epochs: ran
     num_twice = int((np.diff(found[:, 0]) == 0).sum())
     if len(found) != expected or expected != corpus.manifest.counts.kept or num_twice:
         raise SeqmillError(
-            f"{corpus.folder}: predicted {len(found)} sequences, {num_twice} of them twice; the manifest "
-            f"lists {expected} in these epochs and {corpus.manifest.counts.kept} in all"
+            f"{corpus.folder}: predicted {counted(len(found), 'sequence')}, {num_twice:,} of them twice; the "
+            f"manifest lists {expected} in these epochs and {corpus.manifest.counts.kept} in all"
         )
     with files.write_atomically(path) as file:
         for _, part, start, end in map(np.ndarray.tolist, found):

@@ -14,6 +14,7 @@ from seqmill.trainer.saved_models import AVERAGE, FINAL, read_saved
 from seqmill.trainer.scores import History
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.ranges import counted
 
 BEST, LAST = "best", "last"
 
@@ -83,8 +84,9 @@ class ModelFolder:
         found = [self.checkpoints[e] for e in self.ranking.epochs if e in self.checkpoints][:number]
         if len(found) < number:
             raise UsageError(
-                f"{self._folder}: {number} of the best were asked for, but {len(found)} checkpoints of this "
-                f"training have {self.ranking.score}; complete checkpoints: {self._there()}"
+                f"{self._folder}: {number} of the best were asked for, but "
+                f"{counted(len(found), 'checkpoint')} of this training with {self.ranking.score}; complete "
+                f"checkpoints: {self._there()}"
             )
         return found
 

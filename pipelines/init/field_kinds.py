@@ -18,6 +18,7 @@ from seqmill.transforms.features.sound.mp3 import is_mp3
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.readers.file_kind import kind_of
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
+from seqmill.transforms.storage.ranges import counted
 
 _SOUND = ("a RIFF file (WAV or the like)", "a FLAC file", "an Ogg file", "an MP3 file")
 _NUMBERS = {"ints": r"[+-]?\d{1,9}", "floats": r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"}
@@ -77,7 +78,7 @@ def _kind(
 ) -> Kind:
     missing = sample.num_records - len(values)
     if missing > MOST_MISSING * sample.num_records:
-        return Kind(name, "", f"missing in {missing} of {sample.num_records} records")
+        return Kind(name, "", f"missing in {missing:,} of {counted(sample.num_records, 'record')}")
     first = values[0]
     if is_sound_object(first) or (isinstance(first, bytes) and _is_sound(first)):
         return Kind(name, "log_mel", "sound files inside of the records")

@@ -16,6 +16,7 @@ from seqmill.pipelines.init.starter_model import MODEL_FILE, SCORES, choose_star
 from seqmill.pipelines.init.write_config import Line, Table
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.ranges import counted
 
 OUTPUT = "work"
 _SEQS_PER_BATCH, _FRAMES_PER_BATCH, _MOST_PER_BATCH = 24, 4000, 128
@@ -138,9 +139,10 @@ def _global_lines(keys: Sequence[KeyTable], num_seqs: int | None, setup: Setup) 
         if num_seqs is not None:
             wanted = min(wanted, max(num_seqs / _LEAST_BATCHES, 1))
         batch_size = _rounded(max(wanted * average, 2 * longest, 1))
+        number = round(batch_size / max(average, 1))
         why = (
-            f"frames of data with padding, about {round(batch_size / max(average, 1))} sequences: those seen "
-            f"have {average:,.0f} on average, the longest {longest:,}"
+            f"frames of data with padding, about {counted(number, 'sequence')}: those seen have "
+            f"{average:,.0f} on average, the longest {longest:,}"
         )
     else:
         batch_size, why = _DEFAULT_BATCH_SIZE, "frames of data with padding; no length is known"
@@ -167,7 +169,8 @@ def _say_left_out(guesses: Guesses, setup: Setup) -> None:
     left_out = [*guesses.left_out.items()]
     lines = [f"field {name!r} is left out: {why}" for name, why in left_out[:_MOST_LEFT_OUT]]
     if len(left_out) > _MOST_LEFT_OUT:
-        lines.append(f"{len(left_out) - _MOST_LEFT_OUT:,} more fields are left out")
+        more = counted(len(left_out) - _MOST_LEFT_OUT, "more field is", "more fields are")
+        lines.append(f"{more} left out")
     setup.guesses += lines
     if lines:
         setup.tables.append(Table("", [Line("", why=line) for line in lines]))

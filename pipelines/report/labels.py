@@ -11,6 +11,7 @@ from seqmill.pipelines.report.page import Section, Text, pair, table
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
 _MOST_COUNTED = 100_000_000
@@ -46,7 +47,7 @@ def _section(store: Store, key: str, labels: tuple[str, ...]) -> Section:
     frames = int(store.lengths[key].sum(dtype=np.int64))
     return Section(
         f"Labels of {key}",
-        f"{len(labels):,} labels, of which {seen:,} occur in {store.manifest.corpus}; {unknown:,} "
+        f"{counted(len(labels), 'label')}, of which {seen:,} occur in {store.manifest.corpus}; {unknown:,} "
         f"({unknown / max(frames, 1):.2%}) of its labels are not in the vocabulary.{sample} What changes it: "
         "`vocab`, `max_labels`, `min_count`, `normalize`.",
         (

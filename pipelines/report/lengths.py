@@ -10,6 +10,7 @@ import numpy as np
 from seqmill.pipelines.report.drawing import bars
 from seqmill.pipelines.report.page import Section, heading, table
 from seqmill.transforms.planning.plan import EpochOptions
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.sequence_store import Store
 
 _MOST_BARS = 60
@@ -52,7 +53,7 @@ def _of_key(key: str, lengths: np.ndarray) -> Iterator[str]:
         counts,
         f"frames of {key}",
         "sequences",
-        [f"{name} frames: {number:,} sequences" for name, number in zip(names, counts, strict=True)],
+        [f"{name} frames: {counted(number, 'sequence')}" for name, number in zip(names, counts, strict=True)],
     )
     percentiles = [_percentile(ascending, percent) for percent in _PERCENTILES]
     yield table(

@@ -7,6 +7,7 @@ import math
 from seqmill.pipelines.report.drawing import lines
 from seqmill.pipelines.report.page import Section, heading
 from seqmill.trainer import scores
+from seqmill.transforms.storage.ranges import counted
 
 _MOST_EPOCHS = 400
 _MOST_METRICS = 12
@@ -48,6 +49,6 @@ def section(folder: str) -> Section:
     each = "" if step == 1 else f" One of {step} epochs is shown."
     return Section(
         "Training",
-        f"Scores of {len(epochs):,} epochs on each corpus; `seqmill best` ranks them.{each}",
+        f"Scores of {counted(len(epochs), 'epoch')} on each corpus; `seqmill best` ranks them.{each}",
         tuple(parts),
     )

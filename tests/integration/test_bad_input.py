@@ -206,7 +206,7 @@ def test_equal_tags_are_counted(tmp_path, seqmill):
     write_jsonl(tmp_path / "a.jsonl", [{"x": [1], "tag": tag} for tag in "aba"])
     corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}
     ended = seqmill.succeeds("preprocess", write_config(tmp_path, INTS, corpora, seq_tag="tag"))
-    assert "1 sequences have the tag of another one" in ended.err
+    assert "1 sequence has the tag of another one" in ended.err
     assert manifest.read(str(tmp_path / "out/epochs/train")).counts.duplicate_tags == 1
 
 

@@ -97,7 +97,7 @@ def test_windows_may_wait_for_sequences_and_files_may_go(folder, seqmill):
     limits = {**QUICK, "min_seqs": 4, "max_wait": 60, "max_bytes": 300, "taken": "delete"}
     config = config_of(folder, windows=limits)
     write_jsonl(folder / "in/a.jsonl", records(0, 3))
-    assert "1 files wait for more sequences" in seqmill.succeeds("preprocess", config, "--watch").err
+    assert "1 file waits for more sequences" in seqmill.succeeds("preprocess", config, "--watch").err
     assert all_tags(folder) == []
     write_jsonl(folder / "in/b.jsonl", records(3, 1))
     write_jsonl(folder / "in/c.jsonl", records(4, 40))  # more than one window takes, all the same

@@ -2,12 +2,15 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from seqmill.pipelines.plan import totals
 from seqmill.pipelines.plan_report import CorpusReport, EpochReport, HistogramBin, histogram
 from seqmill.pipelines.plan_tables import print_reports
+from seqmill.pipelines.write_rate import WriteRate
 
 EPOCH = EpochReport(
     epoch=1,
@@ -115,3 +118,26 @@ def first_column(text):
     lines = text.splitlines()
     start = next(number for number, line in enumerate(lines) if line.lstrip().startswith("epoch ")) + 1
     return [line.split("  1,23")[0].strip() for line in lines[start:]]
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "measured", "expected"),
+    [
+        (1_000, 2_000, "expected: less than a second on 1 process of this machine"),
+        (
+            9_000_000,
+            1_500_000,
+            "expected: 6.0 s on 1 process of this machine, at 1.5 MB/s each (measured on 1.5 MB, disk not "
+            "included)",
+        ),
+    ],
+)
+def test_a_rate_is_shown_where_it_says_more_than_how_long_beginning_takes(
+    num_bytes, measured, expected, tmp_path
+):
+    rate = WriteRate()
+    rate.bytes, rate.seconds = measured, 1.0
+    epoch = replace(EPOCH, bytes=num_bytes, num_shards=1)
+    config = SimpleNamespace(output=str(tmp_path), read_from="shards")
+    *_, line = totals(config, [replace(REPORT, epochs=(epoch,))], rate)
+    assert line == expected

@@ -93,7 +93,7 @@ def test_nothing_of_another_training_and_no_more_than_there_are(folder, tmp_path
         models.choose("final")
     with pytest.raises(UsageError, match="4 of the best were asked for, but 3 checkpoints"):
         models.best(4)
-    with pytest.raises(UsageError, match="0 checkpoints of this training have dev_per"):
+    with pytest.raises(UsageError, match="0 checkpoints of this training with dev_per"):
         ModelFolder(folder, CleanupPolicy(keep_best_by="dev.per")).choose("best")
     with pytest.raises(SeqmillError, match="no training"):
         ModelFolder(str(tmp_path / "nowhere"), CleanupPolicy())

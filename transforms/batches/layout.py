@@ -26,6 +26,7 @@ from seqmill.transforms.records.tfrecord import FRAME_BYTES
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
 
@@ -146,7 +147,7 @@ def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = Non
         if not plan.num_batches:
             raise SeqmillError(
                 f"corpus {store.manifest.corpus}: epoch {epoch} is empty: partition_epoch = "
-                f"{options.partition_epoch}, but only {len(selection.rows):,} sequences"
+                f"{options.partition_epoch}, but only {counted(len(selection.rows), 'sequence')}"
             )
         batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
         _check_record_sizes(store, epoch, batch_bytes)

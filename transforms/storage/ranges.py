@@ -30,10 +30,15 @@ def numbered(noun: str, numbers: Iterable[int]) -> str:
     return f"{noun}{'' if text.isdigit() else 's'} {text}"
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, one: str, several: str | None = None) -> str:
     """How many there are of something.
 
-    >>> counted(1, "epoch"), counted(2000, "epoch")
-    ('1 epoch', '2,000 epochs')
+    Args:
+        number: How many.
+        one: What one of them is called, or what is said of it.
+        several: What is said of several; default: ``one`` with an s.
+
+    >>> counted(1, "epoch"), counted(2000, "epoch"), counted(3, "shard is", "shards are")
+    ('1 epoch', '2,000 epochs', '3 shards are')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"

@@ -11,6 +11,7 @@ from seqmill.transforms.features.encoder import shown
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError
+from seqmill.transforms.storage.ranges import counted
 from seqmill.transforms.store.arrow_file import ArrowFile
 from seqmill.transforms.store.record_batches import store_schema
 from seqmill.transforms.store.sequence_store import StoreFile
@@ -48,8 +49,9 @@ def check_unique(
             "same hash; give one of them another name"
         )
     raise SeqmillError(
-        f"corpus {corpus}: a join needs different tags, and {len(again):,} sequences have that of another "
-        f"one: {shown(tag)} is in {source} and in {other_source}"
+        f"corpus {corpus}: a join needs different tags, and "
+        f"{counted(len(again), 'sequence has', 'sequences have')} that of another one: {shown(tag)} is in "
+        f"{source} and in {other_source}"
     )
 
 
