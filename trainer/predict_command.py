@@ -11,6 +11,7 @@ from seqmill.trainer.checkpoints import Checkpoint
 from seqmill.trainer.corpus import corpus_of
 from seqmill.trainer.model_commands import build, policy_of
 from seqmill.trainer.options import TrainOptions
+from seqmill.trainer.predictions import check_replaceable, predict_corpus
 from seqmill.trainer.ranking import ModelFolder
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
@@ -27,7 +28,8 @@ def predict_command(options: TrainOptions, output: str, corpus: str, checkpoint:
         to: The file, path or URL; default: ``predictions/<corpus>.jsonl`` in ``output``.
 
     Raises:
-        UsageError: There is no such checkpoint, or no ``predict`` in the model file.
+        UsageError: There is no such checkpoint, no ``predict`` in the model file, or something else than
+            earlier predictions is there already.
         SeqmillError: The checkpoint is broken or of another model, ``predict`` fails, or its results are not
             one per sequence.
     """
@@ -36,11 +38,11 @@ def predict_command(options: TrainOptions, output: str, corpus: str, checkpoint:
     path = to or output_folder.predictions_path(output, corpus)
     if files.is_folder(path):
         raise UsageError(f"--to={path}: is a folder; expected a file")
+    check_replaceable(path)
     loaded, state = build(options, output)
     from seqmill.trainer.feed import check_same_data_keys
     from seqmill.trainer.load_checkpoint import load_model
     from seqmill.trainer.model_file import predictor
-    from seqmill.trainer.predictions import predict_corpus
 
     predict = predictor(loaded, state.model, opened)
     check_same_data_keys(corpus_of(options, output, "train"), opened)

@@ -21,8 +21,9 @@ from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.numpy_batches import SEQ_INDEX, SEQ_TAG, batches
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
-from seqmill.transforms.storage.locks import only_writer
+from seqmill.transforms.storage.locks import LOCK_FILE, only_writer
 from seqmill.transforms.storage.ranges import counted
+from seqmill.transforms.storage.temporaries import TEMPORARY_PREFIX
 
 Predict = Callable[[dict[str, Any]], Any]
 
@@ -30,6 +31,8 @@ FORMAT = "seqmill.predictions/1"
 SECONDS_PER_PART = 10.0
 
 _MOST_BYTES = 64_000_000  # of a part
+_MOST_TAG_BYTES = 1_000_000
+_BEGINNING = re.compile(rb'\{"seq_tag":"(?:[^"\\]|\\.)*","prediction":')
 _RUN_NAME = "run.json"
 _PART_NAME = re.compile(r"part-(\d{8,})-(\d{8,})\.jsonl")
 
@@ -60,11 +63,12 @@ def predict_corpus(
         The number of sequences.
 
     Raises:
-        UsageError: The corpus is chunked, or holds only a part of a pass.
+        UsageError: The corpus is chunked, or holds only a part of a pass; or as ``check_replaceable`` says.
         SeqmillError: Results are not as many as sequences, or JSON cannot hold one.
     """
     epochs = _one_pass(corpus)
-    folder = f"{path}.parts"
+    check_replaceable(path)
+    folder = _parts_folder(path)
     with only_writer(folder, "prediction"):
         run = {"format": FORMAT, "corpus": corpus.manifest.fingerprint, "model": dict(model_facts)}
         parts = _Parts(folder, run, say)
@@ -81,6 +85,42 @@ def predict_corpus(
         num_seqs = _join(parts.contents(), path, corpus, epochs)
         files.remove(folder)
     return num_seqs
+
+
+def check_replaceable(path: str) -> None:
+    """Refuses to write where anything but earlier predictions is, or their parts among other files.
+
+    Raises:
+        UsageError: So it is.
+    """
+    if files.exists(path) and not _holds_predictions(path):
+        raise UsageError(
+            f"{path}: holds no earlier predictions, so it is not replaced; expected a new file (--to=FILE)"
+        )
+    folder = _parts_folder(path)
+    others = [name for name in files.list_names(folder) if not _is_of_parts(name)]
+    if others or files.is_file(folder):
+        what = f"holds {others[0]!r}, which is none of them" if others else "is a file"
+        raise UsageError(
+            f"{folder}: is for parts of the predictions, but {what}; expected another file (--to=FILE)"
+        )
+
+
+def _holds_predictions(path: str) -> bool:
+    if not files.is_file(path):
+        return False
+    with files.open_read(path, _MOST_TAG_BYTES) as file:
+        beginning = file.read(_MOST_TAG_BYTES)
+    return not beginning or _BEGINNING.match(beginning) is not None
+
+
+def _parts_folder(path: str) -> str:
+    return f"{path}.parts"
+
+
+def _is_of_parts(name: str) -> bool:
+    is_part = _PART_NAME.fullmatch(name) is not None
+    return is_part or name in (_RUN_NAME, LOCK_FILE) or name.startswith(TEMPORARY_PREFIX)
 
 
 def _one_pass(corpus: Corpus) -> range:
@@ -255,6 +295,7 @@ def _join(contents: Sequence[np.ndarray], path: str, corpus: Corpus, epochs: ran
             f"{corpus.folder}: predicted {counted(len(found), 'sequence')}, {num_twice:,} of them twice; the "
             f"manifest lists {expected} in these epochs and {corpus.manifest.counts.kept} in all"
         )
+    check_replaceable(path)  # predicting may have taken hours
     with files.write_atomically(path) as file:
         for _, part, start, end in map(np.ndarray.tolist, found):
             file.write(contents[part][start:end].tobytes())

@@ -89,6 +89,9 @@ def test_mistakes_are_named(folder, config, seqmill):
     seqmill("predict", config, "--corpus=tset").names("--corpus=tset", "did you mean test?")
     seqmill("predict", config, "--corpus=test", "--checkpoint=7").names("no checkpoint of epoch 7", "1, 2, 3")
     seqmill("predict", config, "--corpus=test", f"--to={folder}").names("is a folder")
+    seqmill("predict", config, "--corpus=test", f"--to={config}").names(
+        f"{config}: holds no earlier predictions"
+    )
     changed = seqmill("predict", config, "--corpus=test", "--corpus.test.max_seqs=3")
     changed.names("corpus.test: max_seqs is 3", "seqmill preprocess")
     (folder / "none.py").write_text(MODEL)

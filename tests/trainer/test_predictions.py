@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from seqmill.trainer import open_corpus
@@ -20,7 +21,7 @@ from seqmill_runs import write_config, write_jsonl
 
 NUM_SEQS = 40
 KILLED = """
-import os, signal, sys
+import os, pathlib, signal, sys
 from seqmill.trainer import open_corpus
 from seqmill.trainer.predictions import predict_corpus
 
@@ -31,7 +32,14 @@ def predict(batch):
         os.kill(os.getpid(), signal.SIGKILL)
     return [[int(row[:length].sum())] for row, length in zip(batch["data"], batch["data_lengths"])]
 
+def last_moment(temporary, target):
+    if target == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(temporary, target)
+
 calls = 0
+if sys.argv[3] == "-1":
+    rename, pathlib.Path.replace = pathlib.Path.replace, last_moment
 predict_corpus(open_corpus(sys.argv[1]), predict, sys.argv[2], {"model": 1}, 0, say=lambda line: None)
 """
 
@@ -90,11 +98,13 @@ def test_every_sequence_once_in_corpus_order(epochs, tmp_path, corpus, longest, 
 def test_killed_at_any_batch_and_run_again_it_writes_the_same_bytes(epochs, tmp_path):
     predict(epochs / "train", tmp_path / "straight")
     path = tmp_path / "killed"
-    for kill_at in (1, 2, 3, 4, 99):
+    predict(epochs / "train", path, lambda batch: batch["data_lengths"], {"model": 0})
+    earlier = path.read_bytes()
+    for kill_at in (1, 3, 4, -1, 99):
         arguments = [str(epochs / "train"), str(path), str(kill_at)]
         ended = subprocess.run([sys.executable, "-c", KILLED, *arguments], stderr=subprocess.PIPE, text=True)
         assert ended.returncode == (0 if kill_at == 99 else -signal.SIGKILL), ended.stderr
-        assert path.exists() == (kill_at == 99)
+        assert (path.read_bytes() == earlier) == (kill_at != 99)
     assert path.read_bytes() == (tmp_path / "straight").read_bytes()
 
 
@@ -187,6 +197,51 @@ def test_predictions_on_an_object_store(epochs, tmp_path):
     assert said == ["going on after 3 batches"]
     assert files.read_bytes("memory://predictions/file") == (tmp_path / "file").read_bytes()
     assert files.list_names("memory://predictions") == ["file"]
+
+
+@pytest.mark.parametrize("folder", ["", "memory://predictions-free"])
+def test_only_earlier_predictions_are_replaced(epochs, tmp_path, folder):
+    path = f"{folder or tmp_path}/file"
+    for content in (
+        b"notes",
+        b'{"seq_tag":"a"}\n',
+        b'{"seq_tag":"a","data":1}',
+        b'{"seq_tag": "a","prediction":1}',
+    ):
+        with files.write_atomically(path) as file:
+            file.write(content)
+        with pytest.raises(UsageError, match="file: holds no earlier predictions, so it is not replaced"):
+            predict(epochs / "sorted", path)
+        assert files.read_bytes(path) == content and files.list_names(files.parent(path)) == ["file"]
+    for content in (b"", b'{"seq_tag":"\\"]\xc3\xa4","prediction":[1]}\n'):
+        with files.write_atomically(path) as file:
+            file.write(content)
+        predict(epochs / "sorted", path)
+        assert [orjson.loads(line) for line in files.read_bytes(path).splitlines()] == expected(6)
+
+
+def test_what_came_meanwhile_is_not_replaced_and_nothing_is_lost(epochs, tmp_path):
+    path = tmp_path / "file"
+
+    def function(batch):
+        path.write_text("notes")
+        return sums(batch)
+
+    with pytest.raises(UsageError, match="is not replaced"):
+        predict(epochs / "sorted", path, function)
+    assert path.read_text() == "notes"
+    path.unlink()
+    predict(epochs / "sorted", path, stopping(0))
+    assert lines(path) == expected(6)
+
+
+def test_a_folder_of_parts_that_holds_other_files_is_left_alone(epochs, tmp_path):
+    other = tmp_path / "file.parts" / "notes.txt"
+    other.parent.mkdir()
+    other.write_text("notes")
+    with pytest.raises(UsageError, match=r"file\.parts: .* holds 'notes\.txt', which is none of them"):
+        predict(epochs / "sorted", tmp_path / "file")
+    assert other.read_text() == "notes" and not (tmp_path / "file").exists()
 
 
 def test_one_at_a_time(epochs, tmp_path):
