@@ -1,8 +1,9 @@
-"""TensorFlow, without what it tells every user at its start."""
+"""TensorFlow, without what it tells every user."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import subprocess
@@ -12,8 +13,12 @@ from seqmill.transforms.storage.errors import SeqmillError
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _WARNINGS_TOO = "2"  # are left out, and errors shown
+_IS_QUIET = _LEVEL not in os.environ
 # The level is heeded only once libraries are loaded. What they say before is of level I, behind a headline.
-_SAID_WHILE_LOADING = r"^(WARNING: All log messages before absl::InitializeLog|I[0-9]{4} )"
+_HEADLINE = "WARNING: All log messages before absl::InitializeLog"
+_SAID_WHILE_LOADING = rf"^({_HEADLINE}|I[0-9]{{4}} )"
+# Said on every CPU, those with AVX-512 too; no CPU needs oneDNN for this type.
+_SAID_OF_BOOL = rf"^({_HEADLINE}|E[0-9]{{4}} .*\] oneDNN supports DT_BOOL only on platforms with AVX-512\.)"
 
 
 def import_tensorflow() -> None:
@@ -22,16 +27,30 @@ def import_tensorflow() -> None:
     Raises:
         SeqmillError: It is not installed.
     """
-    is_quiet = _LEVEL not in os.environ
     os.environ.setdefault(_LEVEL, _WARNINGS_TOO)
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        with without_lines(_SAID_WHILE_LOADING) if is_quiet else contextlib.nullcontext():
+        with without_lines(_SAID_WHILE_LOADING) if _IS_QUIET else contextlib.nullcontext():
             import tensorflow  # noqa: F401
     except ImportError:
         raise SeqmillError(
             "training needs TensorFlow: pip install 'seqmill[train]' (or 'seqmill[train-cpu]')"
         ) from None
+
+
+@functools.cache
+def transpose_a_bool() -> None:
+    """Does first what TensorFlow has a line of level E for, once in a process, and leaves that line out.
+
+    It would say the same once of integers, or of a type that only needs newer CPUs. To be called once a model
+    is there: many settings of TensorFlow's cannot be changed after its first operation.
+    """
+    if not _IS_QUIET:
+        return
+    import tensorflow as tf
+
+    with without_lines(_SAID_OF_BOOL), tf.device("CPU"):
+        tf.transpose(tf.constant([[True]]))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from seqmill.trainer.import_tensorflow import transpose_a_bool
 from seqmill.trainer.model_option import EXPECTED, no_function, split_model_option
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -73,6 +74,8 @@ def build_model(model_file: ModelFile, manifest: Manifest) -> keras.Model:
         raise SeqmillError(f"the model function returned {type(model).__name__}; {EXPECTED}")
     if not getattr(model, "compiled", False):
         raise SeqmillError(f"the model function returned a model that is not compiled; {EXPECTED}")
+    if keras.backend.backend() == "tensorflow":
+        transpose_a_bool()
     return model
 
 
