@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seqmill.pipelines.init.audio_roots import root_finder
 from seqmill.pipelines.init.corpora import Corpora
@@ -19,6 +19,7 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.name_patterns import has_wildcard
 
+_Text = TypeVar("_Text", str, list[str])
 _MOST_UP = 3
 _FEW_FILES = 4
 
@@ -75,7 +76,7 @@ def as_patterns(paths: list[str], folder: str) -> list[str]:
     """Many files as a pattern that matches just them, if there is one."""
     if len(paths) < _FEW_FILES:
         return paths
-    first, last = _common_start(paths), _common_start([path[::-1] for path in paths])[::-1]
+    first, last = common_start(paths), common_start([path[::-1] for path in paths])[::-1]
     pattern = f"{first}*{last}"
     if "/" in last or has_wildcard(first) or has_wildcard(last):
         return paths
@@ -83,7 +84,12 @@ def as_patterns(paths: list[str], folder: str) -> list[str]:
     return [pattern] if matches == sorted(files.join(folder, path) for path in paths) else paths
 
 
-def _common_start(texts: Sequence[str]) -> str:
+def common_start(texts: Sequence[_Text]) -> _Text:
+    """What all of some texts, or lists of parts of texts, begin with.
+
+    >>> common_start(["part-1", "part-27"]), common_start([["a", "b"], ["a", "bc"]])
+    ('part-', ['a'])
+    """
     least, most = min(texts), max(texts)
     return least[: next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))]
 

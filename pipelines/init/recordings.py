@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from os.path import commonpath
 from statistics import mean
 
+from seqmill.pipelines.init.corpus_table import common_start
 from seqmill.pipelines.init.find_sources import Found
 from seqmill.pipelines.init.split_names import corpus_of
 from seqmill.transforms.readers.lines import line_blocks, split_lines
@@ -21,6 +21,7 @@ _SEPARATORS = {"\t": "a tab", "|": '"|"', ":": '":"', " ": "a space"}
 _MOST_LINE = 1 << 20
 _MOST_TRIED = 1000  # lines by which a file is known to hold transcripts
 _MOST_PARTS = 3  # of a path, by which a transcript names a recording, if not by all
+_BUCKET_PARTS = 3  # of a URL: "s3:", "" and the bucket
 _DEV_SHARE = 0.1
 _LEAST_FOR_DEV = 10  # recordings
 _NO_SPEECH = re.compile(r"[\[<(].*[\])>]")
@@ -73,8 +74,7 @@ def choose_recordings(found: Found) -> Manifests | None:
     if not paths:
         return None
     listed = sorted(paths)
-    folders = sorted({files.parent(path) for path in listed})
-    root = (commonpath(folders) or ".") if files.is_local(folders[0]) else paths[listed[0]]
+    root = _common_folder([files.parent(path) for path in listed])
     what = f"{len(listed):,} {'recordings' if name == 'audio' else 'arrays'}"
     texts, guess = _transcripts(listed, root, found)
     has_transcripts, target = bool(texts), "text" if texts else "label"
@@ -92,6 +92,14 @@ def choose_recordings(found: Found) -> Manifests | None:
         records.setdefault(corpus_of(path, paths[path]) or "", []).append(record)
     by_corpus, why = _corpora(records, name)
     return Manifests(root, name, by_corpus, [f"{what} below {root}", guess], why, has_transcripts, no_text)
+
+
+def _common_folder(folders: Sequence[str]) -> str:
+    """The folder that all of some are in; where there is none, that which the command was started in."""
+    common = common_start([folder.split("/") for folder in folders])
+    if files.is_local(folders[0]):
+        return "/".join(common) or ("/" if common else ".")
+    return "/".join(common) if len(common) >= _BUCKET_PARTS else "."
 
 
 def _relative(path: str, root: str) -> str:

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from seqmill.pipelines.init.corpus_table import as_patterns
 from seqmill.pipelines.init.field_kinds import kinds_of
+from seqmill.pipelines.init.find_sources import Found
 from seqmill.pipelines.init.guess_keys import guess_keys
+from seqmill.pipelines.init.recordings import choose_recordings
 from seqmill.pipelines.init.sample_records import sample_of
 from seqmill.pipelines.init.split_names import corpus_of
 from seqmill.pipelines.init.write_config import Line, Table, config_text
+from seqmill.transforms.storage import files
 
 
 def npy(values):
@@ -119,6 +122,25 @@ def test_names_tell_input_target_and_tag(record, keys, tag):
 )
 def test_names_tell_the_corpus(path, corpus):
     assert corpus_of(path, "in") == corpus
+
+
+@pytest.mark.parametrize(
+    ("paths", "root"),
+    [
+        (["a/b/1.wav", "a/bc/2.wav"], "a"),
+        (["a/1.wav", "b/2.wav"], "."),
+        (["/a/1.wav", "/b/2.wav"], "/"),
+        (["/a/1.wav", "b/2.wav"], "."),
+        (["s3://k/a/long/1.wav", "s3://k/a/b/2.wav"], "s3://k/a"),
+        (["s3://k/a/1.wav", "s3://l/a/2.wav"], "."),
+        (["s3://k/a/1.wav", "/b/2.wav", "z/3.wav"], "."),
+    ],
+)
+def test_recordings_start_from_the_folder_that_all_are_in(paths, root):
+    found = choose_recordings(Found(recordings={path: path[:-6] for path in paths}))
+    assert found.root == root
+    names = [record["audio"] for record in found.records["train"]]
+    assert sorted(files.join(root, name) for name in names) == sorted(paths)
 
 
 def test_many_files_become_a_pattern_that_means_just_them(tmp_path):

@@ -101,7 +101,7 @@ def _part(array: np.ndarray, text: str, value: str) -> np.ndarray:
         _broken(f"{shown(value)}: {len(ranges)} ranges of an array of {array.ndim} dimensions")
     slices = []
     for part, length in zip(ranges, array.shape, strict=False):
-        match = re.fullmatch(r"(\d*):(\d*)", part)
+        match = re.fullmatch(r"(\d{0,18}):(\d{0,18})", part)
         if match is None:
             _broken(f"{shown(value)}: not a range")
         first, last = int(match[1] or 0), int(match[2] or length - 1)
