@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from seqmill.pipelines.report.drawing import lines
-from seqmill.pipelines.report.page import Section, Text, pair, table
+from seqmill.pipelines.report.page import Section, Text, cut, pair, table
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
@@ -17,6 +17,7 @@ from seqmill.transforms.store.sequence_store import Store
 _MOST_COUNTED = 100_000_000
 _SHOWN = 20
 _MOST_POINTS = 200
+_MOST_CHARACTERS = 60
 
 
 def sections(store: Store) -> Iterator[Section]:
@@ -40,7 +41,7 @@ def _section(store: Store, key: str, labels: tuple[str, ...]) -> Section:
     total = max(int(counts.sum()), 1)
     order = np.argsort(-counts, kind="stable")
     seen = int(np.count_nonzero(counts))
-    unknown = store.counts.unknown.get(key, 0)
+    unknown = store.manifest.counts.unknown.get(key, 0)
     ranks = np.unique(np.geomspace(1, max(seen, 1), _MOST_POINTS).astype(np.int64))
     falling = counts[order]
     sample = "" if share == 1 else f" Counted on {share:.1%} of the store, spread over it."
@@ -89,4 +90,4 @@ def _table(name: str, labels: tuple[str, ...], counts: np.ndarray, total: int, w
 
 def _visible(label: str) -> str:
     """A label, in quotes where space would not be seen."""
-    return label if label.split() == [label] else repr(label)
+    return cut(label if label.split() == [label] else repr(label), _MOST_CHARACTERS)

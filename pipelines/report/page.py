@@ -112,6 +112,15 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
+def cut(text: str, most: int = 300) -> str:
+    """The beginning of a text of the data's, however long that is.
+
+    >>> cut("abcd", 3)
+    'abc…'
+    """
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def heading(text: str) -> str:
     """A heading inside a section."""
     return f"<h3>{plain(text)}</h3>"

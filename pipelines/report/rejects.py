@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from seqmill.pipelines.report.page import Section, Text, paragraph, table
+from seqmill.pipelines.report.page import Section, Text, cut, paragraph, table
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import map_checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -15,7 +15,6 @@ from seqmill.transforms.store.sequence_store import Store
 
 _EXAMPLES = 3
 _MOST_BYTES = 4_000_000  # of a list of rejects that are looked at for examples
-_MOST_CHARACTERS = 300
 
 
 def section(output: str, stores: Mapping[str, Store]) -> Section:
@@ -34,7 +33,7 @@ def section(output: str, stores: Mapping[str, Store]) -> Section:
             if seen[reason] <= _EXAMPLES:
                 place = ":".join(str(reject[name]) for name in ("source", "position") if name in reject)
                 detail = str(reject.get("detail") or "")
-                rows.append([Text(corpus), *(Text(_cut(t), is_long=True) for t in (reason, detail, place))])
+                rows.append([Text(corpus), *(Text(cut(t), is_long=True) for t in (reason, detail, place))])
     shown = table([Text("corpus"), Text("reason"), Text("what was found"), Text("where")], rows)
     nothing = paragraph("No record was rejected.")
     return Section(
@@ -69,7 +68,3 @@ def _parsed(path: str, head: bytes) -> Iterator[dict[str, Any]]:
                 f"{path}: line {number} is damaged: a {type(reject).__name__}, expected an object"
             )
         yield reject
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"

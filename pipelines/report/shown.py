@@ -8,7 +8,7 @@ import numpy as np
 
 from seqmill.pipelines.report.drawing import lines, picture
 from seqmill.pipelines.report.labels import labels_of
-from seqmill.pipelines.report.page import Section, heading, plain
+from seqmill.pipelines.report.page import Section, cut, heading, plain
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import decode_labels
 from seqmill.transforms.store.sequence_store import Store
@@ -31,7 +31,7 @@ def section(store: Store, length_key: str) -> Section:
     labels = {key: labels_of(store, key) for key, spec in store.data_keys.items() if spec.vocab}
     parts: list[str] = []
     for row in rows:
-        parts.append(heading(store.tag(row).decode(errors="replace")[:_MOST_CHARACTERS]))
+        parts.append(heading(cut(store.tag(row).decode(errors="replace"), _MOST_CHARACTERS)))
         for key, spec in store.data_keys.items():
             parts += _of_key(key, spec, labels.get(key), store.sequence(key, row))
     return Section(
@@ -51,16 +51,16 @@ def _of_key(key: str, spec: ArraySpec, labels: tuple[str, ...] | None, array: np
     elif array.ndim == 1 and len(array) <= _MOST_POINTS // 20:
         text = " ".join(f"{number:.4g}" for number in array.tolist())
     if text is not None:
-        more = " …" if len(array) > _MOST_CHARACTERS or len(text) > _MOST_CHARACTERS else ""
-        yield f'<p>{plain(size)}: <span class="label">{plain(text[:_MOST_CHARACTERS])}{more}</span></p>'
+        more = "…" if len(array) > _MOST_CHARACTERS >= len(text) else ""
+        yield f'<p>{plain(size)}: <span class="label">{plain(cut(text, _MOST_CHARACTERS) + more)}</span></p>'
     elif array.ndim == 1:
         yield f"<p>{plain(size)}</p>"
         yield lines({key: _envelope(array)}, "frame", "value", from_zero=False)
     elif len(array):
         shown = array[:_MOST_FRAMES].reshape(min(len(array), _MOST_FRAMES), -1)[:, :_MOST_ROWS]
-        cut = "" if len(array) <= _MOST_FRAMES else f", the first {_MOST_FRAMES:,} shown"
-        yield f"<p>{plain(size + cut)}</p>"
-        yield picture(shown.astype(np.float32), "frame", "feature")
+        part = "" if len(array) <= _MOST_FRAMES else f", the first {_MOST_FRAMES:,} shown"
+        yield f"<p>{plain(size + part)}</p>"
+        yield picture(shown, "frame", "feature")
 
 
 def _envelope(array: np.ndarray) -> tuple[list[int], list[float]]:
