@@ -76,7 +76,32 @@ _CONFIG_COMMANDS = {
     ),
 }
 _CHECKPOINT_HELP = "best (the default), last, final, average, or an epoch's number"
-_OWN_FLAGS: dict[str, dict[str, dict[str, Any]]] = {
+_FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
+_WATCH_HELP = "make windows of files of train as they arrive, for `seqmill train --follow`"
+_COMPARE_HELP = (
+    "compare options that are given several values, such as --seq_ordering=random,sorted "
+    "--batch_size=4000,8000: one table of all combinations, nothing is written"
+)
+_CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
+_Flag = dict[str, Any]
+
+
+def _switch(help: str) -> _Flag:
+    return {"action": "store_true", "help": help}
+
+
+_OWN_FLAGS: dict[str, dict[str, _Flag]] = {
+    "ingest": {"--check": _switch(_CHECK_HELP)},
+    "preprocess": {
+        "--check": _switch(_CHECK_HELP),
+        "--follow": _switch(_FOLLOW_HELP),
+        "--watch": _switch(_WATCH_HELP),
+        "--beside": _switch(argparse.SUPPRESS),
+    },
+    "run": {"--check": _switch(_CHECK_HELP)},
+    "train": {"--follow": _switch("train on the windows of a stream as they appear")},
+    "plan": {"--json": _switch("print JSON for programs"), "--compare": _switch(_COMPARE_HELP)},
+    "cleanup": {"--dry_run": _switch("only print what would be deleted")},
     "report": {"--to": {"metavar": "FILE", "help": "where to; default: output/report.html"}},
     "average": {
         "--best": {"type": int, "metavar": "N", "help": "average the best N; default: 4"},
@@ -98,14 +123,6 @@ _SHOW_FLAGS = (
     ("--num_batches", 1, "how many batches"),
     ("--num_seqs", 5, "sequences to show of each batch"),
 )
-_FOLLOW_HELP = "with epochs_ahead: write epochs as a training consumes them, until it is over"
-_WATCH_HELP = "make windows of files of train as they arrive, for `seqmill train --follow`"
-_FOLLOW_WINDOWS_HELP = "train on the windows of a stream as they appear"
-_COMPARE_HELP = (
-    "compare options that are given several values, such as --seq_ordering=random,sorted "
-    "--batch_size=4000,8000: one table of all combinations, nothing is written"
-)
-_CHECK_HELP = "hash again everything that earlier runs have written, and redo what does not match"
 
 
 def parse(given: Sequence[str], runs: Mapping[str, Run]) -> tuple[argparse.Namespace, list[str]]:
@@ -169,19 +186,6 @@ def _parser(given: Sequence[str], runs: Mapping[str, Run]) -> argparse.ArgumentP
             metavar="CONFIG",
             help="a TOML file; docs/configuration.md of the sources has all options",
         )
-        if name in ("ingest", "preprocess", "run"):
-            command.add_argument("--check", action="store_true", help=_CHECK_HELP)
-        if name == "preprocess":
-            command.add_argument("--follow", action="store_true", help=_FOLLOW_HELP)
-            command.add_argument("--watch", action="store_true", help=_WATCH_HELP)
-            command.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
-        if name == "train":
-            command.add_argument("--follow", action="store_true", help=_FOLLOW_WINDOWS_HELP)
-        if name == "plan":
-            command.add_argument("--json", action="store_true", help="print JSON for programs")
-            command.add_argument("--compare", action="store_true", help=_COMPARE_HELP)
-        if name == "cleanup":
-            command.add_argument("--dry_run", action="store_true", help="only print what would be deleted")
         for flag, details in _OWN_FLAGS.get(name, {}).items():
             command.add_argument(flag, **details)
         if name in given:
@@ -204,10 +208,7 @@ def _add_init(commands: Any, run: Run) -> None:
         allow_abbrev=False,
     )
     init.add_argument("paths", metavar="FOLDER|FILE", nargs="+", help="where the data are")
-    init.add_argument(
-        "--output", default="config.toml", metavar="FILE", help="what to write; default: config.toml"
-    )
-    init.add_argument("--force", action="store_true", help="overwrite what is there")
+    _add_output(init)
     init.add_argument("--model", action="store_true", help="write a starter model too, as model.py beside it")
     init.set_defaults(run=run)
 
@@ -221,11 +222,16 @@ def _add_import_returnn(commands: Any, run: Run) -> None:
         allow_abbrev=False,
     )
     command.add_argument("path", metavar="CONFIG", help="a config of RETURNN: Python, JSON or lines")
+    _add_output(command)
+    command.set_defaults(run=run)
+
+
+def _add_output(command: argparse.ArgumentParser) -> None:
+    """The flags of commands that write a configuration."""
     command.add_argument(
         "--output", default="config.toml", metavar="FILE", help="what to write; default: config.toml"
     )
     command.add_argument("--force", action="store_true", help="overwrite what is there")
-    command.set_defaults(run=run)
 
 
 def _add_verify(commands: Any, run: Run) -> None:
