@@ -246,10 +246,7 @@ def _figures(
         )
     frames = {key: np.concatenate([plan.step_frames[key] for plan in plans]) for key in store.data_keys}
     true = {key: sum(plan.num_frames[key] for plan in plans) for key in store.data_keys}
-    frame_bytes = {
-        key: spec.batch_dtype.itemsize * int(np.prod(spec.feature_shape, dtype=np.int64))
-        for key, spec in store.data_keys.items()
-    }
+    frame_bytes = {key: s.batch_dtype.itemsize * s.frame_size for key, s in store.data_keys.items()}
     batch_bytes = np.sum([frames[key] * size for key, size in frame_bytes.items()], axis=0)
     records = np.concatenate([record_sizes(plan, store.data_keys, store.tag_sizes) for plan in plans])
     of_length_key = frames[options.length_key]

@@ -23,7 +23,7 @@ from seqmill.pipelines.ingest_work import (
 )
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
-from seqmill.pipelines.sources import JOINED
+from seqmill.pipelines.sources import JOINED, Source
 from seqmill.pipelines.vocab_files import labels_never_found, listed_vocabs
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
@@ -143,24 +143,23 @@ def is_ingested(scanned: Scanned) -> bool:
     with files.remembering(*(work.folder for work in works.values())):
         return all(
             _is_complete(work.folder, name, work.fingerprint, False, lambda _: None)
-            and not _changed_recordings(scanned, name, work)
+            and not find_changed(work.folder, work.tasks, scanned.hashes)
             for name, work in works.items()
         )
 
 
 def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
     """What is to be ingested of a corpus, its folder ready for it; None where it is up to date."""
-    source = scanned.sources[name]
     todo = store_work(scanned, name)
-    folder, run, has_tags = todo.folder, todo.fingerprint, source.options.seq_tag is not None
+    folder = todo.folder
     clear_leftovers(folder)
-    changed = _changed_recordings(scanned, name, todo)
-    if not changed and _is_complete(folder, name, run, fresh, console.say):
+    changed = find_changed(folder, todo.tasks, scanned.hashes)
+    if not changed and _is_complete(folder, name, todo.fingerprint, fresh, console.say):
         console.say(f"ingest {name}: up to date")
         return None
-    _begin(folder, run, output_folder.manifest_path(folder))
+    _begin(folder, todo.fingerprint, output_folder.manifest_path(folder))
     for other in files.list_names(folder):
-        if other.startswith(JOINED) and f"{name}/{other}" not in source.joins:
+        if other.startswith(JOINED) and f"{name}/{other}" not in scanned.sources[name].joins:
             files.remove(files.join(folder, other))  # what another configuration joined
     open_tasks = [task for task in todo.tasks if task in changed or not is_done(folder, task, fresh)]
     for task in open_tasks if fresh else changed:
@@ -169,38 +168,38 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         there = len(todo.tasks) - len(open_tasks)
         tasks = counted(len(todo.tasks), "task is", "tasks are")
         console.say(f"ingest {name}: {there:,} of {tasks} done already")
-    finish = FinishStore(
+    work = IngestSplits(
         folder=folder,
-        corpus=name,
+        keys=scanned.sources[name].keys,
+        data_keys=todo.specs,
+        vocab_files=todo.vocab_files,
+        run=todo.fingerprint,
+        norms=todo.norms,
+        joins=todo.joins,
+    )
+    return _part(name, folder, open_tasks, work, _finish_of(scanned.sources[name], todo))
+
+
+def _finish_of(source: Source, todo: StoreWork) -> FinishStore:
+    """What makes a store whole once all of its tasks are done."""
+    return FinishStore(
+        folder=todo.folder,
+        corpus=source.name,
         sources=todo.sources,
         data_keys=todo.specs,
-        has_tags=has_tags,
-        fingerprint=run,
+        has_tags=source.options.seq_tag is not None,
+        fingerprint=todo.fingerprint,
         splits=tuple(task.fingerprint for task in todo.tasks),
         max_rejected=source.corpus.max_rejected,
         allow_damaged=source.corpus.allow_damaged,
         vocab_files=todo.vocab_files,
-        run=run,
+        run=todo.fingerprint,
         listed=todo.listed,
         mixed=todo.mixed,
         norms=todo.norms,
         unique_tags=source.is_joined or bool(todo.joins),
         joined={joined.where: joined.folder for joined in todo.joins},
     )
-    work = IngestSplits(
-        folder=folder,
-        keys=source.keys,
-        data_keys=todo.specs,
-        vocab_files=todo.vocab_files,
-        run=run,
-        norms=todo.norms,
-        joins=todo.joins,
-    )
-    return _part(name, folder, open_tasks, work, finish)
-
-
-def _changed_recordings(scanned: Scanned, name: str, todo: StoreWork) -> list[IngestTask]:
-    return find_changed(todo.folder, todo.tasks, scanned.hashes)
 
 
 def _count_labels(scanned: Scanned, todo: CountWork, engine: Engine, fresh: bool) -> None:

@@ -129,7 +129,7 @@ def _coefficient(value: float) -> float:
 _Coefficient = Annotated[float, Field(strict=True), AfterValidator(_coefficient)]
 _Seconds = Annotated[float, Field(strict=True), AfterValidator(_seconds)]
 _Size = Annotated[int, BeforeValidator(whole_number(1, 2**31 - 1))]
-_MostOrNone = Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))]
+_SizeOrNone = Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -199,14 +199,14 @@ class DataKey:
         min_length=1,
         description="file of a Hugging Face tokenizer, SentencePiece model, or BPE codes (subwords)",
     )
-    frame_size: Annotated[int | None, BeforeValidator(none_or(whole_number(1, 2**31 - 1)))] = Field(
+    frame_size: _SizeOrNone = Field(
         None, description="numbers of a frame where values are flat (floats); default: one"
     )
-    max_labels: _MostOrNone = Field(
+    max_labels: _SizeOrNone = Field(
         None,
         description="most labels of a counted vocabulary, special ones included (chars, words)",
     )
-    min_count: _MostOrNone = Field(
+    min_count: _SizeOrNone = Field(
         None,
         description="how often a label of a counted vocabulary occurs at least (chars, words)",
     )
