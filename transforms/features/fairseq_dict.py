@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,8 +9,7 @@ from dataclasses import replace
 
 from seqmill.transforms.features.data_keys import DataKey
 from seqmill.transforms.features.special_labels import BOS, EOS, PAD, UNK
-from seqmill.transforms.features.vocab import Vocab
-from seqmill.transforms.storage import files
+from seqmill.transforms.features.vocab import Vocab, vocab_text
 from seqmill.transforms.storage.errors import SeqmillError
 
 _SPECIAL = (BOS, PAD, EOS, UNK)
@@ -83,13 +81,5 @@ def with_special_labels(key: DataKey, vocab: Vocab) -> DataKey:
 
 def _lines(path: str) -> list[str]:
     """The lines of a file, without the white space behind them, as fairseq reads them."""
-    try:
-        text = files.read_bytes(path).removeprefix(codecs.BOM_UTF8).decode()
-    except FileNotFoundError:
-        raise SeqmillError(f"vocabulary {path}: no such file") from None
-    except OSError as error:
-        raise SeqmillError(f"vocabulary {path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise SeqmillError(f"vocabulary {path}: not UTF-8 ({error})") from None
-    lines = re.split(r"\r\n|\r|\n", text)
+    lines = re.split(r"\r\n|\r|\n", vocab_text(path))
     return [line.rstrip() for line in (lines if lines[-1] else lines[:-1])]

@@ -13,6 +13,7 @@ from seqmill.transforms.features.encoder import Encoder
 from seqmill.transforms.features.labels import add_boundaries, count_unknown, special_ids
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.text import to_text
+from seqmill.transforms.readers.split import named_errors
 from seqmill.transforms.records.wire import BrokenMessageError, read_field
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
@@ -82,13 +83,8 @@ class SentencePieces(Encoder):
 
 def is_sentencepiece(path: str) -> bool:
     """Whether a file of a tokenizer begins as a SentencePiece model does. Raises SeqmillError."""
-    try:
-        with files.open_read(path) as file:
-            head = file.read(_HEAD_BYTES)
-    except FileNotFoundError:
-        raise SeqmillError(f"tokenizer {path}: no such file") from None
-    except OSError as error:
-        raise SeqmillError(f"tokenizer {path}: cannot be read ({error.strerror or error})") from None
+    with named_errors(f"tokenizer {path}"), files.open_read(path) as file:
+        head = file.read(_HEAD_BYTES)
     return head[:1] == bytes([_PIECE << 3 | 2]) and not head.lstrip().startswith(b"{")
 
 

@@ -15,6 +15,7 @@ from seqmill.transforms.features.labels import add_boundaries, count_unknown, sp
 from seqmill.transforms.features.ragged import Ragged
 from seqmill.transforms.features.sentence_pieces import is_sentencepiece, model_pieces
 from seqmill.transforms.features.text import to_text
+from seqmill.transforms.readers.split import named_errors
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.extras import require
@@ -77,10 +78,10 @@ def load_tokenizer(path: str) -> Any:
     # A pool of threads in every worker would fight over the cores, and does not survive a fork.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizers = require("tokenizers", "subwords", 'type = "subwords"')
+    with named_errors(f"tokenizer {path}"):
+        content = files.read_bytes(path)
     try:
-        tokenizer = tokenizers.Tokenizer.from_buffer(files.read_bytes(path))
-    except FileNotFoundError:
-        raise SeqmillError(f"tokenizer {path}: no such file") from None
+        tokenizer = tokenizers.Tokenizer.from_buffer(content)
     except BaseException as error:
         if not _is_of_library(error):
             raise

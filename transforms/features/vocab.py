@@ -25,6 +25,7 @@ from seqmill.transforms.features.returnn_vocab import check_no_pickle, in_order,
 from seqmill.transforms.features.special_labels import special_labels
 from seqmill.transforms.features.text import code_points, to_text
 from seqmill.transforms.features.text_steps import Step, apply_steps
+from seqmill.transforms.readers.split import named_errors
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
@@ -72,20 +73,9 @@ def read_vocab(path: str) -> Vocab:
     >>> seqmill.read_vocab("work/epochs/train/vocab/data.txt").labels[:4]
     ('<pad>', '<unk>', 'e', 'a')
     """
-    try:
-        data = files.read_bytes(path).removeprefix(codecs.BOM_UTF8)
-    except FileNotFoundError:
-        raise SeqmillError(f"vocabulary {path}: no such file") from None
-    except OSError as error:
-        raise SeqmillError(f"vocabulary {path}: cannot be read ({error.strerror or error})") from None
-    if not data:
+    text = vocab_text(path)
+    if not text:
         raise SeqmillError(f"vocabulary {path}: the file is empty; expected one label a line")
-    check_no_pickle(path, data)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _bad_line(path, line, f"not UTF-8 ({error})") from None
     if (ids := parse_dict(path, text)) is not None:
         return Vocab(*in_order(path, ids))
     labels = text.removesuffix("\n").replace("\r\n", "\n").removesuffix("\r").split("\n")
@@ -99,6 +89,22 @@ def read_vocab(path: str) -> Vocab:
         again = vocab.index[labels[number]]
         raise _bad_line(path, again + 1, f"label {labels[number]!r} is already on line {number + 1}")
     return vocab
+
+
+def vocab_text(path: str) -> str:
+    """The text of a file of labels, without a byte order mark.
+
+    Raises:
+        SeqmillError: It is missing, a pickle or not UTF-8.
+    """
+    with named_errors(f"vocabulary {path}"):
+        data = files.read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    check_no_pickle(path, data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _bad_line(path, line, f"not UTF-8 ({error})") from None
 
 
 def check_labels_occur(path: str, vocab: Vocab, label_type: str) -> None:
