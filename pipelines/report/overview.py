@@ -22,13 +22,15 @@ def section(
         schedules: Likewise.
         first: The first epoch of each.
     """
-    corpora, keys, reasons = [], [], []
+    corpora: list[list[object]] = []
+    keys: list[list[object]] = []
+    reasons: list[list[object]] = []
     for name, store in stores.items():
         counts = selected_counts(store, first[name].selection)
         corpora.append(_corpus(name, counts, schedules[name], first[name]))
         keys += _data_keys(name, store, first[name].plan)
         reasons += _reasons(name, counts)
-    names = [Text("corpus"), "read", "kept", "dropped", "rejected", "epochs", "batches", "shapes", "bytes"]
+    counted = ("read", "kept", "dropped", "rejected", "epochs", "batches", "shapes", "bytes")
     nothing = paragraph("No sequence was dropped or rejected.")
     return Section(
         "Overview",
@@ -36,7 +38,7 @@ def section(
         "their different shapes (XLA compiles once for each), its bytes on disk, and the share of the frames "
         "of training steps that is padding.",
         (
-            table(names, corpora),
+            table([Text("corpus"), *counted], corpora),
             table([Text("corpus"), Text("data key"), Text("arrays"), "labels", "frames", "padding"], keys),
             table([Text("corpus"), Text(""), Text("reason"), "sequences"], reasons) if reasons else nothing,
         ),
