@@ -152,7 +152,7 @@ def test_tags_that_are_there_twice_are_named(tmp_path, seqmill, config, side):
     ended = seqmill("ingest", config)
     assert ended.code == 1
     tag = "é3" if side == "x.jsonl" else "é4"
-    ended.names(f"'{tag}' is in {side} and in {side}", "1 sequences have that of another one")
+    ended.names(f"'{tag}' is in {side} and in {side}", "1 sequence has that of another one")
 
 
 def test_tags_of_other_names_say_what_is_there(seqmill, config, tmp_path):
