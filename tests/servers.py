@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 SECONDS_TO_START = 180  # machines are shared
+_FIRST_PORT, _NUM_PORTS = 12_000, 20_000  # below those of connections
+_ports = itertools.count(os.getpid() * 251)
 # Ends the whole process group when the tests are gone, however they ended.
 _GUARD = '"$@" < /dev/null & cat > /dev/null; kill -KILL 0'
 
@@ -35,10 +38,24 @@ def built_engine(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on, for a server that is yet to be started.
+
+    Not of those that the system hands out to whoever connects, and others by turns in each process of tests:
+    between this and the start of a server nobody else takes it.
+    """
+    while True:
+        port = _FIRST_PORT + next(_ports) % _NUM_PORTS
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody listens on, or can, until the block ends."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 def wait_until_open(*ports: int) -> None:
@@ -84,6 +101,11 @@ def server(
 
 
 def _child(guard: psutil.Popen) -> psutil.Process:
-    while not (found := [child for child in guard.children() if child.name() not in ("cat", "sh")]):
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        for child in guard.children():
+            with suppress(psutil.NoSuchProcess):
+                if child.name() not in ("cat", "sh"):
+                    return child
         time.sleep(0.01)
-    return found[0]
+    raise AssertionError(f"{guard.cmdline()} has not started, or has ended")

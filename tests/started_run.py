@@ -65,7 +65,7 @@ class Run:
             os.killpg(self.process.pid, signal.SIGKILL)
             pytest.fail("the command did not end")
         deadline = time.monotonic() + SHORTLY
-        while alive := [worker for worker in self.seen if _is_alive(worker)]:
+        while alive := [worker for worker in self.seen if is_alive(worker)]:
             assert time.monotonic() < deadline, alive
             time.sleep(0.01)
         return said
@@ -76,7 +76,8 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process has not ended."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE  # orphans are for init to collect
     except psutil.NoSuchProcess:

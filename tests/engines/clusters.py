@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 from pools_in_turn import pools_in_turn
 from servers import built_engine, free_port, server, wait_until_open
+from started_run import is_alive
 
 
 def environment() -> dict[str, str]:
@@ -94,8 +95,7 @@ def job_service(
         )
 
         def at_work() -> list[psutil.Process]:
-            found = [child for pool in pools for child in pool.children()]
-            return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+            return [child for pool in pools for child in pool.children() if is_alive(child)]
 
         yield Cluster(flags, pools, service, at_work=at_work, is_idle=lambda: not at_work())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import clusters
 import corpora
 import pytest
-from servers import built_engine, free_port
+from servers import built_engine, deaf_port
 from started_run import Run, wait_for
 
 NOWHERE = {
@@ -49,8 +49,10 @@ def python_without(module, tmp_path):
 
 @pytest.mark.parametrize("flags", NOWHERE.values(), ids=NOWHERE)
 def test_nobody_listens(many_tasks, tmp_path, seqmill, flags):
-    address = f"127.0.0.1:{free_port()}"
-    run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *(flag.format(address) for flag in flags))
+    with deaf_port() as port:
+        address = f"127.0.0.1:{port}"
+        to_nobody = (flag.format(address) for flag in flags)
+        run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *to_nobody)
     run.names(address, "Connection refused", "what is done is kept")
     assert run.code == 1
 

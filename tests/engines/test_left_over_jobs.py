@@ -2,13 +2,14 @@
 
 import fcntl
 import time
+from contextlib import suppress
 
 import clusters
 import corpora
 import psutil
 import pytest
 from seqmill_runs import tree
-from started_run import Run, wait_for
+from started_run import Run, is_alive, wait_for
 
 
 @pytest.fixture
@@ -46,8 +47,7 @@ def test_job_left_over_changes_nothing(many_tasks, other_options, expected, clus
     run.process.kill()
     run.process.wait()
     seqmill.succeeds("preprocess", other_options, f"--output={run.output}")
-    for worker in asleep:
-        worker.resume()
+    _wake(asleep)
     _wait_until(cluster.is_idle)
     assert tree(run.output) == expected
     seqmill.succeeds("verify", run.output)
@@ -59,13 +59,19 @@ def _fall_asleep(cluster, folder):
         return []
     workers = cluster.at_work()
     for worker in workers:
-        worker.suspend()
-    _wait_until(lambda: all(worker.status() == psutil.STATUS_STOPPED for worker in workers))
+        with suppress(psutil.NoSuchProcess):
+            worker.suspend()
+    _wait_until(lambda: all(not is_alive(w) or w.status() == psutil.STATUS_STOPPED for w in workers))
     if _half_written(folder) and not _is_locked(folder):
         return workers
-    for worker in workers:
-        worker.resume()
+    _wake(workers)
     return []
+
+
+def _wake(workers):
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.resume()
 
 
 def _half_written(folder):

@@ -13,7 +13,6 @@ from seqmill.transforms.batches.read_batches import read_epoch
 from seqmill.transforms.batches.stream import windows
 from seqmill.transforms.beam import EncodeSequences, PreBatchWindows
 
-SECONDS = 5
 INTERVAL = 0.1
 
 
@@ -23,8 +22,14 @@ def record(second):
 
 @pytest.mark.slow
 def test_windows_appear_while_prism_reads_on(prism_server, tmp_path, monkeypatch):
+    """However long it takes a shared machine to begin to read."""
     monkeypatch.setattr("sys.argv", ["test"])
-    folder, appeared = str(tmp_path / "train"), {}
+    assert any(first_windows_are_early(prism_server, str(tmp_path / f"{s}"), s) for s in (5, 20, 80))
+
+
+def first_windows_are_early(engine, folder, seconds):
+    """Whether windows of one second each came long before the end of a source that lasts some seconds."""
+    appeared = {}
     ended = threading.Event()
 
     def look():
@@ -35,12 +40,12 @@ def test_windows_appear_while_prism_reads_on(prism_server, tmp_path, monkeypatch
     looking = threading.Thread(target=look)
     looking.start()
     start = time.time()
-    options = PipelineOptions([*prism_server.flags, "--streaming", "--environment_type=LOOPBACK"])
+    options = PipelineOptions([*engine.flags, "--streaming", "--environment_type=LOOPBACK"])
     try:
         with beam.Pipeline(options=options) as pipeline:
             (
                 pipeline
-                | PeriodicImpulse(start, start + SECONDS, INTERVAL)
+                | PeriodicImpulse(start, start + seconds, INTERVAL)
                 | beam.Map(record)
                 | beam.WindowInto(beam.window.FixedWindows(1))
                 | EncodeSequences({"data": {"type": "bytes"}}, order_by="id")
@@ -57,7 +62,8 @@ def test_windows_appear_while_prism_reads_on(prism_server, tmp_path, monkeypatch
         numbers += [
             int(t) for b in read_epoch(f"{folder}/{name}", content, content.epochs[0]) for t in b.seq_tags
         ]
-    print(f"{len(appeared)} windows, the first {over - min(appeared.values()):.1f} s before the end")
+    before_end = over - min(appeared.values(), default=over)
+    print(f"{len(appeared)} windows, the first {before_end:.1f} s before the end")
     first = min(numbers)
-    assert sorted(numbers) == [*range(first, first + len(numbers))] and len(numbers) >= SECONDS / INTERVAL
-    assert len(appeared) >= 4 and over - min(appeared.values()) > 2
+    assert sorted(numbers) == [*range(first, first + len(numbers))] and len(numbers) >= seconds / INTERVAL
+    return len(appeared) >= 4 and before_end > 2

@@ -145,6 +145,7 @@ def test_a_watch_that_is_killed_takes_every_file_once(folder):
             time.sleep(0.01)
         until = time.monotonic() + rng.uniform(0, 0.4)
         while time.monotonic() < until or len(windows(f"{folder}/out/epochs/train")) < kills:
+            assert process.poll() is None
             arriving = folder / f"in/.{given}"
             write_jsonl(arriving, records(given, 3))
             arriving.rename(folder / f"in/{given}.jsonl")
@@ -155,7 +156,7 @@ def test_a_watch_that_is_killed_takes_every_file_once(folder):
         kills += 1
         (folder / "out/epochs/train/writer.json").unlink(missing_ok=True)
     process = subprocess.Popen([*command, "--windows={idle=0.3, interval=0.02, settle=0}"], env=environment)
-    assert process.wait(60) == 0
+    assert process.wait(180) == 0  # machines are shared
     assert sorted(all_tags(folder)) == names(0, given)
     assert not list((folder / "out").rglob(".tmp-*"))
     assert json.loads((folder / "out/watch/arrivals.json").read_text())["format"] == "seqmill.arrivals/1"
