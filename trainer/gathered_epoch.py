@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from seqmill.trainer.background import Background, Task
 from seqmill.trainer.buffers import BufferPool
 from seqmill.trainer.store_epochs import StoreEpochs
 from seqmill.trainer.stored_epoch import ALL_ROWS
@@ -51,9 +51,9 @@ class GatheredEpoch:
         self._batches = batches
         self._window_of = _windows(self._gathering.batch_bytes()[batches.start : batches.stop : batches.step])
         self._windows = np.flatnonzero(np.diff(self._window_of, prepend=-1, append=-1)).tolist()
-        self._open: dict[tuple[int, int, int], Future[list[PaddedBatch]]] = {}
+        self._open: dict[tuple[int, int, int], Task[list[PaddedBatch]]] = {}
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="seqmill-gather")
+        self._worker = Background(1, "seqmill-gather")
 
     def arrays(self, index: int, rows: slice = ALL_ROWS) -> list[np.ndarray]:
         """The array and the lengths (int32 [B]) of each data key in turn, in recycled memory.
@@ -94,7 +94,7 @@ class GatheredEpoch:
 
     def close(self) -> None:
         """Lets go of the thread that gathers; a dataset may outlive its reading."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.close()
         with self._lock:
             self._open.clear()
 
@@ -110,20 +110,20 @@ class GatheredEpoch:
         window = self._window(number, start, step, keep).result()
         return window[position - self._windows[number]], keep or len(window) > 1
 
-    def _window(self, number: int, start: int, step: int, keep: bool) -> Future[list[PaddedBatch]]:
+    def _window(self, number: int, start: int, step: int, keep: bool) -> Task[list[PaddedBatch]]:
         """Some neighbouring batches, while the next ones are gathered."""
         with self._lock:
             for wanted in (number, number + 1):
                 if wanted < len(self._windows) - 1 and (wanted, start, step) not in self._open:
                     batches = self._batches[self._windows[wanted] : self._windows[wanted + 1]]
-                    future = self._worker.submit(self._gathering.gather, batches, start, step)
-                    self._open[wanted, start, step] = future
+                    task = self._worker.begin(self._gathering.gather, batches, start, step)
+                    self._open[wanted, start, step] = task
             for passed in [opened for opened in self._open if opened[0] < number - 1]:
                 del self._open[passed]
-            future = self._open[number, start, step]
+            task = self._open[number, start, step]
             if not keep and self._windows[number + 1] == self._windows[number] + 1:
                 del self._open[number, start, step]  # its memory is the reader's
-            return future
+            return task
 
 
 class _Gathering:

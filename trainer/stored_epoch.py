@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from seqmill.trainer.background import Background, Task
 from seqmill.trainer.buffers import BufferPool
 from seqmill.transforms.batches import record
 from seqmill.transforms.batches.epoch_manifest import Shard
@@ -64,11 +64,11 @@ class StoredEpoch:
         self._check = check
         self._packed = packed
         self._ends = list(accumulate(shard.num_batches for shard in shards))
-        self._open: dict[int, Future[ShardFile]] = {}
+        self._open: dict[int, Task[ShardFile]] = {}
         self._lock = threading.Lock()
         self._is_remote = not files.is_local(folder)
         threads = _REMOTE_THREADS if self._is_remote else 1
-        self._opener = ThreadPoolExecutor(threads, thread_name_prefix="seqmill-shard")
+        self._opener = Background(threads, "seqmill-shard")
         with files.remembering(*({files.parent(files.join(folder, shard.file)) for shard in shards})):
             for shard in shards:
                 check_size(folder, shard)
@@ -110,7 +110,7 @@ class StoredEpoch:
 
     def close(self) -> None:
         """Lets go of the shards and of the thread that opens them; a dataset may outlive its reading."""
-        self._opener.shutdown(wait=False, cancel_futures=True)
+        self._opener.close()
         with self._lock:
             self._open.clear()
 
@@ -145,14 +145,14 @@ class StoredEpoch:
         with self._lock:
             for wanted in range(number, self._last_ahead(number) + 1):
                 if wanted not in self._open:
-                    self._open[wanted] = self._opener.submit(self._opened, self._shards[wanted])
+                    self._open[wanted] = self._opener.begin(self._opened, self._shards[wanted])
             for passed in [opened for opened in self._open if opened < number - 1]:
                 del self._open[passed]
-            future = self._open[number]
+            task = self._open[number]
         try:
-            return future.result()
+            return task.result()
         except CacheFullError:
-            del future
+            del task
             return self._only_shard(number)
 
     def _last_ahead(self, number: int) -> int:
@@ -171,10 +171,10 @@ class StoredEpoch:
         with self._lock:
             others = [*self._open.values()]
             self._open.clear()
-            wait(others)
-            del others
-            future = self._open[number] = self._opener.submit(self._opened, self._shards[number])
-        return future.result()
+            while others:
+                others.pop().wait()
+            task = self._open[number] = self._opener.begin(self._opened, self._shards[number])
+        return task.result()
 
     def _opened(self, shard: Shard) -> ShardFile:
         if self._check:  # what was hashed in an earlier epoch may have decayed since

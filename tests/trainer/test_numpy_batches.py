@@ -45,6 +45,17 @@ def test_batches_come_in_order_over_all_shards(folder):
     assert "seq_tag" not in next(batches(open_corpus(folder), 1))
 
 
+def test_what_is_asked_for_behind_the_end_of_reading_is_still_given(tmp_path):
+    """Threads of TensorFlow read ahead when a training is ended, and print what goes wrong there."""
+    want = regression_epochs([6])[0]
+    folder = write_corpus(tmp_path, regression_epochs([6]), SPECS, batches_per_shard=1)
+    source = StoredEpoch(folder, open_corpus(folder).shards(1), SPECS)
+    source.batch(0)
+    source.close()
+    for index in (0, 1, 5):
+        assert source.batch(index).arrays["data"].tolist() == want[index].arrays["data"].tolist()
+
+
 def test_arrays_are_aligned_read_only_and_copied_only_where_they_must_be(tmp_path):
     folder = write_corpus(tmp_path, regression_epochs([60]), SPECS, batches_per_shard=20)
     source = StoredEpoch(folder, open_corpus(folder).shards(1), SPECS)
