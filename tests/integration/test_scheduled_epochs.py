@@ -83,9 +83,10 @@ def test_plan_says_what_a_schedule_makes(written, seqmill):
         " epoch 6: seq_ordering = sorted; chunking = { x = 4:3 }; ",
         " epochs 7-8: 40 kept",
         " in all ",
-        " bytes are free expected: less than a second on 1 process of this machine",
+        " bytes are free expected: ",
     ):
         assert line in out
+    assert " on 1 process of this machine" in out
     train, dev = json.loads(seqmill.succeeds("plan", written / "config.toml", "--json").out)
     content = manifest.read(str(written / "out/epochs/train"))
     assert train["num_steps"] == content.num_steps == sum(e["num_batches"] for e in train["epochs"])
