@@ -8,11 +8,12 @@ from typing import Any
 
 from seqmill.pipelines.config import load_config
 from seqmill.pipelines.import_returnn.data_keys import data_key_tables
-from seqmill.pipelines.import_returnn.datasets import Source, dataset_options, source_of
+from seqmill.pipelines.import_returnn.datasets import dataset_options, source_of
 from seqmill.pipelines.import_returnn.lines import note
 from seqmill.pipelines.import_returnn.options import dev_lines, of_the_model, option_lines
 from seqmill.pipelines.import_returnn.orders import chunk_lines, order_lines
 from seqmill.pipelines.import_returnn.read_config import Settings, read_config
+from seqmill.pipelines.import_returnn.source import Source
 from seqmill.pipelines.import_returnn.values import Unread, find_unread
 from seqmill.pipelines.init.new_files import check_free, write
 from seqmill.pipelines.init.write_config import Line, Table, comment, config_text
@@ -114,12 +115,16 @@ def _corpus(
     name: str, source: Source, values: Mapping[str, Any], keys: Mapping[str, list[Line]]
 ) -> Iterator[Table]:
     lines = list(source.lines)
+    if source.share is not None:
+        lines.append(Line("share", source.share))
     if name == TRAIN:
         lines += order_lines(source.options)
         lines += chunk_lines(source.options.get("chunking"), source.options.get("min_chunk_size"), keys)
     else:
         lines += dev_lines(values, keys, source.options)
     yield Table(f"corpus.{name}", [*lines, *source.comments])
+    for mixed, (other, share) in source.mixes.items():
+        yield Table(f"corpus.{name}.mix.{_name(mixed)}", [*other.lines, Line("share", share)])
     for joined, data_keys in source.joins:
         own = [*joined.lines, Line("data_keys", data_keys), *_only_tags(joined), *joined.comments]
         if len(source.joins) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seqmill.pipelines.import_returnn.datasets import Source
+from seqmill.pipelines.import_returnn.source import Source
 from seqmill.pipelines.import_returnn.values import Unread, find_unread
 from seqmill.pipelines.init.write_config import Line
 

@@ -13,10 +13,16 @@ from seqmill.pipelines.init.write_config import Line
 ORDER_OPTIONS = (
     *("seq_ordering", "partition_epoch", "partitionEpoch", "fixed_random_seed", "fixed_random_subset"),
     *("seq_list_filter_file", "segment_file", "chunking", "min_chunk_size", "fixed_random_subset_seed"),
+    "repeat_epoch",
 )
 _SAME = re.compile(r"default|reverse|random|sorted|sorted_reverse|laplace(:\.?\d+)?")
 _WITH_EPOCHS = re.compile(r"(random|laplace:\.?\d+|laplace):(\d+)")
 _BY_BINS = re.compile(r"sort_bin_shuffle(?:_x2)?(?::(\.?\d+))?(?::\d+)?")
+
+
+def sorts_by_length(options: Mapping[str, Any]) -> bool:
+    """Whether a dataset's order depends on lengths."""
+    return str(options.get("seq_ordering")).startswith(("sort", "laplace"))
 
 
 def order_lines(options: Mapping[str, Any], default: str | None = None, why: str = "") -> Iterator[Line]:
@@ -43,6 +49,8 @@ def order_lines(options: Mapping[str, Any], default: str | None = None, why: str
             yield note(f"fixed_random_subset = {subset}: num_seqs = {subset} times the number of sequences")
         else:
             yield option("num_seqs", subset, int, why="other ones than RETURNN draws")
+    if (times := options.get("repeat_epoch")) not in (None, 1):
+        yield note(f"repeat_epoch = {shown(times)}: near it are files listed several times")
     for name in ("seq_list_filter_file", "segment_file"):
         if options.get(name) is not None:
             yield option(

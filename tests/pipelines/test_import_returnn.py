@@ -243,15 +243,57 @@ def test_datasets_inside_of_others(toml):
     read = tomllib.loads(toml(f"train = {together % same}"))["corpus"]["train"]
     assert read["files"] == ["a.hdf", "b.hdf", "b.hdf"]
     assert (read["seq_ordering"], read["partition_epoch"]) == ("laplace:.10", 3)
-    made = toml(f"train = {together % '(%r, %r): %r' % ('a', 'data', 'data')}")
+    made = toml(f"train = {together % '(%r, %r): %r' % ('b', 'data', 'data')}")
+    assert tomllib.loads(made)["corpus"]["train"]["files"] == ["b.hdf", "b.hdf"]  # a is not in data_map
+    other = same.replace('"): "data"', '"): "d"', 1)
+    made = toml(f"train = {together % other}")
     assert "write it by RETURNN's tools/hdf_dump.py, from CombinedDataset" in made
-    assert "[corpus.train.mix.NAME]" in made
+    assert "of different data keys: here every sequence has all" in made
     wrapped = f'{{"class": "MultiProcDataset", "dataset": {clean}, "num_workers": 4}}\n'
     assert tomllib.loads(toml(f"train = {wrapped}"))["corpus"]["train"]["files"] == ["a.hdf"]
     both = f'{{"class": "ConcatDataset", "datasets": [{clean}, {noisy}]}}\n'
     assert tomllib.loads(toml(f"train = lambda_()\ndef get():\n  return {both}train = get"))["corpus"][
         "train"
-    ]["files"] == ["a.hdf", "b.hdf"]
+    ]["files"] == ["a.hdf", "b.hdf", "b.hdf"]
+
+
+COMBINED = """train = {"class": "CombinedDataset", "datasets": {
+    "z": {"class": "HDFDataset", "files": ["z.hdf"], "seq_ordering": "random", "partition_epoch": 2},
+    "a": {"class": "OggZipDataset", "path": "a.zip", "audio": None, "targets": None}},
+    "data_map": {("z", "orth"): "orth", ("a", "orth"): "orth"}%s}
+"""
+
+
+def test_what_is_combined_by_numbers_of_sequences_is_mixed_and_the_rest_is_refused(toml):
+    made = toml(COMBINED.replace('"orth")', '"data")') % "")
+    assert 'files = ["train.hdf"]' in made
+    text = COMBINED.replace('OggZipDataset", "path": "a.zip"', 'HDFDataset", "files": ["a.hdf"]') % (
+        ', "sampling_sizes": {"z": 3000, "a": 2000}, "seq_ordering": "random"'
+    )
+    made = toml(text)
+    read = tomllib.loads(made)["corpus"]["train"]
+    assert (read["files"], read["share"]) == (["a.hdf"], 2)
+    assert read["mix"] == {"z": {"format": "hdf", "files": ["z.hdf"], "share": 3}}
+    assert "partition_epoch = (sequences of a) / 2000 gives an epoch as many as there" in made
+    assert "of z alone: seq_ordering = 'random', partition_epoch = 2; no counterpart" in made
+    assert "hdf_dump.py" in toml(text.replace("3000", "0"))
+    assert "mix" not in tomllib.loads(toml(f"{HDF}{text.replace('train =', 'dev =')}"))["corpus"]["dev"]
+
+
+def test_who_decides_the_order_of_joined_datasets(toml):
+    text = """train = {"class": "MetaDataset", "datasets": {
+        "a": {"class": "HDFDataset", "files": ["a.hdf"], "seq_ordering": "sorted", "segment_file": "s"},
+        "b": {"class": "HDFDataset", "files": ["b.hdf"]}},
+        "data_map": {"data": ("a", "data"), "classes": ("b", "data")},
+        "seq_ordering": "random", "partition_epoch": 4%s}
+    """
+    read = tomllib.loads(toml(text % ""))["corpus"]["train"]
+    found = (read["seq_ordering"], read["partition_epoch"], read["only_tags"])
+    assert found == ("random", 4, "s")
+    read = tomllib.loads(toml(text % ', "seq_order_control_dataset": "a"'))["corpus"]["train"]
+    assert read["seq_ordering"] == "sorted" and "partition_epoch" not in read
+    made = toml(text.replace('("a", "data")', '("a", "x")') % ', "seq_order_control_dataset": "a"')
+    assert "RETURNN orders by lengths of a that data_map leaves out" in made
 
 
 def test_what_cannot_be_read_of_a_dataset_is_said(toml):

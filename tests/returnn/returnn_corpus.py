@@ -60,8 +60,9 @@ def returnn_permutes_like_seqmill(run_seed: int, first_seed: int = 1) -> Iterato
     RETURNN seeds the generator of pass 0 with 1, that of pass 1 with 2, …, or with ``fixed_random_seed``.
     """
 
-    class Generator:
+    class Generator(np.random.RandomState):
         def __init__(self, seed: int):
+            super().__init__(seed)
             self.number = seed - first_seed
 
         def permutation(self, n: int) -> np.ndarray:

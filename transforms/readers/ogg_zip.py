@@ -73,13 +73,14 @@ class OggZipReader(Reader):
         """Yields (entry, record or reject)."""
         position, path = 0, self.split.source
         with _open(path) as archive:
+            folder = _list_of_entries(path, archive).filename.removesuffix(".txt")
             try:
                 for text in islice(_entries(path, archive), self.split.starts[0], self.split.ends[0]):
                     try:
                         if isinstance(text, RejectedSequence):
                             raise text
                         self.num_bytes += len(text)
-                        record: Record | RejectedSequence = self._record(archive, literal_dict(text))
+                        record: Record | RejectedSequence = self._record(archive, folder, literal_dict(text))
                     except RejectedSequence as error:
                         record = error
                     yield position, record
@@ -88,7 +89,7 @@ class OggZipReader(Reader):
                 self.lose(f"its list of entries: {error}")
         self.num_positions = self.num_records = position
 
-    def _record(self, archive: zipfile.ZipFile, entry: dict[Any, Any]) -> Record:
+    def _record(self, archive: zipfile.ZipFile, folder: str, entry: dict[Any, Any]) -> Record:
         record = {name: value for name, value in entry.items() if isinstance(name, str)}
         tag = record.get("seq_name", record.get("file"))
         if not isinstance(tag, str):
@@ -98,11 +99,11 @@ class OggZipReader(Reader):
             name = record.get("file")
             if not isinstance(name, str):
                 raise RejectedSequence("missing audio file", "the entry has no file, as text")
-            record[AUDIO] = {"bytes": self._content(archive, name), "path": name}
+            record[AUDIO] = {"bytes": self._content(archive, folder, name), "path": name}
         return record
 
-    def _content(self, archive: zipfile.ZipFile, name: str) -> bytes:
-        names = (f"{_stem(self.split.source)}/{name}", name)
+    def _content(self, archive: zipfile.ZipFile, folder: str, name: str) -> bytes:
+        names = (f"{folder}/{name}", name)
         info = next((archive.NameToInfo[n] for n in names if n in archive.NameToInfo), None)
         if info is None:
             raise RejectedSequence("missing audio file", f"{name} is not in the archive")

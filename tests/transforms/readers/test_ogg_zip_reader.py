@@ -46,6 +46,12 @@ def test_every_split_has_its_entries(tmp_path, read_corpus, target):
     assert len(split_corpus("ogg_zip", [path], target)) == {1: 3, 20: 3, 1 << 20: 1}[target]
 
 
+def test_an_archive_may_have_another_name_than_what_is_in_it(tmp_path, read_corpus):
+    """RETURNN's ``content_name``."""
+    path = write(tmp_path / "train.zip", name="out.ogg")
+    assert read_corpus("ogg_zip", [path], fields=["audio", "text"]) == expected()
+
+
 def test_text_alone_needs_no_sound(tmp_path, read_corpus, write_remote):
     path = write(tmp_path / "other.zip", sounds=(), name="a")
     found = read_corpus("ogg_zip", [path], fields=["text"])
