@@ -9,8 +9,7 @@ from seqmill.pipelines import console
 from seqmill.pipelines.ingest_work import StoreWork, scan, store_work
 from seqmill.pipelines.input_files import find_inputs
 from seqmill.pipelines.options import Config
-from seqmill.transforms.features.array_spec import ArraySpec
-from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.spec_differences import asked_otherwise, differences
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.locks import reader
@@ -78,16 +77,8 @@ def _other_keys(config: Config, manifest: StoreManifest) -> Iterator[str]:
         yield f"its data keys are {', '.join(manifest.data_keys)}, not {', '.join(config.data)}"
         return
     for name, key in config.data.items():
-        found, expected = manifest.data_keys[name], _shown(key)
-        if (found.type, found.dtype) != (key.type, key.elements):
-            yield f"its data key {name} is {_shown(found)}, not {expected}"
-        elif dict(found.processing) != key.processing:
-            was, asked = ({**one} or "not processed" for one in (found.processing, key.processing))
-            yield f"its data key {name} is {was}, not {asked}"
-
-
-def _shown(key: DataKey | ArraySpec) -> str:
-    return f"{key.type} ({key.elements if isinstance(key, DataKey) else key.dtype})"
+        if unlike := asked_otherwise(manifest.data_keys[name], key):
+            yield f"of its data key {name}, {unlike}"
 
 
 def _difference(manifest: StoreManifest, work: StoreWork) -> str | None:
@@ -96,8 +87,8 @@ def _difference(manifest: StoreManifest, work: StoreWork) -> str | None:
         expected = ", ".join(dict.fromkeys(work.sources))
         return f"it was made from {', '.join(manifest.sources)}, not from {expected}"
     for name, spec in work.specs.items():
-        if manifest.data_keys[name] != spec:
-            return f"its data key {name} is {manifest.data_keys[name]}, not {spec}"
+        if unlike := differences(manifest.data_keys[name], spec):
+            return f"of its data key {name}, {unlike}"
     if manifest.listed != work.listed:
         return "other files are listed several times, or more often"
     if manifest.mixed != work.mixed:

@@ -32,6 +32,7 @@ from seqmill.transforms.batches.stream import (
 )
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import write_norm
+from seqmill.transforms.features.spec_differences import asked_otherwise
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import checksum
 from seqmill.transforms.storage.content_hash import ContentHashes
@@ -131,11 +132,10 @@ class _Watch:
         vocabs = stream.vocabs
         for key in self._config.data.values():
             spec = stream.data_keys.get(key.name)
-            if spec is not None and spec.processing != key.processing:
+            if spec is not None and (unlike := asked_otherwise(spec, key)):
                 raise UsageError(
-                    f"data.{key.name}: the windows in {self._folder} were made with "
-                    f"{spec.processing or 'nothing done to values'}, not with {key.processing or 'nothing'}: "
-                    "their numbers would mean something else; choose another output"
+                    f"data.{key.name}: in the windows in {self._folder}, {unlike}; numbers of others would "
+                    "mean something else: choose another output"
                 )
             if key.vocab is None or key.labels_of != key.name:
                 continue

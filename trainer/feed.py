@@ -13,6 +13,7 @@ from seqmill.trainer.fill_rows import filled
 from seqmill.trainer.inputs import BatchToXy
 from seqmill.trainer.share import share_of
 from seqmill.trainer.source import open_source
+from seqmill.transforms.features.spec_differences import differences
 from seqmill.transforms.storage.errors import SeqmillError
 
 
@@ -79,11 +80,16 @@ def check_same_data_keys(train: Corpus, other: Corpus) -> None:
         )
     for key, spec in train.manifest.data_keys.items():
         found = other.manifest.data_keys.get(key)
-        same = ("batch_dtype", "feature_shape", "processing")
-        if found is None or any(getattr(found, what) != getattr(spec, what) for what in same):
+        if found is None:
             raise SeqmillError(
-                f"{other.folder}: data key {key!r} is {found}, but in {train.folder} it is {spec}; "
-                "run `seqmill preprocess` for both"
+                f"{other.folder}: has no data key {key!r}, unlike {train.folder}; run `seqmill preprocess` "
+                "for both"
+            )
+        same = ("batch_dtype", "feature_shape", "processing")
+        if any(getattr(found, what) != getattr(spec, what) for what in same):
+            raise SeqmillError(
+                f"{other.folder}: of data key {key!r}, {differences(found, spec)}, as in {train.folder}; run "
+                "`seqmill preprocess` for both"
             )
         if spec.norm and train.manifest.others[spec.norm] != other.manifest.others[str(found.norm)]:
             raise SeqmillError(

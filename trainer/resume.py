@@ -206,7 +206,7 @@ def check_same_data(
             f"then, {are} now), so that the model's numbers mean other labels; set data.{key}.vocab to a "
             "file with the labels of then, or use another output folder"
         )
-    for change in changes_between(then["data_keys"], now["data_keys"]).values():
+    for change in _changed_keys(then["data_keys"], now["data_keys"]):
         raise SeqmillError(
             f"{checkpoint.folder}: was trained on other data: {change}; use another output folder"
         )
@@ -282,10 +282,22 @@ def _changes_of_trained(
     return {}
 
 
+def _changed_keys(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between the facts of data keys."""
+    if {*then} != {*now}:
+        yield f"its data keys were {', '.join(sorted(then))}, are {', '.join(sorted(now))}"
+    for key in sorted({*then} & {*now}):
+        was, are = ({**facts, **facts.get("processing", {})} for facts in (then[key], now[key]))
+        for facts in (was, are):
+            facts.pop("processing", None)
+        yield from (f"data.{key}: {change}" for change in changes_between(was, are).values())
+
+
 def _changed_labels(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Data keys of which nothing but the vocabulary is another, with its sizes."""
     of_labels = ("labels", "num_labels")
     for key in sorted({*then} & {*now}):
-        is_else = {name for name in now[key] if then[key].get(name) != now[key][name]}
+        names = {*then[key], *now[key]}
+        is_else = {name for name in names if then[key].get(name) != now[key].get(name)}
         if is_else and is_else <= {*of_labels} and all(then[key].get(n) and now[key][n] for n in of_labels):
             yield key, then[key]["num_labels"], now[key]["num_labels"]

@@ -33,7 +33,11 @@ def test_one_vocabulary_counted_over_two_fields(tmp_path, seqmill):
         assert not (output / folder / "target.txt").exists()
     specs = json.loads((output / "epochs/train/manifest.json").read_text())["data_keys"]
     assert specs["target"]["vocab"] == specs["source"]["vocab"] == "vocab/source.txt"
-    assert specs["source"]["processing"] == {"normalize": ["lower"]}
+    assert specs["source"]["processing"] == {"unk": "[UNK]", "normalize": ["lower"]}
+    assert (
+        specs["target"]["processing"] == {"unk": "[UNK]", "eos": "<eos>"}
+        and "processing" not in specs["other"]
+    )
     assert ids(output, "source") == [[3, 4], [3, 3]]
     assert ids(output, "target") == [[6, 4, 5, 2], [5, 1, 2]]
     assert "B b c <eos>" in seqmill.succeeds("show", output).out
@@ -129,5 +133,12 @@ def test_windows_are_all_made_alike(tmp_path, seqmill):
     assert len(list(tmp_path.glob("out/epochs/train/*/vocab/*.txt"))) == 1
     write_jsonl(tmp_path / "2.jsonl", [{"x": "A", "y": "a"}])
     other = seqmill("preprocess", config, "--watch", '--data.x.normalize=["upper"]')
-    other.names("data.x: the windows in", "were made with {'normalize': ['lower']}")
+    other.names("data.x: in the windows in", 'normalize is ["lower"], not ["upper"]')
+    for flag, unlike in {
+        "--data.y.bos=a": 'bos is not set, not "a"',
+        "--data.x.unk=a": 'unk is not set, not "a"',
+        "--data.y.pad=b": 'pad is not set, not "b"',
+        "--data.y.type=chars": 'type is "words", not "chars"',
+    }.items():
+        seqmill("preprocess", config, "--watch", flag).names("data.", "in the windows in", unlike)
     seqmill("preprocess", config, "--watch", "--data.x.vocab_format=fairseq").names("data.x.vocab_format")

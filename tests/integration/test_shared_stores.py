@@ -78,9 +78,11 @@ def test_stores_that_do_not_fit_are_refused(features, experiment, tmp_path, seqm
     seqmill("preprocess", experiment(store="out")).names("is output itself")
     seqmill("ingest", experiment(data={"data": DATA["data"]})).names("its data keys are data, text, not data")
     bytes_key = {**DATA, "data": {"field": "word", "type": "bytes"}}
-    seqmill("plan", experiment(data=bytes_key)).names("its data key data is chars (<i4), not bytes (|u1)")
+    seqmill("plan", experiment(data=bytes_key)).names(
+        'of its data key data, type is "chars", not "bytes"; dtype'
+    )
     with_end = {**DATA, "data": {**DATA["data"], "eos": True}}
-    seqmill("preprocess", experiment(data=with_end)).names("the vocabulary has no label </s>")
+    seqmill("preprocess", experiment(data=with_end)).names("of its data key data, eos is not set, not true")
     other_field = {**DATA, "text": {"field": "other", "type": "bytes"}}
     seqmill("preprocess", experiment(data=other_field)).names("read with other options")
     seqmill("preprocess", experiment(train_options={"files": ["b.jsonl"]})).names(

@@ -92,7 +92,7 @@ def test_a_changed_vocabulary_is_named_with_what_to_do():
             SeqmillError, match=rf"vocabulary of classes .*19 .*{num_labels} .*set data\.classes\.vocab"
         ):
             compare(facts(labels, num_labels))
-    with pytest.raises(SeqmillError, match="was trained on other data: classes was"):
+    with pytest.raises(SeqmillError, match=r"other data: data\.classes: dtype was 'int32', is 'float32'"):
         compare(facts(None, None, "float32"))
 
 

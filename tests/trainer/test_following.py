@@ -104,7 +104,9 @@ def test_what_is_no_window_of_the_stream_is_refused(stream, tmp_path):
     other = {**SPECS, "classes": replace(SPECS["classes"], num_labels=6)}
     write_corpus(tmp_path / "other/train", regression_epochs([2]), other)
     shutil.copytree(tmp_path / "other/train", stream / name_of(1, pane=1))
-    with pytest.raises(SeqmillError, match=r"00001: holds windows of other data \(classes has changed\)"):
+    with pytest.raises(
+        SeqmillError, match=r"00001: holds windows of other data \(of classes, num_labels is "
+    ):
         follow(stream, tmp_path / "model", num_epochs=4)
 
 

@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.spec_differences import differences
 from seqmill.transforms.storage import files, output_folder, remote_files
 from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import UsageError
@@ -118,10 +119,10 @@ def check_same_data(folder: str, there: Stream, stream: Stream) -> None:
     for what in ("corpus", "data_keys", "vocabs"):
         was, now = getattr(there, what), getattr(stream, what)
         if was != now:
-            name = "corpus" if what == "corpus" else _first_difference(was, now)
+            change = f"corpus is {was!r}, not {now!r}" if what == "corpus" else _first_difference(was, now)
             raise UsageError(
-                f"{folder}: holds windows of other data ({name} has changed): a training could not go on "
-                "with them; choose another output"
+                f"{folder}: holds windows of other data ({change}): a training could not go on with them; "
+                "choose another output"
             )
 
 
@@ -302,4 +303,8 @@ def _copy_manifest_last(source: str, target: str) -> None:
 
 
 def _first_difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return next(name for name in sorted({*was, *now}) if was.get(name) != now.get(name))
+    name = next(name for name in sorted({*was, *now}) if was.get(name) != now.get(name))
+    found, expected = was.get(name), now.get(name)
+    if isinstance(found, ArraySpec) and isinstance(expected, ArraySpec):
+        return f"of {name}, {differences(found, expected)}"
+    return f"{name} has changed"

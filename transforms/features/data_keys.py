@@ -61,7 +61,9 @@ _BELONG_TO = {
     "normalization": ("floats", "log_mel", "mfcc"),
 }
 _PROCESSING = ("preemphasis", "peak_normalization", "num_ceps", "normalization", "normalize")
-"""Options that are stated, and part of fingerprints, only where they are set."""
+"""Options that are part of fingerprints only where they are set, and stated in manifests then."""
+_STATED = (*_PROCESSING, "unk", "bos", "eos", "pad", "sample_rate", "channel", "window", "hop")
+"""Options that manifests state where they are set: with others the same number means something else."""
 _LEFT_OUT = (*_PROCESSING, "vocab_format", "max_labels", "min_count", "unk", "pad")
 """Options that are part of fingerprints only where they are set."""
 _STATISTICS = "statistics"  # which count by their numbers, not by where they come from
@@ -316,7 +318,7 @@ class DataKey:
     def processing(self) -> dict[str, Any]:
         """What is done to values on their way to arrays, as a manifest says it: the options that are set."""
         fields = option_fields(type(self))
-        values = {option: getattr(self, option) for option in _PROCESSING}
+        values = {option: getattr(self, option) for option in _STATED}
         found = {option: value for option, value in values.items() if value != fields[option].default}
         if self.has_statistics:
             found["normalization"] = _STATISTICS

@@ -189,7 +189,8 @@ def test_options_of_labels(tmp_path):
     assert block.arrays["x"].values.tolist() == [2, 3, 4, 1]
     assert block.arrays["y"].values.tolist() == [4]
     specs = block.origin.data_keys
-    assert (specs["y"].vocab, specs["x"].processing) == ("vocab/x.txt", {"normalize": ["lower"]})
+    assert specs["y"].vocab == "vocab/x.txt"
+    assert specs["x"].processing == {"bos": "[S]", "normalize": ["lower"]}
     for wrong, message in (
         ({"x": {"type": "words"}, "y": {"type": "words", "vocab": "@x"}}, r"keys: [xy].vocab: found"),
         ({"y": {"type": "words", "vocab": "@x"}}, "y.vocab: found '@x'; there is no data key 'x'"),

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
+from seqmill.transforms.features.spec_differences import asked_otherwise, differences
 from seqmill.transforms.storage.checked_options import WrongOptionsError, checked
 from seqmill.transforms.storage.fingerprint import fingerprint
 
@@ -39,6 +40,21 @@ def test_options_that_came_later_decide_only_where_they_are_set():
     assert key.processing == {"preemphasis": 0.0, "num_ceps": 20, "num_mel_bins": 23}
     assert set(key.decisive) == {*names.split(), "preemphasis", "num_ceps"}
     orjson.dumps(key.decisive)
+
+
+def test_what_gives_numbers_another_meaning_is_stated_where_it_is_set():
+    assert DataKey("x", "x", "words").processing == DataKey("x", "x", "audio").processing == {}
+    options = {"unk": False, "bos": True, "eos": "[E]", "pad": "[P]"}
+    key = DataKey("x", "x", "words", vocab="v", **options)
+    assert key.processing == options
+    spec = ArraySpec("words", "<i4", (), 9, "vocab/x.txt", key.processing, pad=3)
+    assert asked_otherwise(spec, key) == "" == differences(spec, spec)
+    assert asked_otherwise(spec, DataKey("x", "x", "words", **{**options, "bos": "[B]", "pad": None})) == (
+        'bos is true, not "[B]"; pad is "[P]", not set'
+    )
+    assert differences(ArraySpec("words", "<i4", (), 9, pad=3), spec).startswith('vocab is not set, not "voc')
+    sound = DataKey("x", "x", "log_mel", sample_rate=8000, hop=0.02, channel=1)
+    assert sound.processing == {"sample_rate": 8000, "channel": 1, "hop": 0.02}
 
 
 @pytest.mark.parametrize(
