@@ -18,7 +18,7 @@ from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.planning.schedule import Schedule
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import known_here
-from seqmill.transforms.storage.errors import SeqmillError, UsageError
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
 
 _LARGEST_SHUFFLED_SHARD = 1_000_000_000  # messages of 2 GB break on every runner, some at half of that
@@ -49,7 +49,6 @@ def write_epochs(todos: Sequence[Todo], engine: Engine, exchange: str, doing: st
         console.say(f"{step.title}: one machine has no need of a shuffle: it reads the store, as gather does")
         engine.run(step)
     else:
-        _check_no_repeats(todos)
         _check_shards_fit(todos)
         try:
             engine.run(step, _shuffle([todo.store for todo in todos]))
@@ -74,17 +73,6 @@ def free_bytes(folder: str) -> int | None:
         return None
     there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     return shutil.disk_usage(there).free
-
-
-def _check_no_repeats(todos: Sequence[Todo]) -> None:
-    """Refuses what routes would send to far too many shards: they lead from the first to the last."""
-    for todo in todos:
-        if todo.work.manifest.repeats:
-            name = todo.store.manifest.corpus
-            raise UsageError(
-                f'exchange: found "shuffle", but epochs of corpus {name} have sequences several times (files '
-                'listed several times, or a mix), which a shuffle is not made for; expected "gather"'
-            )
 
 
 def _check_shards_fit(todos: Sequence[Todo]) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from seqmill_runs import read_epochs, write_config, write_jsonl
+from seqmill_runs import read_epochs, tree, write_config, write_jsonl
 
 from seqmill import read_manifest
 from seqmill.trainer.corpus import open_corpus
@@ -91,9 +91,16 @@ def test_what_cannot_have_sequences_several_times_says_so(tmp_path, seqmill, con
     seqmill.succeeds("preprocess", config)
     with pytest.raises(UsageError, match="several times"):
         predict_corpus(open_corpus(f"{tmp_path}/out/epochs/train"), list, f"{tmp_path}/lines", {})
-    ended = seqmill("preprocess", config, "--max_seqs=2", "--exchange=shuffle", "--runner=FnApiRunner")
-    assert ended.code == 2
-    ended.names("exchange: found", "train", "several times")
+
+
+def test_a_shuffle_brings_what_shards_need_several_times(tmp_path, seqmill, config_of):
+    options = {"seq_ordering": "random", "num_epochs": 2, "num_shards": 4, "max_seqs": 2}
+    config = config_of("a", "b", "a", "b", "b", **options)
+    seqmill.succeeds("preprocess", config)
+    flags = ["--exchange=shuffle", "--runner=FnApiRunner", f"--output={tmp_path}/shuffled"]
+    ended = seqmill.succeeds("preprocess", config, *flags)
+    assert "go through the runner" in ended.err
+    assert tree(tmp_path / "shuffled/epochs") == tree(tmp_path / "out/epochs")
 
 
 def test_the_order_names_every_file(tmp_path, seqmill, config_of):

@@ -36,7 +36,7 @@ files = ["tiny.jsonl"]
 seq_tag = "id"
 share = 2
 """
-RANDOM = 'seq_ordering = "laplace:.4"\npartition_epoch = 2\nnum_epochs = 6'
+RANDOM = 'seq_ordering = "laplace:.4"\nnum_shards = 2\npartition_epoch = 2\nnum_epochs = 6'
 
 
 @pytest.fixture
@@ -91,6 +91,9 @@ def test_every_epoch_has_its_shares_and_the_manifest_and_the_plan_say_so(tmp_pat
     # The same again elsewhere, and the same from the store.
     seqmill.succeeds("preprocess", config, f"--output={tmp_path}/again")
     assert tree(tmp_path / "again/epochs") == tree(tmp_path / "out/epochs")
+    flags = ["--exchange=shuffle", "--runner=FnApiRunner", f"--output={tmp_path}/shuffled"]
+    assert "go through the runner" in seqmill.succeeds("preprocess", config, *flags).err
+    assert tree(tmp_path / "shuffled/epochs") == tree(tmp_path / "out/epochs")
     from_store = StoreEpochs("", manifest, f"{tmp_path}/out/store/train").plan(4)
     rows = [row for batch in epochs[3] for row in batch.seq_index.tolist()]
     assert from_store.seq_index.tolist() == rows
@@ -174,9 +177,6 @@ def test_what_cannot_be_with_it(tmp_path, seqmill, write):
     config = write()
     with pytest.raises(UsageError, match=r"corpus\.train\.mix"):
         check_windows(load_config(str(write("")), {}), "--watch")
-    seqmill("preprocess", config, "--exchange=shuffle", "--runner=FnApiRunner").names(
-        "exchange: found", "mix"
-    )
     seqmill("plan", write(), "--max_seq_length=1", "--corpus.train.mix.tiny.share=2").names("file alone")
     (tmp_path / "tiny.jsonl").write_text('{"id": "c", "x": [1, 2, 3]}\n')
     ended = seqmill("plan", write(), "--max_seq_length=2")

@@ -2,8 +2,9 @@
 
 A plan says of every shard which sequences it needs. Who reads the store for all shards asks the other way
 round, and would search the plan for every part of the store. So routes are made once from the plan: a file
-per epoch with the first and the last shard that need each sequence, int32 [sequences of the store, 2], -1
-where none does. The part that concerns one file of the store is one read of 8 bytes a sequence.
+per epoch with a pair for every sequence and shard that needs it, int32 [pairs, 2] of its row in its file of
+the store and the shard, in this order. The part that concerns one file of the store is one read of 8 bytes
+a pair.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 
-_ROW_BYTES = 8
-_NOWHERE = -1
+_PAIR_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Route:
 
     Attributes:
         epoch: The epoch.
-        first_row: Row in the store of the file's first sequence.
-        last_row: The row behind its last.
-        shard: A shard that needs some of them.
+        first_pair: Where it begins in the file of the epoch.
+        num_pairs: How long it is.
+        shard: A shard that needs some of the sequences.
         xxh128: Hash of the part.
     """
 
     epoch: int
-    first_row: int
-    last_row: int
+    first_pair: int
+    num_pairs: int
     shard: int
     xxh128: str
 
@@ -54,22 +54,32 @@ def write_routes(folder: str, segments: Sequence[Segment], file_starts: Sequence
     Returns:
         A route per file of the store; None where no segment needs anything of it.
     """
-    shards = np.full((file_starts[-1], 2), _NOWHERE, "<i4")
     in_order = sorted(segments, key=lambda segment: segment.shard)
     epoch, first = in_order[0].epoch, in_order[0].first_batch
     planned = read_batches(folder, epoch, in_order[0].plan, first, in_order[-1].last_batch)
+    num_shards = in_order[-1].shard + 1
+    numbers, end = np.empty(len(planned.seq_index), np.int64), 0
     for segment in in_order:
         starts = planned.batch_starts[[segment.first_batch - first, segment.last_batch - first]]
-        rows = planned.seq_index[slice(*starts.tolist())]
-        shards[rows, 1] = segment.shard
-        shards[rows[shards[rows, 0] == _NOWHERE], 0] = segment.shard
+        rows = np.sort(planned.seq_index[slice(*starts.tolist())])
+        rows = rows[np.diff(rows, prepend=-1) != 0]  # of several chunks, or there several times
+        numbers[end : end + len(rows)] = rows.astype(np.int64) * num_shards + segment.shard
+        end += len(rows)
+    numbers = numbers[:end]
+    numbers.sort()
+    edges = np.searchsorted(numbers, np.array(file_starts, np.int64) * num_shards).tolist()
+    routes = []
     with files.write_atomically(output_folder.routes_path(folder, epoch)) as file:
-        file.write(shards.data)
-    return [_route(shards, epoch, first, last) for first, last in pairwise(file_starts)]
+        for first_row, (start, end) in zip(file_starts, pairwise(edges), strict=False):
+            pairs = np.stack(np.divmod(numbers[start:end], num_shards), axis=1)
+            pairs = (pairs - [first_row, 0]).astype("<i4")
+            file.write(pairs.data)
+            routes.append(_route(pairs, epoch, start))
+    return routes
 
 
 def read_route(folder: str, route: Route) -> np.ndarray:
-    """First and last shard of every sequence of one file of the store, int32 [rows, 2].
+    """Every sequence of one file of the store with a shard that needs it, int32 [pairs, 2], rising.
 
     Raises:
         SeqmillError: They are not there, or not what was written.
@@ -77,8 +87,8 @@ def read_route(folder: str, route: Route) -> np.ndarray:
     path = output_folder.routes_path(folder, route.epoch)
     try:
         with files.open_read(path) as file:
-            file.seek(_ROW_BYTES * route.first_row)
-            content = file.read(_ROW_BYTES * (route.last_row - route.first_row))
+            file.seek(_PAIR_BYTES * route.first_pair)
+            content = file.read(_PAIR_BYTES * route.num_pairs)
     except FileNotFoundError:
         raise SeqmillError(f"{path}: not there; the run that it belongs to has ended") from None
     if xxhash.xxh3_128_hexdigest(content) != route.xxh128:
@@ -91,9 +101,7 @@ def remove_routes(folder: str) -> None:
     files.remove(output_folder.routes_folder(folder))
 
 
-def _route(shards: np.ndarray, epoch: int, first: int, last: int) -> Route | None:
-    part = shards[first:last]
-    wanted = part[:, 1].max(initial=_NOWHERE)
-    if wanted == _NOWHERE:
+def _route(pairs: np.ndarray, epoch: int, first_pair: int) -> Route | None:
+    if not len(pairs):
         return None
-    return Route(epoch, first, last, int(wanted), xxhash.xxh3_128_hexdigest(part.data))
+    return Route(epoch, first_pair, len(pairs), int(pairs[-1, 1]), xxhash.xxh3_128_hexdigest(pairs.data))

@@ -152,31 +152,30 @@ def _send(element: _File | tuple[int, Segment], parts: Sequence[Part]) -> Iterat
     try:
         store = open_store(work.store_folder, work.store_fingerprint)
         for route in element.routes:
-            shards = read_route(work.folder, route)
-            for number in store.blocks_of(element.number):
-                first, last = store.block_starts[number : number + 2].tolist()
-                wanted = shards[first - route.first_row : last - route.first_row]
-                for shard, piece in _pieces(store, number, wanted):
+            pairs = read_route(work.folder, route)
+            blocks = store.blocks_of(element.number)
+            starts = store.block_starts[blocks.start : blocks.stop + 1] - store.block_starts[blocks.start]
+            edges = np.searchsorted(pairs[:, 0], starts).tolist()
+            for number, start, (first, last) in zip(blocks, starts.tolist(), pairwise(edges), strict=False):
+                rows, targets = pairs[first:last].T
+                for shard, piece in _pieces(store, number, rows - start, targets):
                     yield (element.part, Segment.index_of(route.epoch, shard)), piece
     except SeqmillError as error:
         route = element.routes[0]
         yield (element.part, Segment.index_of(route.epoch, route.shard)), str(error)
 
 
-def _pieces(store: Store, number: int, shards: np.ndarray) -> Iterator[tuple[int, bytes]]:
+def _pieces(store: Store, number: int, rows: np.ndarray, targets: np.ndarray) -> Iterator[tuple[int, bytes]]:
     """What shards need of one record batch, in pieces of about ``_PIECE_BYTES``.
 
     Args:
         store: The store.
         number: Of the record batch.
-        shards: First and last shard that need each row, int32 [rows, 2].
+        rows: Rows of the batch, one for each shard that needs it, [n].
+        targets: These shards, [n].
     """
-    rows = np.flatnonzero(shards[:, 1] >= 0)
-    counts = shards[rows, 1] - shards[rows, 0] + 1
-    copies = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    targets = np.repeat(shards[rows, 0], counts) + copies
     by_shard = np.argsort(targets, kind="stable")
-    rows, targets = np.repeat(rows, counts)[by_shard], targets[by_shard]
+    rows, targets = rows[by_shard], targets[by_shard]
     if not len(rows):
         return
     sequences = _rows(store, number, rows)

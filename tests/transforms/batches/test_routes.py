@@ -31,18 +31,21 @@ def planned(tmp_path):
     return plan, list(cut_segments(plan, plan_checksum(plan), sizes, options, ""))
 
 
-def test_say_the_first_and_last_shard_that_need_each_sequence(tmp_path, planned):
+def test_say_which_shards_need_each_sequence(tmp_path, planned):
     plan, segments = planned
     todo = [segment for segment in segments if segment.shard % 3]
 
     routes = write_routes(str(tmp_path), todo, FILE_STARTS)
 
     assert routes[1] is None
-    found = np.concatenate([read_route(str(tmp_path), route) for route in routes if route])
-    rows = {segment.shard: set(planned_batches(plan, segment).seq_index.tolist()) for segment in todo}
-    needed = [[shard for shard in rows if row in rows[shard]] for row in range(100)]
-    assert found.tolist() == [[shards[0], shards[-1]] if shards else [-1, -1] for shards in needed]
-    assert max(map(len, needed)) > 2
+    found = []
+    for route, first in zip(routes, FILE_STARTS, strict=False):
+        found += [] if route is None else [np.add(read_route(str(tmp_path), route), [first, 0])]
+    needed = {
+        (row, segment.shard) for segment in todo for row in planned_batches(plan, segment).seq_index.tolist()
+    }
+    assert np.concatenate(found).tolist() == [[*pair] for pair in sorted(needed)]
+    assert len({shard for row, shard in needed if row == 50}) > 2
 
 
 @pytest.mark.parametrize("what", ["changed", "cut", "gone"])
