@@ -24,6 +24,7 @@ from seqmill.pipelines.ingest_work import (
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.sources import JOINED, Source
+from seqmill.pipelines.stale_files import files_of, remove_stale, remove_uncounted
 from seqmill.pipelines.vocab_files import labels_never_found, listed_vocabs
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features.data_keys import AUDIO_TYPES
@@ -157,6 +158,9 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
     if not changed and _is_complete(folder, name, todo.fingerprint, fresh, console.say):
         console.say(f"ingest {name}: up to date")
         return None
+    if (was := _written(folder, lambda _: None)) is not None:
+        remove_uncounted(scanned.config, was.others, scanned.declared)
+        remove_stale(scanned.config, folder, was.others, files_of(todo.specs))
     _begin(folder, todo.fingerprint, output_folder.manifest_path(folder))
     for other in files.list_names(folder):
         if other.startswith(JOINED) and f"{name}/{other}" not in scanned.sources[name].joins:

@@ -14,6 +14,7 @@ from seqmill.pipelines.needed_epochs import most_at_once, needed_epochs
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.shared_stores import reading_stores
 from seqmill.pipelines.sources import sources_of
+from seqmill.pipelines.stale_files import files_of, remove_stale
 from seqmill.transforms.batches import epoch_manifest
 from seqmill.transforms.batches.begin_epochs import (
     EpochsToWrite,
@@ -182,6 +183,8 @@ def _plan_epochs(
     name = store.manifest.corpus
     folder = output_folder.epochs_folder(config.output, name)
     few_rejected = _few_rejected(config, name, there.manifest)
+    if there.manifest is not None:
+        remove_stale(config, folder, there.manifest.others, files_of(store.data_keys))
     if not there.is_asked_for or not few_rejected:
         files.remove(output_folder.manifest_path(folder))  # nothing is planned until all is known to fit
     if needed is not None and there.is_usable and few_rejected and there.manifest is not None:

@@ -119,6 +119,35 @@ def test_a_dictionary_of_fairseq(tmp_path, seqmill):
     plain.names("line 1: label 'the 9' holds white space")
 
 
+def test_files_of_data_keys_go_with_what_they_were_for_and_no_others(tmp_path, seqmill):
+    write_jsonl(tmp_path / "a.jsonl", [{"x": "a b", "f": [[1, 2], [3, 4]]}])
+    words, floats = {"type": "words", "field": "x"}, {"type": "floats", "field": "f"}
+    corpora, output = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}, tmp_path / "out"
+
+    def run(**data):
+        seqmill.succeeds("preprocess", write_config(tmp_path, data, corpora))
+        places = [output / name for name in ("", "store/train", "epochs/train")]
+        found = [[*place.glob("vocab/*.*"), *place.glob("norm/*.*")] for place in places]
+        return [sorted(path.name for path in paths) for paths in found]
+
+    counted = run(x=words, f={**floats, "normalization": "global"})
+    assert counted == [["f.json", "norm.summary", "vocab.json", "x.txt"], *[["f.json", "x.txt"]] * 2]
+    (output / "store/train/vocab/mine.txt").write_text("mine")
+    (output / "vocab/mine.txt").write_text("mine")
+    assert run(x=words, f=floats) == [
+        ["mine.txt", "vocab.json", "x.txt"],
+        ["mine.txt", "x.txt"],
+        ["x.txt"],
+    ]
+    assert not list(output.rglob("norm"))
+    assert run(y=words)[0] == ["mine.txt", "vocab.json", "y.txt"]
+    named = run(z={**words, "vocab": "out/vocab/y.txt"})
+    assert named == [["mine.txt", "y.txt"], ["mine.txt", "z.txt"], ["z.txt"]]
+    (output / "store/train/vocab/z.txt").write_text("changed by hand")
+    assert run(f=floats) == [["mine.txt", "y.txt"], ["mine.txt", "z.txt"], []]
+    seqmill.succeeds("verify", output)
+
+
 def test_windows_are_all_made_alike(tmp_path, seqmill):
     (tmp_path / "v.txt").write_text("<pad>\n<unk>\na\nb\n")
     write_jsonl(tmp_path / "1.jsonl", [{"x": "A b", "y": "a"}])

@@ -151,6 +151,12 @@ def norm_name(key: str) -> str:
     return f"norm/{key}{NORM_SUFFIX}"
 
 
+def is_of_data_key(name: str) -> bool:
+    """Whether ``vocab_name`` or ``norm_name`` made a name."""
+    folder, _, file = name.partition("/")
+    return "/" not in file and file.endswith({"vocab": VOCAB_SUFFIX, "norm": NORM_SUFFIX}.get(folder, "/"))
+
+
 def counted_vocab_path(folder: str, key: str) -> str:
     """A vocabulary in the folder of counted ones."""
     return files.join(folder, f"{key}{VOCAB_SUFFIX}")
