@@ -62,6 +62,8 @@ def run_job(pipeline: beam.Pipeline, address: str, watch: Callable[[], object]) 
             raise NotGivenToRunner from error
         job = job_of(result, address)
         _wait(job.is_over, watch)
+    except NotGivenToRunner:
+        raise
     except BaseException as error:
         if job is None and submission.ends_within(_CANCEL_SECONDS):
             with contextlib.suppress(Exception):

@@ -47,11 +47,13 @@ def deepest_cause(error: BaseException) -> str:
 
 def _chain(error: BaseException) -> list[BaseException]:
     """The errors that led to one, the first of them first."""
-    chain = [error]
-    while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
-        error = error.__cause__ or error.__context__ or error
-        chain.append(error)
-    return chain[::-1]
+    links: dict[int, BaseException] = {}
+    link: BaseException | None = error
+    while link is not None and id(link) not in links:  # what was raised again may be its own cause
+        links[id(link)] = link
+        context = None if link.__suppress_context__ else link.__context__
+        link = context if link.__cause__ is None else link.__cause__
+    return list(links.values())[::-1]
 
 
 def _causes(error: BaseException) -> list[str]:

@@ -1,6 +1,7 @@
 """What is missing, fails or is killed on an engine ends a run soon, with one line that names it."""
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_nobody_listens(many_tasks, tmp_path, seqmill, flags):
         to_nobody = (flag.format(address) for flag in flags)
         run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *to_nobody)
     run.names(address, "Connection refused", "what is done is kept")
+    assert run.code == 1
+
+
+def test_who_listens_is_no_job_server(many_tasks, tmp_path, seqmill):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        flags = ("--runner=portable", f"--job_endpoint={address}", "--job_server_timeout=1")
+        run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *flags)
+    run.names(f"no answer from PortableRunner at {address}", "what is done is kept")
     assert run.code == 1
 
 

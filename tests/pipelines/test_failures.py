@@ -49,12 +49,24 @@ def chained():
         return error
 
 
+def its_own_cause():
+    error = ValueError("z")
+    try:
+        raise KeyError("x") from error
+    except KeyError:
+        try:
+            raise error
+        except ValueError:
+            return error
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
         (ValueError("a\n  b"), "ValueError: a b"),
         (MemoryError(), "MemoryError"),
         (chained(), "KeyError: 'x'"),
+        (its_own_cause(), "KeyError: 'x'"),
         (RuntimeError(TRACE), "OSError: [Errno 5] Input/output error"),
         (RuntimeError(NESTED), "KeyError: 'k'"),
         (
