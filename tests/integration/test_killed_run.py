@@ -51,11 +51,11 @@ MOMENTS = {
     "labels are counted": ("vocab/receipts/00002-counts.json", None),
     "a store file was begun": ("store/train/.tmp-*-sequences-00001*", None),
     "the store has just been finished": ("store/train/manifest.json", None),
-    "a shard was begun": ("epochs/train/epoch-0002/.tmp-*", None),
+    "a shard was begun": ("epochs/train/epoch-*/.tmp-*", None),
     "an epoch is there": ("epochs/train/epoch-*/manifest.json", None),
     "the last shard of an epoch is there": ("epochs/train/epoch-0004/receipts/00002.json", None),
     "worker processes ingest": ("store/train/receipts/0000*-receipt.json", "multi_processing"),
-    "worker processes write": ("epochs/train/epoch-0001/.tmp-*", "multi_processing"),
+    "worker processes write": ("epochs/train/epoch-*/.tmp-*", "multi_processing"),
 }
 
 
