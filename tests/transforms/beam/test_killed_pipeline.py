@@ -1,6 +1,8 @@
 """A pipeline that is killed at any moment, and run again, leaves what one that was not killed leaves."""
 
-import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from seqmill.transforms.beam import EncodeSequences, PreBatch
 OPTIONS = {"max_seqs": 2, "num_epochs": 3, "seq_ordering": "random", "num_shards": 8}
 
 
-def write(folder: Path) -> None:
+def write(folder: Path | str) -> None:
     rng = np.random.default_rng(1)
     records = [{"id": number, "data": rng.integers(0, 9, 200)} for number in range(200)]
     encode = EncodeSequences({"data": {"type": "ints"}}, order_by="id")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        pipeline | beam.Create(records) | encode | PreBatch(str(folder / "epochs/train"), OPTIONS)
+        pipeline | beam.Create(records) | encode | PreBatch(f"{folder}/epochs/train", OPTIONS)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -33,12 +35,16 @@ def killed_when(parent: Path, pattern: str) -> Path:
     """
     for attempt in range(20):
         folder = parent / f"killed-{attempt}"
-        process = multiprocessing.get_context("fork").Process(target=write, args=(folder,))
-        process.start()
-        while process.is_alive() and not list(folder.glob(pattern)):
+        process = (
+            subprocess.Popen(  # not a fork: gRPC, which other tests have begun to use, does not survive it
+                [sys.executable, "-c", f"import sys, {__name__} as tests; tests.write(sys.argv[1])", folder],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+            )
+        )
+        while process.poll() is None and not list(folder.glob(pattern)):
             time.sleep(0.001)
         process.kill()
-        process.join()
+        process.wait()
         assert list(folder.glob(pattern))
         if not (folder / "epochs/train/epoch-0003/manifest.json").exists():
             return folder
