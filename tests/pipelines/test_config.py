@@ -150,6 +150,8 @@ def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
         (with_options(seed=-1), "seed: found -1; expected a whole number of at least 0"),
         (with_options(seq_ordering=f"'random:{2**63}'"), "expected a whole number of at most"),
         (with_options(chunking=f"'{2**63}'"), "expected a whole number of at most"),
+        (with_options(chunking=2**31), "expected a whole number of at most 2147483647"),
+        (with_options(chunking=f"'1:{2**31}'"), "expected a whole number of at most 2147483647"),
         (CONFIG + "quoting = true", "corpus.dev: quoting is an option of formats csv and tsv, not of jsonl"),
         (CONFIG + "[data.x]\ntype = 'ints'\nchannel = 0", "data.x: channel is an option of type audio or"),
         (CONFIG + "[data.x]\ntype = 'ints'\nname = 'y'", "data.x.name: unknown option"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from seqmill.transforms.features.ragged import LONGEST
 from seqmill.transforms.planning.chunk import KeyChunking, parse_chunking
 from seqmill.transforms.planning.order import Ordering, parse_ordering
 from seqmill.transforms.planning.schedule import EpochRange, parse_epochs
@@ -55,7 +56,8 @@ def _chunking(value: Any) -> KeyChunking | None:
     if type(value) not in (str, int):
         raise ValueError('expected "size:step", "size", or 0 for off')
     size, step = parse_chunking(str(value))
-    return KeyChunking(whole_number(1)(size), whole_number(1)(step)) if size else None
+    frames = whole_number(1, LONGEST)
+    return KeyChunking(frames(size), frames(step)) if size else None
 
 
 def _ordering(value: Any) -> Ordering:
