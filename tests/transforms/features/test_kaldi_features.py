@@ -141,6 +141,7 @@ def test_shorter_than_a_window(rejects):
     ("options", "problem"),
     [
         ({"num_mel_bins": 400}, "num_mel_bins = 400 does not fit"),
+        ({"num_mel_bins": 2**31 - 1}, "num_mel_bins = 2147483647 does not fit"),
         ({"num_mel_bins": 2}, "num_mel_bins = 2 does not fit"),
         ({"hop": 1e-5}, r"window = 0.025 and hop = 1e-05 are seconds; each must be at least 2 samples"),
         ({"window": 0.0001}, "at least 2 samples"),
