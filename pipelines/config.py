@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from seqmill.pipelines.config_paths import with_path, with_paths
 from seqmill.pipelines.options import (
     TRAIN,
     TRAINING_ONLY,
@@ -27,7 +27,6 @@ from seqmill.transforms.batches.per_epoch_options import (
     named_twice,
 )
 from seqmill.transforms.features.data_keys import DataKey, why_no_name
-from seqmill.transforms.features.norm import WORDS as NORM_WORDS
 from seqmill.transforms.features.shared_vocabs import with_shared_vocabs
 from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.readers import FORMATS
@@ -46,9 +45,6 @@ T = TypeVar("T")
 
 _NESTED = ("join", "mix")
 TABLES: dict[str, type[Any]] = {"data": DataKey, "corpus": CorpusOptions}
-_MAY_BE_NONE = ("store", "init_from", "audio_root", "only_tags", "not_tags")
-_NO_PATHS = {**dict.fromkeys(_MAY_BE_NONE, ("none",)), "normalization": NORM_WORDS}
-_PATHS = ("output", "model", "vocab", "tokenizer", "files", *_NO_PATHS)
 _COLUMNS = ("lengths", "mask", *PACKED_COLUMNS)  # what the trainer has of each data key besides
 OLDER_NAMES = {"batching": "seq_ordering"}
 
@@ -68,7 +64,7 @@ def load_config(path: str, overrides: Mapping[str, str] = MappingProxyType({})) 
     >>> seqmill.load_config("config.toml", {"max_seqs": "5"}).corpus["train"].max_seqs
     5
     """
-    content = _with_paths(_read(path), files.parent(path))
+    content = with_paths(_read(path), files.parent(path))
     mistakes: list[Mistake] = []
     flags = _put_over(content, overrides, mistakes)
     config = _check(content, mistakes)
@@ -120,21 +116,9 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
     keys = _sharing_vocabs(keys, mistakes)
     context = {"data_keys": list(keys), "fields": [t.get("field", k) for k, t in tables["data"].items()]}
     _checked(CorpusDefaults, shared, (), mistakes, context)
-    corpora = {}
-    for name, table in tables["corpus"].items():
-        _rename(table, ("corpus", name), mistakes)
-        values = {"length_key": next(iter(keys), ""), **_inherited(name, shared), **table, "name": name}
-        if "seq_tag" not in values and (own := FORMATS.get(str(table.get("format")))):
-            values["seq_tag"] = own.tag
-        if table.get("format") not in ("csv", "tsv") and "quoting" not in table:
-            values.pop("quoting", None)
-        if keys and _is_no_limit(values.get("batch_size")) and _is_no_limit(values.get("max_seqs")):
-            mistakes.append((("corpus", name), "expected batch_size or max_seqs, found neither"))
-        here: list[Mistake] = []
-        corpora[name] = _checked(CorpusOptions, values, ("corpus", name), here, context)
-        # What is wrong with an inherited option has been said of it already.
-        here = [(_numbered(where, table), text) for where, text in here]
-        mistakes += [m for m in here if len(m[0]) < 3 or m[0][2] in table or m[0][2] not in shared]
+    corpora = {
+        name: _corpus(name, table, shared, context, mistakes) for name, table in tables["corpus"].items()
+    }
     mistakes += _between_tables(tables, keys)
     schedule = _schedule(content.pop("schedule", None), tables["corpus"], mistakes, context)
     right = {
@@ -151,6 +135,31 @@ def _check(content: dict[str, Any], mistakes: list[Mistake]) -> Config | None:
             mistakes += _without_limit(config)
         mistakes += _misfitting_limits(config)
     return config
+
+
+def _corpus(
+    name: str,
+    table: dict[str, Any],
+    shared: Mapping[str, Any],
+    context: Mapping[str, Any],
+    mistakes: list[Mistake],
+) -> CorpusOptions | None:
+    """The options of a corpus, with those that it inherits."""
+    _rename(table, ("corpus", name), mistakes)
+    keys = context["data_keys"]
+    values = {"length_key": next(iter(keys), ""), **_inherited(name, shared), **table, "name": name}
+    if "seq_tag" not in values and (own := FORMATS.get(str(table.get("format")))):
+        values["seq_tag"] = own.tag
+    if table.get("format") not in ("csv", "tsv") and "quoting" not in table:
+        values.pop("quoting", None)
+    if keys and _is_no_limit(values.get("batch_size")) and _is_no_limit(values.get("max_seqs")):
+        mistakes.append((("corpus", name), "expected batch_size or max_seqs, found neither"))
+    here: list[Mistake] = []
+    corpus = _checked(CorpusOptions, values, ("corpus", name), here, context)
+    # What is wrong with an inherited option has been said of it already.
+    here = [(_numbered(where, table), text) for where, text in here]
+    mistakes += [m for m in here if len(m[0]) < 3 or m[0][2] in table or m[0][2] not in shared]
+    return corpus
 
 
 def _without_limit(config: Config) -> Iterator[Mistake]:
@@ -342,54 +351,9 @@ def _put_over(
         value = parse_value(text, option in options and options[option].annotation in (str, str | None))
         for older in [older for older, newer in OLDER_NAMES.items() if newer == option]:
             table.pop(older, None)
-        table[option] = _with_path(option, value, ".")
+        table[option] = with_path(option, value, ".")
         flags[where] = f"--{flag}"
     return flags
-
-
-def _with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
-    """Makes the paths of a configuration start from its folder; leaves what is of the wrong type alone."""
-
-    def resolved(table: Any) -> Any:
-        if not isinstance(table, dict):
-            return table
-        return {option: _with_path(option, value, folder) for option, value in table.items()}
-
-    content = resolved(content)
-    for section in TABLES:
-        if isinstance(tables := content.get(section), dict):
-            content[section] = {name: resolved(table) for name, table in tables.items()}
-            for table in filter(_is_table, content[section].values()):
-                if _is_table(mix := table.get("mix")):
-                    table["mix"] = {name: resolved(one) for name, one in mix.items()}
-                if _is_table(joins := table.get("join")):
-                    table["join"] = resolved(joins)
-                elif isinstance(joins, list):
-                    table["join"] = [resolved(one) for one in joins]
-    return content
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _with_path(option: str, value: Any, folder: str) -> Any:
-    if option not in _PATHS or value in _NO_PATHS.get(option, ()):
-        return value
-    if option == "vocab" and isinstance(value, str) and value.startswith("@"):
-        return value
-    return _absolute(value, folder)
-
-
-def _absolute(value: Any, folder: str) -> Any:
-    if isinstance(value, str) and value:
-        path = files.join(folder, value)
-        return str(Path(path).absolute()) if files.is_local(path) else path
-    if isinstance(value, list):
-        return [_absolute(item, folder) for item in value]
-    if isinstance(value, dict):
-        return {key: _absolute(item, folder) for key, item in value.items()}
-    return value
 
 
 def _line(where: tuple[str, ...], text: str, flags: Mapping[tuple[str, ...], str]) -> str:
