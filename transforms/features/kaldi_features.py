@@ -89,7 +89,8 @@ class _KaldiFeatures(Encoder):
     def _check_options(self) -> None:
         key = self._key
         try:
-            if key.num_mel_bins > key.window * key.sample_rate:  # for which the library would take memory first
+            # The library would take memory for all of them first.
+            if key.num_mel_bins > key.window * key.sample_rate:
                 raise ValueError("there are fewer samples in a window")
             self._computer()
         except ValueError as error:
