@@ -25,7 +25,7 @@ from rich.table import Table
 from seqmill.pipelines.engine import Engine
 from seqmill.transforms.batches.begin_epochs import begin, plan_epochs
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import select_sequences
+from seqmill.transforms.batches.layout import planned_by
 from seqmill.transforms.batches.write_shards import WriteShards
 from seqmill.transforms.beam.step import Part, Step
 from seqmill.transforms.features import Ragged
@@ -293,8 +293,7 @@ def _took(begin: float, spans: list[Span], end: float) -> Took:
 def prebatch(store: Store, schedule: Schedule, folder: str, workers: int) -> Took:
     """Plans and writes an epoch as ``seqmill preprocess`` does; planning counts as wall time."""
     start, cpu = time.monotonic(), time.process_time()
-    selection = select_sequences(store, schedule)
-    planned = plan_epochs(folder, store, selection, schedule, {})
+    planned = plan_epochs(folder, store, planned_by(store, schedule), {})
     begin(planned)
     compared = {files.join(store.folder, file.file): file.checksum for file in store.manifest.files}
     hash_all(compared)

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import common
 from seqmill.transforms.batches.begin_epochs import begin, plan_epochs
-from seqmill.transforms.batches.layout import lay_out, select_sequences
+from seqmill.transforms.batches.layout import lay_out, planned_by
 from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import receipt_path
 from seqmill.transforms.batches.write_shards import WriteShards
@@ -98,7 +98,7 @@ class LengthsOnly(Store):
 
 
 def _lay_out_and_write(store: Store, schedule: Schedule, folder: str) -> None:
-    for layout in lay_out(store, schedule):
+    for layout in lay_out(store, planned_by(store, schedule)):
         write_plan(folder, layout.plan)
 
 
@@ -120,8 +120,7 @@ def _growth(num_seqs: int, rounds: int, folder: str) -> list[Sequence[object]]:
 
 
 def _prebatch(store: Store, schedule: Schedule, folder: str) -> None:
-    selection = select_sequences(store, schedule)
-    planned = plan_epochs(folder, store, selection, schedule, {})
+    planned = plan_epochs(folder, store, planned_by(store, schedule), {})
     begin(planned)
     work = WriteShards(folder, store.folder, store.manifest.fingerprint, schedule, planned.run)
     for segment in planned.segments:

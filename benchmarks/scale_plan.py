@@ -48,12 +48,12 @@ _WRITE = """
 import sys
 from seqmill.pipelines.config import load_config
 from seqmill.transforms.batches.begin_epochs import begin, plan_epochs
-from seqmill.transforms.batches.layout import select_sequences
+from seqmill.transforms.batches.layout import planned_by
 from seqmill.transforms.store.sequence_store import Store
 
 schedule = load_config(sys.argv[1]).schedule_of("train")
 store = Store(sys.argv[2])
-work = plan_epochs(sys.argv[3], store, select_sequences(store, schedule), schedule, {})
+work = plan_epochs(sys.argv[3], store, planned_by(store, schedule), {})
 begin(work)
 print(len(work.segments), work.num_bytes)
 """

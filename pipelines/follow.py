@@ -24,6 +24,7 @@ from seqmill.transforms.batches.begin_epochs import clear_epochs, plan_again, re
 from seqmill.transforms.batches.beside import Consumed, Hearing, Saying, Writing
 from seqmill.transforms.batches.layout import planned_as_there
 from seqmill.transforms.planning.ahead import Needed
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
@@ -92,7 +93,7 @@ class _Follower:
         self._config, self._folder, self._engine = config, folder, engine
         self._corpus = manifest.read(folder)
         self._store = Store(output_folder.store_folder(config.store_output, TRAIN))
-        self._schedule = planned_as_there(folder, self._store, config.schedule_of(TRAIN))
+        self._schedule = planned_as_there(folder, self._store, config.schedule_of(TRAIN)).schedule
         self._training = _Training(config, folder)
         self._poll_seconds = _POLL_SECONDS if files.is_local(folder) else _POLL_SECONDS_REMOTE
 
@@ -125,7 +126,8 @@ class _Follower:
         return epoch_manifest.is_complete(self._folder, self._corpus, self._corpus.by_number[number])
 
     def _write(self, number: int) -> None:
-        work = plan_again(self._folder, self._store, self._schedule, self._corpus, [number])
+        selections = Selections(self._store.order, self._schedule)
+        work = plan_again(self._folder, self._store, selections, self._corpus, [number])
         check_space(self._folder, work.num_bytes)
         clear_epochs(work)
         todo = Todo(self._store, self._schedule, work)

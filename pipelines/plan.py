@@ -17,7 +17,7 @@ from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.preprocess import warn_of_options
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.write_rate import WriteRate
-from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
+from seqmill.transforms.batches.layout import check_selections, lay_out, planned_as_there
 from seqmill.transforms.batches.unchunkable import check_unchunkable
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.locks import only_writer, reader
@@ -102,15 +102,16 @@ def _time(seconds: float) -> str:
 
 def _plan_corpus(config: Config, name: str, rate: WriteRate | None) -> CorpusReport:
     store = Store(output_folder.store_folder(config.store_output, name))
-    schedule = planned_by(store, config.schedule_of(name))
-    selection = select_sequences(store, schedule)
-    check_unchunkable(store, schedule, config.corpus[name].max_rejected)
-    layouts = lay_out(store, schedule)
+    folder = output_folder.epochs_folder(config.output, name)
+    selections = planned_as_there(folder, store, config.schedule_of(name))
+    check_selections(store, selections)
+    check_unchunkable(store, selections, config.corpus[name].max_rejected)
+    layouts = lay_out(store, selections)
     if rate is not None:
         first = next(layouts)
-        rate.measure(store, schedule, first)
+        rate.measure(store, selections.schedule, first)
         layouts = chain([first], layouts)
-    report = report_corpus(store, selection, schedule, layouts)
+    report = report_corpus(store, selections, layouts)
     free = free_bytes(config.output)
     sizes = {epoch.epoch: epoch.bytes for epoch in report.epochs}
     needed = most_at_once(config, sizes) if name == TRAIN else sum(sizes.values())

@@ -12,7 +12,6 @@ from seqmill.transforms.batches.described_options import describe_epoch, differi
 from seqmill.transforms.batches.layout import EpochLayout, selected_counts
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.blocks import blocks
-from seqmill.transforms.planning.plan import Selection
 from seqmill.transforms.planning.schedule import EpochRange, Schedule, Stretch
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.store.sequence_store import Store
@@ -109,10 +108,9 @@ class CorpusReport:
         return asdict(self)
 
 
-def report_corpus(
-    store: Store, selection: Selection, schedule: Schedule, layouts: Iterable[EpochLayout]
-) -> CorpusReport:
+def report_corpus(store: Store, selections: Selections, layouts: Iterable[EpochLayout]) -> CorpusReport:
     """Sums up what would be written of a corpus."""
+    schedule, selection = selections.schedule, selections.in_any
     length_key = schedule.options.length_key
     epochs = {layout.plan.epoch: _report_epoch(layout) for layout in layouts}
     counts = selected_counts(store, selection)
@@ -127,16 +125,17 @@ def report_corpus(
         lengths=histogram(selection.lengths[length_key]),
         num_epochs=schedule.num_epochs,
         num_steps=sum(epochs[stored].num_batches * times for stored, times in schedule.times_read),
-        schedule=tuple(_report_schedule(store, schedule)),
+        schedule=tuple(_report_schedule(selections)),
         epochs=tuple(epochs.values()),
         alike=tuple(_alike(schedule)),
         padded_lengths=schedule.options.batch_limits.padded_lengths,
     )
 
 
-def _report_schedule(store: Store, schedule: Schedule) -> Iterator[StretchReport]:
+def _report_schedule(selections: Selections) -> Iterator[StretchReport]:
     """The stretches of a schedule; none where all epochs have the same options."""
-    base, selections = describe_epoch(schedule.options), Selections(store.order, schedule)
+    schedule = selections.schedule
+    base = describe_epoch(schedule.options)
     if not schedule.changes:
         return
     following: Stretch | None

@@ -23,7 +23,7 @@ from seqmill.transforms.batches.begin_epochs import (
     plan_corpus,
     remove_epochs_but,
 )
-from seqmill.transforms.batches.layout import planned_as_there, planned_by, select_sequences
+from seqmill.transforms.batches.layout import check_selections, planned_as_there, planned_by
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.per_epoch_options import behind_the_last
 from seqmill.transforms.batches.stream import is_stream
@@ -31,7 +31,7 @@ from seqmill.transforms.batches.unchunkable import are_few_rejected
 from seqmill.transforms.features.shared_vocabs import fields_of_two
 from seqmill.transforms.features.small_elements import describe_errors
 from seqmill.transforms.planning.ahead import NONE_TO_WRITE, Needed
-from seqmill.transforms.planning.schedule import Schedule
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import UsageError
@@ -152,30 +152,30 @@ def _what_is_to_do(config: Config, name: str, fresh: bool, needed: Needed | None
     store = Store(output_folder.store_folder(config.store_output, name))
     folder = output_folder.epochs_folder(config.output, name)
     asked = config.schedule_of(name)
-    schedule = planned_by(store, asked) if fresh else planned_as_there(folder, store, asked)
+    selections = planned_by(store, asked, anew=True) if fresh else planned_as_there(folder, store, asked)
     clear_leftovers(folder)
-    there = epochs_there(folder, store, schedule, fresh, needed)
+    there = epochs_there(folder, store, selections.schedule, fresh, needed)
     if there.is_complete and _few_rejected(config, name, there.manifest):
         if needed is not None:
             remove_epochs_but(folder, needed.to_keep)
         console.say(f"{'preprocess' if needed is None or needed.to_write else 'plan'} {name}: up to date")
         return None
-    return Todo(store, schedule, _plan_epochs(config, store, schedule, there, fresh, needed))
+    return Todo(store, selections.schedule, _plan_epochs(config, store, selections, there, fresh, needed))
 
 
 def _is_up_to_date(config: Config, name: str, needed: Needed | None) -> bool:
     folder = output_folder.epochs_folder(config.output, name)
     store = Store(output_folder.store_folder(config.store_output, name))
     with files.remembering(folder):
-        schedule = planned_as_there(folder, store, config.schedule_of(name))
-        there = epochs_there(folder, store, schedule, False, needed)
+        selections = planned_as_there(folder, store, config.schedule_of(name))
+        there = epochs_there(folder, store, selections.schedule, False, needed)
     return there.is_complete and _few_rejected(config, name, there.manifest)
 
 
 def _plan_epochs(
     config: Config,
     store: Store,
-    schedule: Schedule,
+    selections: Selections,
     there: EpochsThere,
     fresh: bool,
     needed: Needed | None,
@@ -189,13 +189,13 @@ def _plan_epochs(
         files.remove(output_folder.manifest_path(folder))  # nothing is planned until all is known to fit
     if needed is not None and there.is_usable and few_rejected and there.manifest is not None:
         remove_epochs_but(folder, needed.to_keep)
-        again = plan_again(folder, store, schedule, there.manifest, needed.to_write, there.whole or ())
+        again = plan_again(folder, store, selections, there.manifest, needed.to_write, there.whole or ())
         return replace(again, kept=frozenset({*again.kept, *_kept(there.manifest, needed)}))
-    selection = select_sequences(store, schedule)
-    epochs = numbered("epoch", schedule.stored_epochs)
-    console.say(f"plan {name}: {epochs} of {counted(len(selection.rows), 'sequence')}")
+    check_selections(store, selections)
+    epochs = numbered("epoch", selections.schedule.stored_epochs)
+    console.say(f"plan {name}: {epochs} of {counted(len(selections.in_any.rows), 'sequence')}")
     max_rejected = config.corpus[name].max_rejected
-    work = plan_corpus(folder, store, selection, schedule, max_rejected, fresh, there.whole, needed)
+    work = plan_corpus(folder, store, selections, max_rejected, fresh, there.whole, needed)
     if work.oversized:
         console.say(f"plan {name}: {work.oversized:,} alone exceed batch_size; each is a batch of its own")
     return work

@@ -10,10 +10,10 @@ from seqmill.trainer.model_option import check_model_option
 from seqmill.trainer.options import ENDLESS, CleanupPolicy
 from seqmill.trainer.resume import check_same_data as check_same_data_of
 from seqmill.trainer.resume import check_same_options as check_same_options_of
-from seqmill.trainer.resume import data_facts, find_checkpoint
+from seqmill.trainer.resume import facts_of, find_checkpoint
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import as_asked, describe
-from seqmill.transforms.batches.layout import planned_as_there, planned_manifest, select_sequences
+from seqmill.transforms.batches.layout import corpus_fingerprint, planned_as_there
 from seqmill.transforms.batches.stream import is_stream, read_stream
 from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import UsageError
@@ -77,11 +77,12 @@ def check_same_data(config: Config) -> None:
     """Refuses data, as they are ingested, on which a training would not go on; see ``check_same_options``."""
     store = Store(output_folder.store_folder(config.store_output, TRAIN))
     folder, is_explicit = output_folder.epochs_folder(config.output, TRAIN), config.start_epoch != "auto"
-    schedule = planned_as_there(folder, store, config.schedule_of(TRAIN))
-    planned = planned_manifest(store, select_sequences(store, schedule), schedule, (), store.manifest.others)
+    schedule = planned_as_there(folder, store, config.schedule_of(TRAIN)).schedule
+    fingerprint, held = corpus_fingerprint(store, schedule), store.manifest
+    facts = facts_of(fingerprint, describe(schedule), held.data_keys, held.others)
 
     def check(found: Checkpoint) -> None:
-        check_same_data_of(found, data_facts(planned), config.seed, is_explicit, _nothing)
+        check_same_data_of(found, facts, config.seed, is_explicit, _nothing)
 
     find_checkpoint(output_folder.model_folder(config.output), config.start_epoch, check)
 

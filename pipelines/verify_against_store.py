@@ -11,10 +11,11 @@ from seqmill.transforms.batches import record
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
 from seqmill.transforms.batches.layout import (
     EpochLayout,
+    check_selections,
     is_planned_from,
     lay_out,
+    planned_by,
     planned_manifest,
-    select_sequences,
 )
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.padded_batch import padded_batches
@@ -41,15 +42,16 @@ def compare_with_store(
         SeqmillError: Names the first thing that differs.
     """
     schedule = content.schedule
-    if not is_planned_from(content, store):
+    selections = planned_by(store, schedule, anew=True) if is_planned_from(content, store) else None
+    if selections is None or selections.schedule != schedule:
         raise SeqmillError(
             f"{folder}: not made from what {store.folder} holds now: the store has changed since (ingest ran "
             "again); run `seqmill preprocess`"
         )
     for number in range(store.num_blocks):
         store.block(number)  # compares lengths and tags with the length index
-    selection = select_sequences(store, schedule)
-    planned = planned_manifest(store, selection, schedule, (), {})
+    check_selections(store, selections)
+    planned = planned_manifest(store, selections, (), {})
     _expect(f"{folder}: data_keys", asdict(content)["data_keys"], asdict(planned)["data_keys"])
     for spec in content.data_keys.values():
         if spec.vocab is not None:
@@ -57,7 +59,7 @@ def compare_with_store(
             _expect(f"{folder}: {spec.vocab}", content.others.get(spec.vocab), of_store)
     for field, expected in asdict(planned.counts).items():
         _expect(f"{folder}: counts: {field}", asdict(content.counts)[field], expected)
-    for layout, epoch in zip(lay_out(store, schedule), content.epochs, strict=True):
+    for layout, epoch in zip(lay_out(store, selections), content.epochs, strict=True):
         for field, expected in asdict(layout.entry).items():
             _expect(f"{folder}: epoch {epoch.epoch}: {field}", asdict(epoch)[field], expected)
         if epoch.epoch in there:

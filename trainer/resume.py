@@ -12,7 +12,9 @@ from seqmill.trainer.checkpoints import BrokenCheckpointError, Checkpoint
 from seqmill.trainer.corpus import Corpus
 from seqmill.trainer.scores import History
 from seqmill.transforms.batches.manifest import Manifest
+from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.storage import files
+from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 ORDER_OPTIONS = ("seed", "seq_ordering", "batching", "partition_epoch", "fixed_random_seed", "mix")
@@ -151,19 +153,29 @@ def how_to_go_on(folder: str, start_epoch: int | Literal["auto"]) -> str:
 
 def data_facts(manifest: Manifest) -> dict[str, Any]:
     """What a checkpoint remembers of the training data, to notice when they change."""
+    return facts_of(manifest.fingerprint, manifest.options, manifest.data_keys, manifest.others)
+
+
+def facts_of(
+    fingerprint: str,
+    options: Mapping[str, Any],
+    data_keys: Mapping[str, ArraySpec],
+    others: Mapping[str, Checksum],
+) -> dict[str, Any]:
+    """``data_facts`` of what a manifest will hold; arguments as its attributes."""
     return {
-        "fingerprint": manifest.fingerprint,
-        "options": dict(manifest.options),
+        "fingerprint": fingerprint,
+        "options": dict(options),
         "data_keys": {
             key: {
                 "dtype": spec.dtype,
                 "feature_shape": list(spec.feature_shape),
                 "num_labels": spec.num_labels,
-                "labels": None if spec.vocab is None else manifest.others[spec.vocab].xxh128,
+                "labels": None if spec.vocab is None else others[spec.vocab].xxh128,
                 **({"processing": dict(spec.processing)} if spec.processing else {}),
-                **({"norm": manifest.others[spec.norm].xxh128} if spec.norm else {}),
+                **({"norm": others[spec.norm].xxh128} if spec.norm else {}),
             }
-            for key, spec in manifest.data_keys.items()
+            for key, spec in data_keys.items()
         },
     }
 

@@ -9,7 +9,7 @@ from seqmill.pipelines.plan import ingest_if_needed
 from seqmill.pipelines.report import batches, choices, labels, lengths, overview, rejects, scores, shown
 from seqmill.pipelines.report.page import BEGINNING, Section, page
 from seqmill.pipelines.shared_stores import reading_stores
-from seqmill.transforms.batches.layout import lay_out, planned_by
+from seqmill.transforms.batches.layout import lay_out, planned_as_there
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.extras import require
@@ -63,11 +63,12 @@ def _check_replaceable(path: str) -> None:
 def _sections(config: Config) -> Iterator[Section]:
     main = TRAIN if TRAIN in config.corpus else next(iter(config.corpus))
     stores = {name: Store(output_folder.store_folder(config.store_output, name)) for name in config.corpus}
-    schedules = {name: planned_by(store, config.schedule_of(name)) for name, store in stores.items()}
-    first = {
-        name: next(lay_out(store, schedules[name], list(schedules[name].stored_epochs)[:1]))
-        for name, store in stores.items()
-    }
+    first, schedules = {}, {}
+    for name, store in stores.items():
+        folder = output_folder.epochs_folder(config.output, name)
+        selections = planned_as_there(folder, store, config.schedule_of(name))
+        schedules[name] = selections.schedule
+        first[name] = next(lay_out(store, selections, list(selections.schedule.stored_epochs)[:1]))
     yield overview.section(stores, schedules, first)
     for name, store in stores.items():
         yield lengths.section(store, schedules[name].options)

@@ -10,8 +10,9 @@ from seqmill_runs import read_epochs, tree, write_config, write_jsonl
 
 from seqmill import SeqmillError, batches, open_corpus
 from seqmill.transforms.batches import manifest
-from seqmill.transforms.planning import length_buckets
+from seqmill.transforms.planning import length_buckets, selections
 from seqmill.transforms.planning.best_buckets import best_buckets as best
+from seqmill.transforms.planning.plan import select
 from seqmill.transforms.storage import files, manifest_file
 
 DATA = {"x": {"type": "ints"}, "y": {"type": "floats"}}
@@ -121,6 +122,9 @@ def test_time_axes_are_taken_from_epochs_that_are_there(written, seqmill, monkey
     monkeypatch.setattr(length_buckets, "best_buckets", lambda *given: chosen.append(given) or best(*given))
     said = seqmill.succeeds(*run).err
     assert "train: up to date" in said and "dev: up to date" in said and not chosen
+    seqmill.succeeds("plan", *run[1:])
+    open_corpus(written / "out/epochs/dev", read_from="store")
+    assert not chosen
     seqmill.succeeds(*run, "--check")
     assert chosen
     path = written / "out/epochs/dev/manifest.json"
@@ -129,3 +133,15 @@ def test_time_axes_are_taken_from_epochs_that_are_there(written, seqmill, monkey
     files.write_json(str(path), manifest_file.seal(described))
     seqmill.succeeds(*run)
     assert orjson.loads(path.read_bytes())["options"]["padded_lengths"]["x"] != [9, 30, 41]
+
+
+def test_one_command_selects_and_chooses_once(tmp_path, seqmill, monkeypatch):
+    config = configured(tmp_path, batch_size={"x": 217})  # as no other test of this process has
+    seqmill.succeeds("ingest", config)
+    selected, chosen = [], []
+    monkeypatch.setattr(selections, "select", lambda *given: selected.append(given) or select(*given))
+    monkeypatch.setattr(length_buckets, "best_buckets", lambda *given: chosen.append(given) or best(*given))
+    seqmill.succeeds("plan", config)
+    assert (len(selected), len(chosen)) == (2, 8)  # of two corpora: two data keys, two tries each
+    seqmill.succeeds("preprocess", config)
+    assert (len(selected), len(chosen)) == (4, 8)  # what the process has chosen fits by its fingerprint

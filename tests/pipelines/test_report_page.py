@@ -130,7 +130,7 @@ def test_options_in_force_are_there_where_limits_cannot_be_halved(report: Path):
     flags = {"batch_size": "{words = 1}", "length_buckets": "{words = 40}"}
     config = load_config(str(report.parent.parent / "config.toml"), flags)
     store = Store(str(report.parent / "store" / "train"))
-    section = choices.section(store, planned_by(store, config.schedule_of("train")).options)
+    section = choices.section(store, planned_by(store, config.schedule_of("train")).schedule.options)
     assert section.parts[1].count("laplace:4 (now)") == 1
 
 

@@ -13,8 +13,7 @@ from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import Segment, is_written, receipt_path
 from seqmill.transforms.batches.unchunkable import list_unchunkable
 from seqmill.transforms.planning.ahead import Needed
-from seqmill.transforms.planning.plan import Selection
-from seqmill.transforms.planning.schedule import Schedule
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, damaged, is_intact
 from seqmill.transforms.storage.current_run import begin_run
@@ -58,8 +57,7 @@ class EpochsToWrite:
 def plan_corpus(
     folder: str,
     store: Store,
-    selection: Selection,
-    schedule: Schedule,
+    selections: Selections,
     max_rejected: float,
     fresh: bool = False,
     whole: Collection[int] | None = None,
@@ -70,15 +68,15 @@ def plan_corpus(
     Raises:
         SeqmillError: More than ``max_rejected`` is rejected in an epoch.
     """
-    others = {**list_unchunkable(folder, store, schedule, max_rejected), **copy_files_of_keys(folder, store)}
-    return plan_epochs(folder, store, selection, schedule, others, fresh, whole, needed)
+    listed = list_unchunkable(folder, store, selections, max_rejected)
+    others = {**listed, **copy_files_of_keys(folder, store)}
+    return plan_epochs(folder, store, selections, others, fresh, whole, needed)
 
 
 def plan_epochs(
     folder: str,
     store: Store,
-    selection: Selection,
-    schedule: Schedule,
+    selections: Selections,
     others: Mapping[str, Checksum],
     fresh: bool = False,
     whole: Collection[int] | None = None,
@@ -91,19 +89,18 @@ def plan_epochs(
     Args:
         folder: The corpus' folder of epochs.
         store: Its store.
-        selection: The sequences that take part.
-        schedule: What the epochs are planned by.
+        selections: What takes part in its epochs, as ``planned_by`` gives it.
         others: The files that all epochs have in common.
         fresh: Hash again what earlier runs have written.
         whole: The epochs whose files have been compared, and are right; by default they are compared now.
         needed: The epochs to write, and those that may stay; by default all.
     """
-    begin_run(folder, corpus_fingerprint(store, schedule))
+    begin_run(folder, corpus_fingerprint(store, selections.schedule))
     entries: list[Epoch] = []
     segments: dict[int, tuple[Segment, ...]] = {}
     sizes: dict[int, int] = {}
     oversized = 0
-    for layout in lay_out(store, schedule):
+    for layout in lay_out(store, selections):
         number = layout.plan.epoch
         entries.append(layout.entry)
         sizes[number] = int(layout.batch_bytes.sum())
@@ -111,7 +108,7 @@ def plan_epochs(
         if needed is None or number in needed.to_write:
             segments[number] = layout.segments
             _bring_plan(folder, layout, fresh)
-    corpus = planned_manifest(store, selection, schedule, entries, others)
+    corpus = planned_manifest(store, selections, entries, others)
     if whole is None:
         whole, _ = whole_epochs(folder, corpus, fresh)
     work = _to_write(folder, corpus, segments, whole, fresh)
@@ -123,7 +120,7 @@ def plan_epochs(
 def plan_again(
     folder: str,
     store: Store,
-    schedule: Schedule,
+    selections: Selections,
     corpus: Manifest,
     epochs: Collection[int],
     whole: Collection[int] = (),
@@ -133,7 +130,7 @@ def plan_again(
     Args:
         folder: The corpus' folder of epochs.
         store: Its store.
-        schedule: What the epochs are planned by.
+        selections: What takes part in its epochs.
         corpus: The manifest.
         epochs: Numbers of the epochs.
         whole: Those whose files have been compared, and are right.
@@ -143,7 +140,7 @@ def plan_again(
     """
     begin_run(folder, corpus.fingerprint)
     segments: dict[int, tuple[Segment, ...]] = {}
-    for layout in lay_out(store, schedule, epochs):
+    for layout in lay_out(store, selections, epochs):
         if layout.entry != corpus.by_number[layout.plan.epoch]:
             raise SeqmillError(
                 f"{output_folder.manifest_path(folder)}: epoch {layout.plan.epoch} is planned otherwise now; "

@@ -31,6 +31,9 @@ from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.sequence_store import Store
 
 _MOST_MIXED = (1 << 31) - 1
+_MOST_CHOSEN = 64
+
+_chosen: dict[str, tuple[Schedule, Schedule]] = {}  # by fingerprint: before and after buckets were chosen
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,28 @@ class EpochLayout:
         )
 
 
-def planned_by(store: Store, schedule: Schedule) -> Schedule:
-    """The schedule that a store's epochs are planned by: one whose ``length_buckets`` are chosen."""
-    return with_buckets(schedule, store.order) if schedule.has_buckets else schedule
+def planned_by(store: Store, schedule: Schedule, anew: bool = False) -> Selections:
+    """What takes part in a store's epochs, with the schedule they are planned by: its buckets are chosen.
+
+    Args:
+        store: The corpus' store.
+        schedule: The epochs, with ``length_buckets`` or without.
+        anew: Choose them also where this process has for the same options and content of the store.
+    """
+    if not schedule.has_buckets:
+        return Selections(store.order, schedule)
+    asked = without_buckets(schedule)
+    selections = Selections(store.order, asked)
+    name = corpus_fingerprint(store, asked)
+    known = _chosen.get(name)
+    if anew or known is None or known[0] != asked:
+        if len(_chosen) >= _MOST_CHOSEN:
+            _chosen.clear()
+        known = _chosen[name] = asked, with_buckets(selections)
+    return selections.of(known[1])
 
 
-def planned_as_there(folder: str, store: Store, schedule: Schedule) -> Schedule:
+def planned_as_there(folder: str, store: Store, schedule: Schedule) -> Selections:
     """As ``planned_by``; time axes that epochs in a corpus' folder have are not chosen again.
 
     They must have been planned by the same options from what the store holds now, as the fingerprint says,
@@ -87,17 +106,13 @@ def planned_as_there(folder: str, store: Store, schedule: Schedule) -> Schedule:
             then = there.schedule
             is_asked_for = without_buckets(then) == without_buckets(schedule)
             if is_asked_for and there.fingerprint == corpus_fingerprint(store, then):
-                return then
+                return Selections(store.order, then)
     return planned_by(store, schedule)
 
 
-def select_sequences(store: Store, schedule: Schedule) -> Selection:
-    """The sequences of a store that take part in any epoch.
-
-    Raises:
-        SeqmillError: In some epochs none does.
-    """
-    selections = Selections(store.order, schedule)
+def check_selections(store: Store, selections: Selections) -> None:
+    """Raises SeqmillError where in some epochs no sequence takes part."""
+    schedule = selections.schedule
     for stretch in schedule.stretches:
         selection = selections.at(stretch.first)
         if not len(selection.rows):
@@ -109,7 +124,6 @@ def select_sequences(store: Store, schedule: Schedule) -> Selection:
                 f"({reasons})"
             )
         _check_mixed(store, selection, stretch.options.mix)
-    return selections.in_any()
 
 
 def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> None:
@@ -131,16 +145,17 @@ def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> 
             )
 
 
-def lay_out(store: Store, schedule: Schedule, epochs: Iterable[int] | None = None) -> Iterator[EpochLayout]:
+def lay_out(
+    store: Store, selections: Selections, epochs: Iterable[int] | None = None
+) -> Iterator[EpochLayout]:
     """Plans epochs and lays them out, one after another.
 
     Args:
         store: The corpus' store.
-        schedule: What the epochs are planned by.
+        selections: What takes part in its epochs, as ``planned_by`` gives it.
         epochs: Which; by default all that are to be stored.
     """
-    content = _content(store)
-    selections = Selections(store.order, schedule)
+    content, schedule = _content(store), selections.schedule
     for epoch in schedule.stored_epochs if epochs is None else epochs:
         options, selection = schedule.at(epoch), selections.at(epoch)
         plan = plan_epoch(selection, options, epoch)
@@ -168,11 +183,8 @@ def corpus_fingerprint(store: Store, schedule: Schedule) -> str:
 
 
 def is_planned_from(there: Manifest, store: Store) -> bool:
-    """Whether a manifest plans epochs as they are planned from what a store holds now."""
-    schedule = there.schedule
-    return (
-        there.fingerprint == corpus_fingerprint(store, schedule) and planned_by(store, schedule) == schedule
-    )
+    """Whether a manifest plans epochs as they are planned from what a store holds now, by its fingerprint."""
+    return there.fingerprint == corpus_fingerprint(store, there.schedule)
 
 
 def selected_counts(store: Store, selection: Selection) -> Counts:
@@ -184,28 +196,24 @@ def selected_counts(store: Store, selection: Selection) -> Counts:
 
 
 def planned_manifest(
-    store: Store,
-    selection: Selection,
-    schedule: Schedule,
-    epochs: Sequence[Epoch],
-    others: Mapping[str, Checksum],
+    store: Store, selections: Selections, epochs: Sequence[Epoch], others: Mapping[str, Checksum]
 ) -> Manifest:
     """The manifest of a corpus' epochs.
 
     Args:
         store: The corpus' store.
-        selection: The sequences that take part.
-        schedule: What the epochs are planned by.
+        selections: What takes part in its epochs, as ``planned_by`` gives it.
         epochs: What is planned.
         others: The files that all epochs have in common.
     """
+    schedule = selections.schedule
     return Manifest(
         format=FORMAT,
         fingerprint=corpus_fingerprint(store, schedule),
         corpus=store.manifest.corpus,
         options=describe(schedule),
         data_keys=store.manifest.data_keys,
-        counts=selected_counts(store, selection),
+        counts=selected_counts(store, selections.in_any),
         epochs=tuple(epochs),
         others=others,
         repeats=store.order.repeats or bool(schedule.options.mix),

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import orjson
 
 from seqmill.transforms.batches.layout import selected_counts
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.planning.plan import CHUNKS_DISAGREE
-from seqmill.transforms.planning.schedule import EpochRange, Schedule
+from seqmill.transforms.planning.schedule import EpochRange
 from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, checksum
+from seqmill.transforms.store.counts import Counts
 from seqmill.transforms.store.finish_store import check_rejected
 from seqmill.transforms.store.sequence_store import Store
 
 
 def list_unchunkable(
-    folder: str, store: Store, schedule: Schedule, max_rejected: float
+    folder: str, store: Store, selections: Selections, max_rejected: float
 ) -> dict[str, Checksum]:
     """Lists the sequences of which data keys have different numbers of chunks in some epochs.
 
     Args:
         folder: The corpus' folder of epochs.
         store: Its store.
-        schedule: What the epochs are planned by.
+        selections: What takes part in its epochs.
         max_rejected: Largest share of all rejects in any epoch.
 
     Returns:
@@ -35,8 +38,7 @@ def list_unchunkable(
     """
     path = output_folder.rejected_path(folder, output_folder.PLAN)
     files.remove(path)
-    selections = Selections(store.order, schedule)
-    epochs_of = _epochs_of(selections, schedule)
+    epochs_of, counts = _look_at(store, selections)
     if not epochs_of:
         return {}
     with files.write_atomically(path) as file:
@@ -50,16 +52,16 @@ def list_unchunkable(
                 "reason": CHUNKS_DISAGREE,
                 "detail": ", ".join(f"{key} has {length} frames" for key, length in lengths.items()),
             }
-            if len(epochs) < len(schedule.stretches):
+            if len(epochs) < len(selections.schedule.stretches):
                 reject["epochs"] = ",".join(map(str, epochs))
             file.write(orjson.dumps(reject) + b"\n")
-    _check(selections, store, schedule, max_rejected, path)
+    _check(store, counts, max_rejected, path)
     return {output_folder.rejected_name(output_folder.PLAN): checksum(path)}
 
 
-def check_unchunkable(store: Store, schedule: Schedule, max_rejected: float) -> None:
+def check_unchunkable(store: Store, selections: Selections, max_rejected: float) -> None:
     """Raises SeqmillError where too much is rejected for some epochs; lists nothing."""
-    _check(Selections(store.order, schedule), store, schedule, max_rejected, None)
+    _check(store, _look_at(store, selections)[1], max_rejected, None)
 
 
 def are_few_rejected(was: Manifest, max_rejected: float) -> bool:
@@ -69,19 +71,19 @@ def are_few_rejected(was: Manifest, max_rejected: float) -> bool:
     return ingested + most <= max_rejected * was.counts.read
 
 
-def _check(
-    selections: Selections, store: Store, schedule: Schedule, max_rejected: float, path: str | None
-) -> None:
+def _check(store: Store, counts: Iterable[Counts], max_rejected: float, path: str | None) -> None:
     """Raises SeqmillError where too much is rejected for some epochs; ``path``: what lists them."""
-    for stretch in schedule.stretches:
-        counts = selected_counts(store, selections.at(stretch.first))
-        check_rejected(store.manifest.corpus, counts, max_rejected, path)
+    for of_stretch in counts:
+        check_rejected(store.manifest.corpus, of_stretch, max_rejected, path)
 
 
-def _epochs_of(selections: Selections, schedule: Schedule) -> dict[int, list[EpochRange]]:
-    """Rows of the store that cannot be chunked, and in which epochs."""
+def _look_at(store: Store, selections: Selections) -> tuple[dict[int, list[EpochRange]], list[Counts]]:
+    """Rows of the store that cannot be chunked and in which epochs, and what becomes of all by stretches."""
     found: dict[int, list[EpochRange]] = {}
-    for stretch in schedule.stretches:
-        for row in np.unique(selections.at(stretch.first).disagreeing).tolist():
+    counts = []
+    for stretch in selections.schedule.stretches:
+        selection = selections.at(stretch.first)
+        counts.append(selected_counts(store, selection))
+        for row in np.unique(selection.disagreeing).tolist():
             found.setdefault(row, []).append(EpochRange(stretch.first, stretch.last))
-    return found
+    return found, counts

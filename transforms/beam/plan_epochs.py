@@ -10,12 +10,13 @@ import apache_beam as beam
 from apache_beam.pipeline import PipelineVisitor
 
 from seqmill.transforms.batches.corpus_epochs import MAX_REJECTED, EpochsAsked, ask_epochs
-from seqmill.transforms.batches.layout import lay_out, planned_by, select_sequences
+from seqmill.transforms.batches.layout import check_selections, lay_out, planned_by
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.staged_sequences import StoreWritten
 from seqmill.transforms.beam.write_store import WriteStore
 from seqmill.transforms.planning.schedule import Schedule
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.store.sequence_store import Store
@@ -90,13 +91,14 @@ class PlanEpochs(beam.PTransform):
         return stores | "Plan" >> plan.with_output_types(PlannedSegment)
 
 
-def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> EpochsAsked:
-    """What options ask for of the epochs of a store. Raises UsageError."""
+def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> tuple[EpochsAsked, Selections]:
+    """What options ask for of the epochs of a store, and what takes part in them. Raises UsageError."""
     if isinstance(options, Schedule):
         asked = EpochsAsked(options, MAX_REJECTED)
     else:
         asked = ask_epochs(options, [*store.data_keys])
-    return replace(asked, schedule=planned_by(store, asked.schedule))
+    selections = planned_by(store, asked.schedule)
+    return replace(asked, schedule=selections.schedule), selections
 
 
 def _segments(
@@ -114,9 +116,9 @@ def _segments(
     store = Store(folder)
     if isinstance(there, StoreWritten) and there.fingerprint != store.manifest.fingerprint:
         raise SeqmillError(f"{folder}: another store than this pipeline has written")
-    asked = asked_of(options, store)
-    select_sequences(store, asked.schedule)
-    segments = [one for layout in lay_out(store, asked.schedule) for one in layout.segments]
+    asked, selections = asked_of(options, store)
+    check_selections(store, selections)
+    segments = [one for layout in lay_out(store, selections) for one in layout.segments]
     for segment in segments:
         yield PlannedSegment(segment, folder, store.manifest.fingerprint, asked, len(segments))
 

@@ -178,8 +178,8 @@ class _Write(beam.DoFn):
         try:
             bring_staged(self._folder, names, store_folder)
             store = self._store(store_folder, names)
-            asked = asked_of(self._options, store)
-            todo = begin_epochs(made, store, asked)
+            asked, selections = asked_of(self._options, store)
+            todo = begin_epochs(made, store, selections, asked.max_rejected)
             part = epochs_part(store, asked, todo)
             for segment in todo.segments:
                 part.work(segment)

@@ -13,7 +13,7 @@ from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, plan_corpus
 from seqmill.transforms.batches.corpus_epochs import EpochsAsked
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import select_sequences
+from seqmill.transforms.batches.layout import check_selections
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.write_shards import WriteShards, open_store
 from seqmill.transforms.beam import fields
@@ -21,6 +21,7 @@ from seqmill.transforms.beam.counting import Counting
 from seqmill.transforms.beam.plan_epochs import PlannedSegment
 from seqmill.transforms.beam.step import Part
 from seqmill.transforms.beam.tasks import DoTasks, PartTask
+from seqmill.transforms.planning.selections import Selections
 from seqmill.transforms.storage.current_run import clear_leftovers
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.store.sequence_store import Store
@@ -68,14 +69,14 @@ class WriteBatches(beam.PTransform):
         )
 
 
-def begin_epochs(folder: str, store: Store, asked: EpochsAsked) -> EpochsToWrite:
+def begin_epochs(folder: str, store: Store, selections: Selections, max_rejected: float) -> EpochsToWrite:
     """Plans the epochs of a store and makes their folder ready: what is to be written then is the result.
 
     Done again while shards are written, it leaves what is there.
     """
     clear_leftovers(folder)
-    selection = select_sequences(store, asked.schedule)
-    work = plan_corpus(folder, store, selection, asked.schedule, asked.max_rejected)
+    check_selections(store, selections)
+    work = plan_corpus(folder, store, selections, max_rejected)
     if _manifest_there(folder) != work.manifest:
         begin(work)
     return work
@@ -110,7 +111,8 @@ def _begin(keyed: tuple[int, Iterable[PlannedSegment]], folder: str) -> Iterator
             f"{folder}: {len(given)} of {first.num_segments} segments came; expected all that PlanEpochs gave"
         )
     store = open_store(first.store_folder, first.store_fingerprint)
-    work = begin_epochs(folder, store, first.asked)
+    selections = Selections(store.order, first.asked.schedule)
+    work = begin_epochs(folder, store, selections, first.asked.max_rejected)
     if not given.keys() >= {*work.segments}:
         raise SeqmillError(f"{folder}: epochs are planned otherwise than PlanEpochs has; run again")
     part = epochs_part(store, first.asked, work)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_MOST_COUNTED = 1 << 20  # lengths that are counted one by one whatever there is of them
+
 
 def best_buckets(lengths: np.ndarray, weights: np.ndarray, most: int) -> tuple[int, ...]:
     """The lengths to pad to so that the padding is the least that so many of them allow.
@@ -25,9 +27,7 @@ def best_buckets(lengths: np.ndarray, weights: np.ndarray, most: int) -> tuple[i
     >>> best_buckets(np.array([2, 3, 9, 10]), np.array([5, 5, 1, 1]), 2)
     (3, 10)
     """
-    values, places = np.unique(lengths, return_inverse=True)
-    counts = np.zeros(len(values), np.int64)
-    np.add.at(counts, places, weights)
+    values, counts = _added_up(lengths, weights)
     # A cost is at most all weights times the longest; beyond 64 bits Python's own integers take over.
     exact = np.int64 if float(counts.sum()) * float(values[-1]) < 2**62 else object
     values, before = values.astype(exact), np.concatenate(([0], np.cumsum(counts))).astype(exact)
@@ -56,6 +56,20 @@ def rounded_up(lengths: np.ndarray, buckets: Sequence[int]) -> np.ndarray:
         of = of.astype(lengths.dtype)
     rounded: np.ndarray = np.maximum(of[of[:-1].searchsorted(lengths)], lengths)
     return rounded
+
+
+def _added_up(lengths: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lengths that there are, ascending, and the weights of each, added up."""
+    longest = int(lengths.max(initial=0))
+    if longest <= len(lengths) + _MOST_COUNTED:  # sorting takes several times as long as counting
+        counts = np.zeros(longest + 1, np.int64)
+        np.add.at(counts, lengths, weights)
+        values = np.flatnonzero(counts)
+        return values, counts[values]
+    values, places = np.unique(lengths, return_inverse=True)
+    counts = np.zeros(len(values), np.int64)
+    np.add.at(counts, places, weights)
+    return values, counts
 
 
 def _cost_before(cost: np.ndarray) -> np.ndarray:

@@ -38,9 +38,9 @@ class CorpusOrder:
         """Positions of the corpus: a sequence counts as often as it is there."""
         return len(next(iter(self.lengths.values())))
 
-    def select(self, options: EpochOptions, among: np.ndarray | None = None) -> Selection:
+    def select(self, options: EpochOptions) -> Selection:
         """``planning.plan.select``, with rows of the store in place of positions."""
-        return self.in_store(select(self.lengths, options, among))
+        return self.in_store(select(self.lengths, options))
 
     def in_store(self, selection: Selection) -> Selection:
         """A selection of positions as one of rows of the store."""

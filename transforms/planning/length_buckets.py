@@ -8,7 +8,6 @@ import numpy as np
 
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.best_buckets import best_buckets
-from seqmill.transforms.planning.corpus_order import CorpusOrder
 from seqmill.transforms.planning.entries import Entries
 from seqmill.transforms.planning.plan import (
     EpochOptions,
@@ -18,10 +17,11 @@ from seqmill.transforms.planning.plan import (
     order_epoch,
 )
 from seqmill.transforms.planning.schedule import Schedule, Stretch
+from seqmill.transforms.planning.selections import Selections
 
 
-def with_buckets(schedule: Schedule, order: CorpusOrder) -> Schedule:
-    """The schedule with the time axes chosen that its ``length_buckets`` allow.
+def with_buckets(selections: Selections) -> Schedule:
+    """The schedule of selections with the time axes chosen that its ``length_buckets`` allow.
 
     They are the same for all epochs of equal options, so that a compiler sees few shapes in a whole training.
     The lengths that pad least are found exactly, for each data key by itself, twice: for all sequences (or
@@ -30,13 +30,12 @@ def with_buckets(schedule: Schedule, order: CorpusOrder) -> Schedule:
     into batches both ways, and what really pads less is taken.
 
     Args:
-        schedule: The epochs.
-        order: The sequences of the corpus.
+        selections: The sequences of the corpus that take part in its epochs.
 
     >>> import seqmill
     >>> schedule = seqmill.load_config("config.toml", {"length_buckets": "2"}).schedule_of("train")
     >>> store = seqmill.Store("work/store/train")
-    >>> with_buckets(schedule, store.order).at(1).batch_limits.padded_lengths["data"]
+    >>> with_buckets(Selections(store.order, schedule)).at(1).batch_limits.padded_lengths["data"]
     (4, 8)
     """
     known: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -46,9 +45,10 @@ def with_buckets(schedule: Schedule, order: CorpusOrder) -> Schedule:
             return options
         name = repr(replace(options, order_shift=0))
         if name not in known:
-            known[name] = _choose(options, order)
+            known[name] = _choose(selections.by(options), options)
         return replace(options, batch_limits=replace(options.batch_limits, padded_lengths=known[name]))
 
+    schedule = selections.schedule
     changes = tuple(Stretch(one.first, one.last, chosen(one.options)) for one in schedule.changes)
     return replace(schedule, options=chosen(schedule.options), changes=changes)
 
@@ -63,8 +63,7 @@ def without_buckets(schedule: Schedule) -> Schedule:
     return replace(schedule, options=asked(schedule.options), changes=changes)
 
 
-def _choose(options: EpochOptions, order: CorpusOrder) -> dict[str, tuple[int, ...]]:
-    selection = order.select(options)
+def _choose(selection: Selection, options: EpochOptions) -> dict[str, tuple[int, ...]]:
     if not len(selection.rows):
         return dict.fromkeys(options.batch_limits.length_buckets, ())
     return time_axes(first_pass(selection, options), options.batch_limits)

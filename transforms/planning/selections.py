@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from seqmill.transforms.planning.corpus_order import CorpusOrder
@@ -12,8 +14,13 @@ from seqmill.transforms.planning.schedule import Schedule
 class Selections:
     """The selections of a corpus' epochs; the one made last is kept.
 
+    A command makes one of them for a corpus and hands it on, so that no selection is made twice in a row.
+
     Args:
         order: The sequences of the corpus.
+        schedule: The epochs.
+
+    Attributes:
         schedule: The epochs.
 
     >>> import seqmill
@@ -25,19 +32,30 @@ class Selections:
 
     def __init__(self, order: CorpusOrder, schedule: Schedule):
         self._order = order
-        self._schedule = schedule
+        self.schedule = schedule
         self._last: tuple[object, Selection, Selection] | None = None  # the rules, positions, rows
 
     def at(self, epoch: int) -> Selection:
         """The sequences that take part in an epoch. Raises ValueError where there is no such epoch."""
-        return self._selected(self._schedule.at(epoch))[1]
+        return self._selected(self.schedule.at(epoch))[1]
 
+    def by(self, options: EpochOptions) -> Selection:
+        """The sequences that options let take part."""
+        return self._selected(options)[1]
+
+    def of(self, schedule: Schedule) -> Selections:
+        """The selections of another schedule of the same corpus."""
+        other = Selections(self._order, schedule)
+        other._last = self._last
+        return other
+
+    @cached_property
     def in_any(self) -> Selection:
         """The sequences that take part in any epoch.
 
         The others are counted as the first epoch leaves them out.
         """
-        stretches = self._schedule.stretches
+        stretches = self.schedule.stretches
         if len({_rules(stretch.options) for stretch in stretches}) == 1:
             return self.at(1)
         taken = np.zeros(self._order.num_seqs, bool)

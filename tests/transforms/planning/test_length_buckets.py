@@ -15,13 +15,14 @@ from seqmill.transforms.planning.length_buckets import with_buckets
 from seqmill.transforms.planning.order import parse_ordering
 from seqmill.transforms.planning.plan import plan_epoch, select
 from seqmill.transforms.planning.schedule import Schedule, Stretch
+from seqmill.transforms.planning.selections import Selections
 
 RNG = np.random.default_rng(1)
 LENGTHS = {"x": RNG.gamma(4, 8, 500).astype(np.int32) + 1, "y": RNG.integers(1, 9, 500, np.int32)}
 
 
 def planned(options, num_epochs=2, changes=()):
-    schedule = with_buckets(Schedule(options, num_epochs, changes=changes), CorpusOrder(LENGTHS))
+    schedule = with_buckets(Selections(CorpusOrder(LENGTHS), Schedule(options, num_epochs, changes=changes)))
     for epoch in range(1, num_epochs + 1):
         yield plan_epoch(select(LENGTHS, schedule.at(epoch)), schedule.at(epoch), epoch)
 
@@ -94,6 +95,6 @@ def test_a_schedule_whose_buckets_are_not_chosen_plans_nothing():
     with pytest.raises(ValueError, match="length_buckets of x are not chosen"):
         plan_epoch(select(LENGTHS, options), options, 1)
     nothing_left = replace(options, length_limits=replace(options.length_limits, longest={"x": 0}))
-    assert with_buckets(Schedule(nothing_left, 1), CorpusOrder(LENGTHS)).at(
+    assert with_buckets(Selections(CorpusOrder(LENGTHS), Schedule(nothing_left, 1))).at(
         1
     ).batch_limits.padded_lengths == {"x": ()}

@@ -37,12 +37,13 @@ def test_each_epoch_has_its_own():
     assert [found.at(epoch).rows.tolist() for epoch in (1, 2, 3)] == [[0, 2, 4], [0, 2, 4], [0, 1, 2, 4, 5]]
     assert found.at(1).dropped == {"max_seq_length:x": 3}
     assert found.at(6) is found.at(5)
+    assert found.of(Schedule(of(longest=12), 1)).at(1) is found.at(6)
 
 
 def test_what_no_epoch_takes_is_counted_as_the_first_leaves_it_out():
-    found = selections(of(longest=12), (1, 2, of(longest=5, shortest=3)), (3, 3, of(shortest=3))).in_any()
+    found = selections(of(longest=12), (1, 2, of(longest=5, shortest=3)), (3, 3, of(shortest=3))).in_any
     assert (found.rows.tolist(), found.dropped) == ([0, 1, 2, 3, 4, 5], {})
-    found = selections(of(longest=9, shortest=3), (1, 2, of(longest=5, shortest=3))).in_any()
+    found = selections(of(longest=9, shortest=3), (1, 2, of(longest=5, shortest=3))).in_any
     assert found.rows.tolist() == [0, 1, 2]
     assert found.dropped == {"max_seq_length:x": 2, "min_seq_length:x": 1}
     assert found.lengths["y"].tolist() == [3, 9, 2]
@@ -52,10 +53,10 @@ def test_chunks_may_disagree_in_some_epochs_only():
     whole = of(longest=12)
     found = selections(whole, (1, 1, of(chunking=CHUNKED)))
     assert found.at(1).disagreeing.tolist() == [2, 5]
-    assert (found.in_any().disagreeing.tolist(), len(found.in_any().rows)) == ([], 6)
+    assert (found.in_any.disagreeing.tolist(), len(found.in_any.rows)) == ([], 6)
     found = selections(of(longest=3), (1, 1, of(chunking=CHUNKED)))
-    assert found.in_any().rows.tolist() == [0, 1, 3, 4]
-    assert found.in_any().disagreeing.tolist() == [2, 5]
+    assert found.in_any.rows.tolist() == [0, 1, 3, 4]
+    assert found.in_any.disagreeing.tolist() == [2, 5]
 
 
 def test_a_part_is_chosen_before_all_else():
@@ -65,7 +66,7 @@ def test_a_part_is_chosen_before_all_else():
     too_long = [row for row in chosen if LENGTHS["x"][row] > 5]
     assert found.at(1).rows.tolist() == [row for row in chosen if row not in too_long]
     assert found.at(1).dropped == {"num_seqs": 2, "max_seq_length:x": len(too_long)}
-    assert (found.in_any().rows.tolist(), found.in_any().dropped) == (chosen, {"num_seqs": 2})
+    assert (found.in_any.rows.tolist(), found.in_any.dropped) == (chosen, {"num_seqs": 2})
     assert selections(of(num_seqs=6)).at(1).dropped == {}
 
 
@@ -83,9 +84,9 @@ def test_every_sequence_is_accounted_for_in_every_epoch_and_in_all(base, first, 
     base, first, second = (replace(options, num_seqs=num_seqs) for options in (base, first, second))
     found = selections(base, (1, 2, first), (4, 5, second))
     each = [found.at(epoch) for epoch in range(1, 7)]
-    for selection in (*each, found.in_any()):
+    for selection in (*each, found.in_any):
         counted = len(selection.rows) + sum(selection.dropped.values()) + len(selection.disagreeing)
         assert counted == len(LENGTHS["x"])
-    assert set(found.in_any().rows) == {row for selection in each for row in selection.rows}
+    assert set(found.in_any.rows) == {row for selection in each for row in selection.rows}
     if base == first == second:
-        assert found.in_any().dropped == select(LENGTHS, base).dropped
+        assert found.in_any.dropped == select(LENGTHS, base).dropped
