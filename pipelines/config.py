@@ -270,12 +270,20 @@ def _sharing_vocabs(
 
 
 def _numbered(where: tuple[str, ...], corpus: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where a mistake is, tables ``join`` of a corpus counted from 1, a lone one not at all."""
-    if len(where) < 4 or where[2] != "join":
-        return where
-    joins = corpus.get("join")
-    number = (str(int(where[3]) + 1),) if isinstance(joins, list) and len(joins) > 1 else ()
-    return (*where[:3], *number, *where[4:])
+    """Where a mistake is, tables ``join`` of a source counted from 1, a lone one not at all."""
+    for place, table in ((2, corpus), (4, _mixed_table(corpus, where))):
+        if len(where) > place + 1 and where[place] == "join":
+            joins = table.get("join")
+            number = (str(int(where[place + 1]) + 1),) if isinstance(joins, list) and len(joins) > 1 else ()
+            return (*where[: place + 1], *number, *where[place + 2 :])
+    return where
+
+
+def _mixed_table(corpus: Mapping[str, Any], where: tuple[str, ...]) -> Mapping[str, Any]:
+    """The table of the mix that a mistake is in, if it is in one."""
+    tables = corpus.get("mix") if len(where) > 4 and where[2] == "mix" else None
+    table = tables.get(where[3]) if isinstance(tables, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
 def _between_tables(

@@ -29,10 +29,12 @@ def with_paths(content: dict[str, Any], folder: str) -> dict[str, Any]:
             for table in filter(_is_table, content[section].values()):
                 if _is_table(mix := table.get("mix")):
                     table["mix"] = {name: resolved(one) for name, one in mix.items()}
-                if _is_table(joins := table.get("join")):
-                    table["join"] = resolved(joins)
-                elif isinstance(joins, list):
-                    table["join"] = [resolved(one) for one in joins]
+                mixed = table["mix"].values() if _is_table(table.get("mix")) else ()
+                for source in filter(_is_table, (table, *mixed)):
+                    if _is_table(joins := source.get("join")):
+                        source["join"] = resolved(joins)
+                    elif isinstance(joins, list):
+                        source["join"] = [resolved(one) for one in joins]
     return content
 
 

@@ -23,7 +23,7 @@ from seqmill.pipelines.ingest_work import (
 )
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
-from seqmill.pipelines.sources import JOINED, Source
+from seqmill.pipelines.sources import JOINED, Source, joined_into
 from seqmill.pipelines.stale_files import files_of, remove_stale, remove_uncounted
 from seqmill.pipelines.vocab_files import labels_never_found, listed_vocabs
 from seqmill.transforms.beam.step import Part, Step
@@ -163,7 +163,7 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         remove_stale(scanned.config, folder, was.others, files_of(todo.specs))
     _begin(folder, todo.fingerprint, output_folder.manifest_path(folder))
     for other in files.list_names(folder):
-        if other.startswith(JOINED) and f"{name}/{other}" not in scanned.sources[name].joins:
+        if other.startswith(JOINED) and f"{name}/{other}" not in joined_into(scanned.sources, name):
             files.remove(files.join(folder, other))  # what another configuration joined
     open_tasks = [task for task in todo.tasks if task in changed or not is_done(folder, task, fresh)]
     for task in open_tasks if fresh else changed:
@@ -174,7 +174,7 @@ def _prepare(scanned: Scanned, name: str, fresh: bool) -> Part | None:
         console.say(f"ingest {name}: {there:,} of {tasks} done already")
     work = IngestSplits(
         folder=folder,
-        keys=scanned.sources[name].keys,
+        keys=todo.keys,
         data_keys=todo.specs,
         vocab_files=todo.vocab_files,
         run=todo.fingerprint,
@@ -201,8 +201,8 @@ def _finish_of(source: Source, todo: StoreWork) -> FinishStore:
         listed=todo.listed,
         mixed=todo.mixed,
         norms=todo.norms,
-        unique_tags=source.is_joined or bool(todo.joins),
-        joined={joined.where: joined.folder for joined in todo.joins},
+        unique_tags=source.is_joined,
+        joined=todo.joins,
     )
 
 
@@ -342,6 +342,8 @@ def _report(folder: str) -> None:
     for what, number in counts.converted.items():
         text += f", {number:,} {what}"
     console.say(text)
+    for name, own in store.counts_of_sources.items():
+        console.say(f"  {name}: {_shares(own)}")
     for where, joined in manifest.joined.items():
         console.say(f"  joined with {where}: {_shares(joined.counts)}")
     for reason, number in sorted(counts.rejected.items()):

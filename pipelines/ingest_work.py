@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
 
 from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
 from seqmill.pipelines.options import TRAIN, Config
-from seqmill.pipelines.sources import Source, sources_of
+from seqmill.pipelines.sources import Source, in_store, joined_into, sources_of
 from seqmill.pipelines.vocab_files import declared_vocabs, vocab_paths
 from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Norm, Vocab
@@ -31,6 +32,7 @@ from seqmill.transforms.readers import (
 )
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.content_hash import ContentHashes
+from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.library_versions import library_versions
 from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
@@ -92,7 +94,8 @@ class FrameWork(CountWork):
 class StoreWork:
     """A store to make: its tasks, what its arrays are like, and a fingerprint of all of it.
 
-    ``listed`` and ``mixed`` are those of ``StoreManifest``; ``joins`` are stores that give it data keys.
+    ``listed`` and ``mixed`` are those of ``StoreManifest``; ``joins`` are stores that give it data keys, and
+    ``keys`` those that its own files give.
     """
 
     folder: str
@@ -105,6 +108,7 @@ class StoreWork:
     norms: dict[str, Norm]
     joins: tuple[JoinedStore, ...]
     mixed: dict[str, int]
+    keys: tuple[DataKey, ...]
 
 
 def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
@@ -152,10 +156,15 @@ def _counted_over_train(
     scanned: Scanned, keys: Sequence[DataKey]
 ) -> Iterator[tuple[list[Split], list[DataKey]]]:
     """The splits of every source of ``train`` that gives some of the data keys, and these."""
-    train = scanned.sources[TRAIN]
-    for source in (train, *(scanned.sources[name] for name in train.joins)):
-        if own := [key for key in keys if key in source.keys]:
-            yield _all_splits(scanned, source)[0], own
+    sources = scanned.sources
+    splits, _ = _all_splits(scanned, sources[TRAIN])
+    parts = [(source.keys, splits[own]) for source, own in _parts(scanned, sources[TRAIN])]
+    if all(given == parts[0][0] for given, _ in parts):
+        parts = [(sources[TRAIN].keys, splits)]
+    parts += [(sources[name].keys, scanned.splits[name]) for name in joined_into(sources, TRAIN)]
+    for given, own_splits in parts:
+        if own := [key for key in keys if key in given]:
+            yield own_splits, own
 
 
 def _tasks_of(
@@ -194,39 +203,85 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     """What makes the store of a source, once vocabularies are there."""
     source = scanned.sources[name]
     splits, inputs = _all_splits(scanned, source)
-    options, keys = source.options, source.keys
-    joined = [store_work(scanned, other) for other in source.joins]
-    names = {key.name for key in keys}
+    parts = _parts(scanned, source)
+    names = {key.name for part, _ in parts for key in part.keys}
+    keys = tuple(key for key in scanned.config.data.values() if key.name in names)
     paths = {key: path for key, path in vocab_paths(scanned.config, scanned.declared).items() if key in names}
     vocabs = {key: read_vocab(path) for key, path in paths.items()}
     for key in keys:
         if key.type in ("chars", "words") and given_vocab(key, [*scanned.config.data.values()]):
             check_labels_occur(paths[key.name], vocabs[key.name], key.type)
-    specs = scanned.data_keys
-    if specs is None:
-        specs = array_specs(keys, splits, vocabs)
+    specs = _specs(scanned, parts, splits, vocabs)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     norms = {key: norm for key, norm in _norms(scanned).items() if key in names}
     check_norms(norms, specs)
-    arrays = [_decisive(key, scanned.hashes) for key in keys]
-    root = _beside(splits)
-    others: list[object] = [norms] if norms else []
-    others += [work.fingerprint for work in joined]
-    decisive = (STORE_VERSION, arrays, specs, labels, options.seq_tag, root, *others)
-    tasks = _tasks(scanned, splits, decisive)
+    is_joined = any(part.joins for part, _ in parts)
+    tasks: list[IngestTask] = []
+    joins: list[JoinedStore] = []
+    for part, own in parts:
+        joined = [store_work(scanned, other) for other in part.joins]
+        named = {key.name for key in part.keys}
+        of_keys = [
+            {key: one for key, one in table.items() if key in named} for table in (specs, labels, norms)
+        ]
+        arrays = [_decisive(key, scanned.hashes) for key in part.keys]
+        others: list[object] = [of_keys[2]] if of_keys[2] else []
+        others += [work.fingerprint for work in joined]
+        decisive = (STORE_VERSION, arrays, *of_keys[:2], source.options.seq_tag, _beside(splits), *others)
+        called = part.called if is_joined and source.mixes else None
+        which = tuple(key.name for key in part.keys) if called else None
+        tasks += [replace(task, keys=which, source=called) for task in _tasks(scanned, splits, decisive, own)]
+        for other, work in zip(part.joins, joined, strict=True):
+            _check_same_arrays(specs, work.specs, scanned.sources[other].where)
+            specs, paths, norms = (
+                {**specs, **work.specs},
+                {**paths, **work.vocab_files},
+                {**norms, **work.norms},
+            )
+            joins.append(JoinedStore(work.folder, work.fingerprint, scanned.sources[other].where, called))
     sources = source_names(splits)
     limits = (source.corpus.max_rejected, source.corpus.allow_damaged)
     listed, mixed = _listed(splits, inputs), _mixed(scanned, source)
     order = [one for one in (listed, mixed) if one]
     whole = fingerprint([task.fingerprint for task in tasks], sources, limits, *order)
     folder = output_folder.store_folder(scanned.config.store_output, name)
-    joins = []
-    for other, work in zip(source.joins, joined, strict=True):
-        specs, paths = {**specs, **work.specs}, {**paths, **work.vocab_files}
-        norms |= work.norms
-        joins.append(JoinedStore(work.folder, work.fingerprint, scanned.sources[other].where))
     in_order = {key: specs[key] for key in scanned.config.data if key in specs}
-    return StoreWork(folder, in_order, paths, sources, tasks, whole, listed, norms, tuple(joins), mixed)
+    return StoreWork(folder, in_order, paths, sources, tasks, whole, listed, norms, tuple(joins), mixed, keys)
+
+
+def _parts(scanned: Scanned, source: Source) -> list[tuple[Source, slice]]:
+    """The sources whose sequences are in the store of one, and which of all splits each has."""
+    parts = in_store(scanned.sources, source.name)
+    edges = accumulate((len(scanned.splits[part.name]) for part in parts), initial=0)
+    return [(part, slice(*edge)) for part, edge in zip(parts, pairwise(edges), strict=True)]
+
+
+def _specs(
+    scanned: Scanned,
+    parts: Sequence[tuple[Source, slice]],
+    splits: Sequence[Split],
+    vocabs: Mapping[str, Vocab],
+) -> Mapping[str, ArraySpec]:
+    """What the arrays are like that the files of some sources give."""
+    if scanned.data_keys is not None:
+        return scanned.data_keys
+    specs: dict[str, ArraySpec] = {}
+    for part, _ in parts:
+        keys = [key for key in part.keys if key.name not in specs]
+        readers = [own for other, own in parts if all(key in other.keys for key in keys)]
+        if keys:
+            specs |= array_specs(keys, [split for own in readers for split in splits[own]], vocabs)
+    return specs
+
+
+def _check_same_arrays(specs: Mapping[str, ArraySpec], joined: Mapping[str, ArraySpec], where: str) -> None:
+    """Raises SeqmillError where a data key is not the same thing in two sources of a mix."""
+    for key in specs.keys() & joined.keys():
+        if specs[key] != joined[key]:
+            raise SeqmillError(
+                f"data key {key!r}: frames of {where} have shape {list(joined[key].feature_shape)}, those of "
+                f"other sources that are mixed {list(specs[key].feature_shape)}; expected the same"
+            )
 
 
 def _all_splits(scanned: Scanned, source: Source) -> tuple[list[Split], list[int]]:
@@ -244,8 +299,7 @@ def _mixed(scanned: Scanned, source: Source) -> dict[str, int]:
     """Of every source that is mixed, by its name in the mix, the number of its splits."""
     if not source.mixes:
         return {}
-    names = {source.name: source.name, **dict(zip(source.corpus.mix, source.mixes, strict=True))}
-    return {name: len(scanned.splits[full]) for name, full in names.items()}
+    return {part.called: len(scanned.splits[part.name]) for part in in_store(scanned.sources, source.name)}
 
 
 def _listed(splits: Sequence[Split], listed: Sequence[int]) -> tuple[int, ...]:
@@ -287,12 +341,14 @@ def _tag_files(tags: TagLists | None) -> list[str]:
     return [path for path in _lists(tags) if path is not None]
 
 
-def _tasks(scanned: Scanned, splits: list[Split], decisive: object) -> list[IngestTask]:
-    """A task per split, with a fingerprint of its input and of what else decides its bytes."""
-    contents = {path: scanned.hashes.of(path) for split in splits for _, path in split.files}
+def _tasks(
+    scanned: Scanned, splits: list[Split], decisive: object, which: slice = slice(None)
+) -> list[IngestTask]:
+    """A task per split, or of some, with a fingerprint of its input and what else decides its bytes."""
+    contents = {path: scanned.hashes.of(path) for split in splits[which] for _, path in split.files}
     sizes = scanned.sizes
     tasks = []
-    for index, split in enumerate(splits):
+    for index, split in [*enumerate(splits)][which]:
         inputs = [(key, files.name(path), contents[path]) for key, path in split.files]
         ends = [
             sizes[path] if end is None or not FORMATS[split.format].is_cut_by_bytes else end

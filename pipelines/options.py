@@ -6,19 +6,17 @@ Names and meaning come from RETURNN where it has them. A corpus may override the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from seqmill.pipelines.source_options import (
     MOST_SHARE,
-    JoinOptions,
+    JoinedOptions,
     MixOptions,
     ReadingOptions,
-    SourceOptions,
 )
 from seqmill.pipelines.windows_options import WindowsOptions
 from seqmill.trainer.options import TrainOptions
@@ -41,26 +39,16 @@ TRAINING_ONLY = (
 """What shapes training epochs: corpora other than ``train`` do not inherit it."""
 
 
-def _tables(value: Any) -> Any:
-    tables = [value] if isinstance(value, dict) else value
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise ValueError("expected a table [corpus.<name>.join], or several [[corpus.<name>.join]]")
-    return tuple(tables)
-
-
 class CorpusDefaults(CorpusEpochs, ReadingOptions):
     """Options that a corpus may override."""
 
     allow_damaged: bool = Field(False, description="take what is left of files that are cut short or broken")
 
 
-class CorpusOptions(CorpusDefaults, SourceOptions):
+class CorpusOptions(CorpusDefaults, JoinedOptions):
     """``[corpus.<name>]``: where a corpus comes from, and its options with all that it inherits."""
 
     name: str
-    join: Annotated[tuple[JoinOptions, ...], BeforeValidator(_tables)] = Field(
-        (), description="a table, or several: sources of further data keys, joined by tag"
-    )
     share: Annotated[int | None, BeforeValidator(none_or(whole_number(1, MOST_SHARE)))] = Field(
         None, description="where others are mixed: the share of the corpus' own files; default: 1"
     )
@@ -75,8 +63,6 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
             wrong.append("share: there is nothing to share with; expected tables [corpus.train.mix.<name>]")
         if self.mix and self.name != TRAIN:
             wrong.append(f"mix: found it in corpus.{self.name}; only corpus.{TRAIN} is mixed")
-        if self.mix and self.join:
-            wrong.append("mix: found join as well; expected one of them")
         untagged = [name for name, source in self.mix.items() if source.seq_tag is None]
         if len(untagged) < len(self.mix) if self.seq_tag is None else untagged:
             without = f"corpus.{self.name}" if self.seq_tag is None else f"mix.{untagged[0]}"
@@ -95,19 +81,6 @@ class CorpusOptions(CorpusDefaults, SourceOptions):
             return options
         others = {name: source.share for name, source in self.mix.items()}
         return replace(options, mix={self.name: self.share or 1, **others})
-
-    @model_validator(mode="after")
-    def _can_be_joined(self, info: ValidationInfo) -> CorpusOptions:
-        if not self.join:
-            return self
-        wrong = []
-        if self.seq_tag is None:
-            wrong.append(f"join: format {self.format} of the corpus is joined by tags: seq_tag = FIELD")
-        joined = Counter(key for source in self.join for key in source.data_keys)
-        wrong += [f"join: data key {key} is given {n} times" for key, n in joined.items() if n > 1]
-        if wrong:
-            raise says_all("\n".join(wrong))
-        return self
 
 
 class Config(TrainOptions):

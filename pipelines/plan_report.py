@@ -86,6 +86,7 @@ class CorpusReport:
         padded_lengths: Per data key with ``length_buckets`` those that batches are padded to, but for epochs
             of which a schedule says otherwise.
         largest_errors: Of small elements, in words.
+        sources: Of a mixed corpus the sequences of each source that were read, and of them those kept.
     """
 
     corpus: str
@@ -102,6 +103,7 @@ class CorpusReport:
     alike: tuple[tuple[int, int], ...] = ()
     padded_lengths: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     largest_errors: tuple[str, ...] = ()
+    sources: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -121,6 +123,7 @@ def report_corpus(store: Store, selections: Selections, layouts: Iterable[EpochL
         dropped=counts.dropped,
         rejected=counts.rejected,
         largest_errors=tuple(describe_errors(counts.largest_error, store.data_keys)),
+        sources={name: (own.read, selection.sources[name]) for name, own in store.counts_of_sources.items()},
         length_key=length_key,
         lengths=histogram(selection.lengths[length_key]),
         num_epochs=schedule.num_epochs,

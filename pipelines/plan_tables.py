@@ -65,6 +65,8 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _lines(report: CorpusReport, width: int) -> Iterator[str]:
     yield from wrapped(_summary(report), width)
+    for name, (read, kept) in report.sources.items():
+        yield f"  {name}: {kept:,} of {counted(read, 'sequence')} kept"
     yield from report.largest_errors
     for key, lengths in report.padded_lengths.items():
         yield from wrapped(f"  {key} is padded to {', '.join(map(str, lengths))} frames", width)

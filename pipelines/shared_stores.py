@@ -9,6 +9,7 @@ from seqmill.pipelines import console
 from seqmill.pipelines.ingest_work import StoreWork, scan, store_work
 from seqmill.pipelines.input_files import find_inputs
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.sources import joined_into
 from seqmill.transforms.features.spec_differences import asked_otherwise, differences
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
@@ -53,8 +54,8 @@ def check_shared_stores(config: Config) -> None:
         work = store_work(scanned, name)
         if difference := _difference(manifest, work):
             raise _unfit(config, name, difference)
-        for source in (scanned.sources[one] for one in (name, *scanned.sources[name].joins)):
-            work = store_work(scanned, source.name)
+        for source in (name, *joined_into(scanned.sources, name)):
+            work = store_work(scanned, source)
             if changed := find_changed(work.folder, work.tasks, scanned.hashes):
                 raise _unfit(config, name, f"files that {changed[0].split.source} names have changed since")
     console.say(f"ingest: the stores in {config.store} are used, which fit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -108,6 +109,13 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _tables(value: Any) -> Any:
+    tables = [value] if isinstance(value, dict) else value
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ValueError("expected a table [corpus.<name>.join], or several [[corpus.<name>.join]]")
+    return tuple(tables)
+
+
 class TableOptions(SourceOptions):
     """A source in a table of a corpus, which inherits nothing."""
 
@@ -116,14 +124,6 @@ class TableOptions(SourceOptions):
     def _with_tag_of_format(cls, values: Any) -> Any:
         form = FORMATS.get(str(values.get("format"))) if isinstance(values, dict) else None
         return values if form is None or "seq_tag" in values else {**values, "seq_tag": form.tag}
-
-
-class MixOptions(TableOptions):
-    """``[corpus.train.mix.<name>]``: a source whose sequences are mixed into the epochs of ``train``."""
-
-    share: Share = Field(
-        description="sequences of it in an epoch, against the share of the corpus' own files"
-    )
 
 
 class JoinOptions(TableOptions):
@@ -146,3 +146,32 @@ class JoinOptions(TableOptions):
         if wrong:
             raise says_all("\n".join(wrong))
         return self
+
+
+class JoinedOptions(SourceOptions):
+    """A source whose sequences may take data keys from others."""
+
+    join: Annotated[tuple[JoinOptions, ...], BeforeValidator(_tables)] = Field(
+        (), description="a table, or several: sources of further data keys, joined by tag"
+    )
+
+    @model_validator(mode="after")
+    def _can_take_data_keys(self) -> JoinedOptions:
+        if not self.join:
+            return self
+        wrong = []
+        if self.seq_tag is None:
+            wrong.append(f"join: format {self.format} of the corpus is joined by tags: seq_tag = FIELD")
+        joined = Counter(key for source in self.join for key in source.data_keys)
+        wrong += [f"join: data key {key} is given {n} times" for key, n in joined.items() if n > 1]
+        if wrong:
+            raise says_all("\n".join(wrong))
+        return self
+
+
+class MixOptions(TableOptions, JoinedOptions):
+    """``[corpus.train.mix.<name>]``: a source whose sequences are mixed into the epochs of ``train``."""
+
+    share: Share = Field(
+        description="sequences of it in an epoch, against the share of the corpus' own files"
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from seqmill.pipelines.options import Config, CorpusOptions
-from seqmill.pipelines.source_options import JoinOptions, SourceOptions
+from seqmill.pipelines.source_options import JoinedOptions, JoinOptions, SourceOptions
 from seqmill.transforms.features.data_keys import DataKey
 
 JOINED = "join-"
@@ -18,13 +18,15 @@ class Source:
     """Files of one format.
 
     Attributes:
-        name: That of the corpus, ``<corpus>/join-<n>`` (also of its store), or ``<corpus>/mix-<name>``.
+        name: That of the corpus, ``<corpus>/mix-<name>``, or of what is joined (also of its store)
+            ``<corpus>/join-<n>`` or ``<corpus>/join-<name in the mix>-<n>``.
         where: The table of the configuration.
         corpus: The corpus.
         options: How it is read.
         keys: The data keys that it gives.
-        joins: Names of the sources that others are joined from.
-        mixes: Names of the sources whose sequences are in the store, too, by what the mix calls them.
+        joins: Names of the sources that it takes data keys from.
+        called: What a mix calls it.
+        mixes: Names of the sources whose sequences are in the store, too.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source:
     keys: tuple[DataKey, ...]
     joins: tuple[str, ...] = ()
     mixes: tuple[str, ...] = ()
+    called: str = ""
 
     @property
     def is_joined(self) -> bool:
@@ -51,17 +54,39 @@ def sources_of(config: Config) -> dict[str, Source]:
     return {source.name: source for name in config.corpus for source in _sources(config, name)}
 
 
+def in_store(sources: Mapping[str, Source], name: str) -> list[Source]:
+    """The sources whose sequences are in the store of one, its own first."""
+    return [sources[one] for one in (name, *sources[name].mixes)]
+
+
+def joined_into(sources: Mapping[str, Source], name: str) -> list[str]:
+    """Names of all sources that sequences in the store of one take data keys from."""
+    return [joined for source in in_store(sources, name) for joined in source.joins]
+
+
 def _sources(config: Config, name: str) -> Iterator[Source]:
-    corpus, keys = config.corpus[name], tuple(config.data.values())
-    joins, mixes = [], []
-    given: set[str] = set()
-    for number, join in enumerate(corpus.join, 1):
-        where = f"corpus.{name}.join" + (f".{number}" if len(corpus.join) > 1 else "")
-        joins.append(f"{name}/{JOINED}{number}")
-        given |= {*join.data_keys}
-        yield Source(joins[-1], where, corpus, join, tuple(key for key in keys if key.name in join.data_keys))
+    corpus, mixes = config.corpus[name], []
     for other, mix in corpus.mix.items():
-        mixes.append(f"{name}/mix-{other}")
-        yield Source(mixes[-1], f"corpus.{name}.mix.{other}", corpus, mix, keys)
+        where = f"corpus.{name}.mix.{other}"
+        *joined, source = _with_joins(config, corpus, mix, where, f"{name}/mix-{other}", other)
+        yield from joined
+        yield source
+        mixes.append(source.name)
+    *joined, own = _with_joins(config, corpus, corpus, f"corpus.{name}", name, name)
+    yield from joined
+    yield replace(own, mixes=tuple(mixes))
+
+
+def _with_joins(
+    config: Config, corpus: CorpusOptions, options: JoinedOptions, where: str, name: str, called: str
+) -> Iterator[Source]:
+    """The sources that one takes data keys from, and it."""
+    keys, given, joins = tuple(config.data.values()), set(), []
+    stem = f"{corpus.name}/{JOINED}" + ("" if options is corpus else f"{called}-")
+    for number, join in enumerate(options.join, 1):
+        table = f"{where}.join" + (f".{number}" if len(options.join) > 1 else "")
+        joins.append(f"{stem}{number}")
+        given |= {*join.data_keys}
+        yield Source(joins[-1], table, corpus, join, tuple(key for key in keys if key.name in join.data_keys))
     own = tuple(key for key in keys if key.name not in given)
-    yield Source(name, f"corpus.{name}", corpus, corpus, own, tuple(joins), tuple(mixes))
+    yield Source(name, where, corpus, options, own, tuple(joins), called=called)

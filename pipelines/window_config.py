@@ -29,10 +29,15 @@ def check_windows(config: Config, flag: str) -> None:
         "read_from": config.read_from if config.read_from != "shards" else None,
         "corpus.train.distinct_epochs": train.distinct_epochs,
         "corpus.train.join": "a table" if train.join else None,
-        "corpus.train.mix": "tables" if train.mix else None,
         "corpus.train.num_seqs": train.num_seqs,
         "corpus.train.partition_epoch": train.partition_epoch if train.partition_epoch > 1 else None,
     }
+    if train.mix:
+        raise UsageError(
+            f"corpus.train.mix: found {', '.join(train.mix)}; shares are those of passes over whole sources, "
+            f"and with {flag} every window is an epoch of the files that have come: expected files of all "
+            "sources in one folder, in the proportion that is wanted"
+        )
     for name, value in unfit.items():
         if value is not None:
             raise UsageError(

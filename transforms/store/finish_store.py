@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 
 import numpy as np
 import orjson
@@ -20,6 +21,7 @@ from seqmill.transforms.storage.errors import NothingLeftError, SeqmillError
 from seqmill.transforms.storage.hashing_file import write_hashed
 from seqmill.transforms.storage.output_folder import store_file_name
 from seqmill.transforms.store.counts import Counts
+from seqmill.transforms.store.join import JoinedStore
 from seqmill.transforms.store.length_index import index_schema, read_index, write_index
 from seqmill.transforms.store.sequence_store import (
     FORMAT,
@@ -63,8 +65,8 @@ class FinishStore:
         listed: See ``StoreManifest``.
         norms: Per data key the statistics that its frames were normalized by, where there are any.
         mixed: See ``StoreManifest``.
-        unique_tags: Whether no two sequences may have the same tag.
-        joined: Folders of the stores that sequences were joined with, by the table of the configuration.
+        unique_tags: Whether no two sequences may have the same tag; in a source that is joined they may not.
+        joined: Stores that sequences were joined with.
     """
 
     folder: str
@@ -83,7 +85,7 @@ class FinishStore:
     norms: Mapping[str, Norm] = field(default_factory=dict)
     mixed: Mapping[str, int] = field(default_factory=dict)
     unique_tags: bool = False
-    joined: Mapping[str, str] = field(default_factory=dict)
+    joined: tuple[JoinedStore, ...] = ()
 
     def __call__(self, num_tasks: int) -> None:
         """Called when all tasks have succeeded.
@@ -110,6 +112,8 @@ class FinishStore:
         if damaged and not self.allow_damaged:
             raise _damaged_error(self.corpus, damaged)
         check_rejected(self.corpus, counts, self.max_rejected, rejected_path)
+        for name, own in self._of_sources(entries).items():
+            check_rejected(f"{self.corpus}, source {name}", sum_counts(own, {}), self.max_rejected, None)
         index = self._index(receipts)
         others[output_folder.LENGTHS_NAME] = write_index(output_folder.lengths_path(self.folder), index)
         self._remove_others(entries)
@@ -136,15 +140,22 @@ class FinishStore:
                 damaged=damaged,
                 listed=self.listed,
                 mixed=self.mixed,
-                joined={where: self._joined(path, counts.kept) for where, path in self.joined.items()},
+                joined={joined.where: self._joined(joined, entries) for joined in self.joined},
             ),
         )
 
-    def _joined(self, folder: str, num_joined: int) -> JoinedSource:
+    def _of_sources(self, entries: Sequence[StoreFile]) -> dict[str, Sequence[StoreFile]]:
+        """The files of each source of a mix; none where nothing is mixed."""
+        edges = [*accumulate(self.mixed.values(), initial=0)]
+        return {name: entries[a:b] for name, (a, b) in zip(self.mixed, pairwise(edges), strict=True)}
+
+    def _joined(self, joined: JoinedStore, entries: Sequence[StoreFile]) -> JoinedSource:
         """What became of the records of a store that sequences were joined with: each at most once."""
-        there = read_manifest(folder)
+        there, name = read_manifest(joined.folder), joined.source or self.corpus
+        own = entries if joined.source is None else self._of_sources(entries)[joined.source]
+        num_joined = sum(entry.num_seqs for entry in own)
         dropped = Counter(there.counts.dropped)
-        dropped[f"tag not kept of {self.corpus}"] += there.counts.kept - num_joined
+        dropped[f"tag not kept of {name}"] += there.counts.kept - num_joined
         counts = replace(there.counts, kept=num_joined, dropped=dict(+dropped))
         return JoinedSource(there.sources, tuple(there.data_keys), counts)
 
@@ -182,9 +193,14 @@ class FinishStore:
             SeqmillError: There are any, and tags must be unique.
         """
         hashes = self._tag_hashes(receipts)
-        if self.unique_tags:
-            entries = [receipt.file for receipt in receipts]
+        entries = [receipt.file for receipt in receipts]
+        if self.unique_tags or any(joined.source is None for joined in self.joined):
             check_unique(self.folder, self.corpus, self.data_keys, entries, hashes)
+        end = 0
+        for name, own in self._of_sources(entries).items():
+            first, end = end, end + sum(entry.num_seqs for entry in own)
+            if any(joined.source == name for joined in self.joined):
+                check_unique(self.folder, self.corpus, self.data_keys, own, hashes[first:end])
         hashes.sort()  # in place; np.unique takes 50 times as long, and 50 bytes a sequence
         return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -39,6 +39,7 @@ class IngestTask:
         fingerprint: Of everything that decides the bytes of its file.
         work: Its share of the work, for progress.
         keys: Names of the data keys that are read of it; None for all.
+        source: Of a mixed corpus the source that it is of, where some sources are joined; else None.
     """
 
     index: int
@@ -46,6 +47,7 @@ class IngestTask:
     fingerprint: str
     work: int
     keys: tuple[str, ...] | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,15 @@ class IngestSplits:
 
     def _fill(self, append: Append, task: IngestTask) -> SplitReport:
         """Adds the sequences of a split to a file."""
-        split, keys, seq_tag = task.split, self.keys, task.split.seq_tag
+        split, seq_tag = task.split, task.split.seq_tag
+        keys = [key for key in self.keys if task.keys is None or key.name in task.keys]
         vocabs = self._vocabs()
         encoders = split_encoders(split, keys, vocabs, self.data_keys, self.norms)
         collector = Collector(encoders, has_tags=seq_tag is not None)
         reporter = Reporter(output_folder.progress_folder(self.folder))
         reader, num_kept = open_keys(split, keys, seq_tag), 0
-        for arrays, positions, tags in self._blocks(reader, seq_tag, collector):
+        joins = [store for store in self.joins if store.source == task.source]
+        for arrays, positions, tags in _blocks(reader, keys, seq_tag, collector, joins):
             if positions:
                 append(arrays, positions, tags)
             num_kept += len(positions)
@@ -110,25 +114,6 @@ class IngestSplits:
             named_files=report.named_files,
         )
 
-    def _blocks(self, reader: Reader, seq_tag: str | None, collector: Collector) -> Iterable[Joined]:
-        """The sequences of a split, with the data keys of all stores that are joined."""
-        if not self.joins:
-            return encoded_blocks(reader, self.keys, seq_tag, collector)
-
-        def are_there(tags: list[Any], positions: list[int]) -> list[bool]:
-            found = np.ones(len(tags), bool)
-            for store in self.joins:
-                chosen = np.flatnonzero(found)
-                mine = [tags[place] for place in chosen], [positions[place] for place in chosen]
-                found[chosen] = store.has(*mine, collector.reject)
-            are: list[bool] = found.tolist()
-            return are
-
-        blocks: Iterable[Joined] = encoded_blocks(reader, self.keys, seq_tag, collector, are_there)
-        for store in self.joins:
-            blocks = chain.from_iterable(map(partial(store.join, reject=collector.reject), blocks))
-        return blocks
-
     def _vocabs(self) -> dict[str, Vocab]:
         return {key: vocab_of_run(path, self.run) for key, path in self.vocab_files.items()}
 
@@ -148,3 +133,29 @@ def is_done(folder: str, task: IngestTask, fresh: bool = False) -> bool:
     """Whether a task has been done as it is now, and its files are intact; ``fresh`` as for ``is_intact``."""
     receipt = read_receipt(folder, task.index, fresh)
     return receipt is not None and receipt.file.fingerprint == task.fingerprint
+
+
+def _blocks(
+    reader: Reader,
+    keys: Sequence[DataKey],
+    seq_tag: str | None,
+    collector: Collector,
+    joins: Sequence[JoinedStore],
+) -> Iterable[Joined]:
+    """The sequences of a split, with the data keys of all stores that are joined."""
+    if not joins:
+        return encoded_blocks(reader, keys, seq_tag, collector)
+
+    def are_there(tags: list[Any], positions: list[int]) -> list[bool]:
+        found = np.ones(len(tags), bool)
+        for store in joins:
+            chosen = np.flatnonzero(found)
+            mine = [tags[place] for place in chosen], [positions[place] for place in chosen]
+            found[chosen] = store.has(*mine, collector.reject)
+        are: list[bool] = found.tolist()
+        return are
+
+    blocks: Iterable[Joined] = encoded_blocks(reader, keys, seq_tag, collector, are_there)
+    for store in joins:
+        blocks = chain.from_iterable(map(partial(store.join, reject=collector.reject), blocks))
+    return blocks

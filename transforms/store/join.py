@@ -40,11 +40,13 @@ class JoinedStore:
         folder: The store's folder; its tags are all different.
         fingerprint: Of the store.
         where: What the configuration calls it.
+        source: Of a mixed corpus the source whose sequences take data keys from it; else None.
     """
 
     folder: str
     fingerprint: str
     where: str
+    source: str | None = None
 
     def has(self, tags: Sequence[Any], positions: Sequence[int], reject: _Reject) -> np.ndarray:
         """Which records have a tag that is here too, bool [n]: what has none needs no encoding.

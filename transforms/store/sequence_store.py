@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
@@ -258,6 +259,17 @@ class Store(RecordBatches):
             return counts
         summed = sum_counts([self.manifest.files[number] for number in listed], {})
         return replace(summed, duplicate_tags=counts.duplicate_tags)
+
+    @cached_property
+    def counts_of_sources(self) -> dict[str, Counts]:
+        """Of a mixed corpus what became of the records of each source, as ``counts``; else empty."""
+        own, mixed = self.manifest.files, self.manifest.mixed
+        edges = np.cumsum([0, *mixed.values()]).tolist()
+        listed = self.manifest.listed or range(len(own))
+        return {
+            name: sum_counts([own[number] for number in listed if first <= number < end], {})
+            for name, (first, end) in zip(mixed, pairwise(edges), strict=True)
+        }
 
     @cached_property
     def tag_sizes(self) -> np.ndarray:
