@@ -222,28 +222,23 @@ class Training:
         guard = []
         if options.stop_on_nonfinite_train_score:
             guard = [StopOnNonfiniteTrainScore(self._folder, open_epoch=self._batches_of)]
-        cleanup = []
-        if (policy := options.cleanup_old_models) is not None:
-            cleanup = [
-                CleanupOldModels(
-                    self._folder,
-                    policy.keep_last_n,
-                    policy.keep_best_n,
-                    policy.keep,
-                    keep_best_by=policy.keep_best_by,
-                    say=say,
-                )
-            ]
         self._callbacks = TrainingCallbacks(
             before=[ReseedEveryEpoch(options.seed), *guard, self._steps, self._interrupts],
             users=users,
-            after=[self._save, self._inside, *cleanup],
+            after=[self._save, self._inside, *self._cleanup()],
             at_once=[*guard, self._save],
             model=self._model,
             num_epochs=options.num_epochs,
         )
         self._put_back = PutBack(state, metrics, self._save, self._callbacks, say)
         self._supply.watch(lambda: self._save.behind, lambda: self._inside.must_end)
+
+    def _cleanup(self) -> list[CleanupOldModels]:
+        policy = self._options.cleanup_old_models
+        if policy is None:
+            return []
+        kept = policy.keep_last_n, policy.keep_best_n, policy.keep
+        return [CleanupOldModels(self._folder, *kept, keep_best_by=policy.keep_best_by, say=self._say)]
 
     def _batches_of(self, epoch: int) -> BatchSource:
         data = self._supply.of(epoch)
