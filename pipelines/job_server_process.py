@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
@@ -131,18 +131,20 @@ def _is_ready(ready: Any) -> bool:
 
 
 def _start(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    if shutil.which(command[0]) is None:
+        missing = errno.EACCES if Path(command[0]).exists() else errno.ENOENT
+        raise OSError(missing, os.strerror(missing))
+    if sys.platform == "linux":
+        command = [sys.executable, "-I", "-S", "-c", _END_WITH_PARENT, str(os.getpid()), *command]
     return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
 
 
-_libc = ctypes.CDLL(None)
-
-
-def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+# Not as preexec_fn: Python code in the fork of a process that has threads (of gRPC, say) may crash there.
+_END_WITH_PARENT = f"""
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
