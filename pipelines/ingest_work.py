@@ -16,7 +16,7 @@ from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
-from seqmill.transforms.features.fairseq_dict import check_formats
+from seqmill.transforms.features.fairseq_dict import check_formats, labels_of_lines
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import check_norms, read_norm
 from seqmill.transforms.features.normalized_frames import CODE_VERSION as NORMALIZED_VERSION
@@ -209,8 +209,11 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     paths = {key: path for key, path in vocab_paths(scanned.config, scanned.declared).items() if key in names}
     vocabs = {key: read_vocab(path) for key, path in paths.items()}
     for key in keys:
-        if key.type in ("chars", "words") and given_vocab(key, [*scanned.config.data.values()]):
-            check_labels_occur(paths[key.name], vocabs[key.name], key.type)
+        given = given_vocab(key, [*scanned.config.data.values()])
+        if key.type in ("chars", "words") and given:
+            vocab = vocabs[key.name]
+            is_fairseq = key.vocab_format == "fairseq"
+            check_labels_occur(given, labels_of_lines(vocab) if is_fairseq else vocab, key.type)
     specs = _specs(scanned, parts, splits, vocabs)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     norms = {key: norm for key, norm in _norms(scanned).items() if key in names}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
 from seqmill.pipelines.sources import sources_of
-from seqmill.transforms.readers import files_of_folder
+from seqmill.transforms.readers import expected_in_folder, files_of_folder
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.name_patterns import has_wildcard
@@ -48,8 +48,12 @@ def find_inputs(config: Config) -> dict[str, Inputs]:
             _say_repeated(where, [*zip(*by_field.values(), strict=False)])
             _warn_of_empty(where, [path for paths in by_field.values() for path in paths])
         else:
-            given = [file for path in options.files for file in _in_folder(options.format, path)]
-            found[name] = paths = _expand(where, given, config.output, problems)
+            given = {path: _in_folder(options.format, path) for path in options.files}
+            problems += [
+                f"{where}: {path}: {_of_folder(options.format)}" for path in given if not given[path]
+            ]
+            listed = [file for path in options.files for file in given[path]]
+            found[name] = paths = _expand(where, listed, config.output, problems)
             _say_repeated(where, [(path,) for path in paths])
             _warn_of_empty(where, paths)
     if problems:
@@ -80,9 +84,16 @@ def each_once(inputs: Inputs) -> tuple[Inputs, tuple[int, ...]]:
 
 
 def _in_folder(format: str, path: str) -> list[str]:
-    """The path itself, or the files to read where it is a folder of a format that has folders."""
-    inside = files_of_folder(format, path) if files.is_folder(path) else None
-    return inside or [path]
+    """The path itself; of a folder the files to read, none where there are none."""
+    return files_of_folder(format, path) or [] if files.is_folder(path) else [path]
+
+
+def _of_folder(format: str) -> str:
+    """What to say of a folder in which there is nothing to read."""
+    expected = expected_in_folder(format)
+    if expected is None:
+        return f'a folder; format {format} expects files, such as "FOLDER/*"'
+    return f"a folder without anything of format {format}; expected {expected}"
 
 
 def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str]) -> list[str]:

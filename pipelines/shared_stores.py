@@ -12,7 +12,7 @@ from seqmill.pipelines.options import Config
 from seqmill.pipelines.sources import joined_into
 from seqmill.transforms.features.spec_differences import asked_otherwise, differences
 from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.errors import UsageError
+from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.locks import reader
 from seqmill.transforms.store.named_files import find_changed
 from seqmill.transforms.store.sequence_store import StoreManifest, read_manifest
@@ -51,7 +51,12 @@ def check_shared_stores(config: Config) -> None:
         return
     scanned = scan(config)
     for name, manifest in manifests.items():
-        work = store_work(scanned, name)
+        try:
+            work = store_work(scanned, name)
+        except UsageError:
+            raise
+        except SeqmillError as error:  # of files that only that configuration writes
+            raise SeqmillError(f"{error}; ingest again with the configuration of {config.store}") from None
         if difference := _difference(manifest, work):
             raise _unfit(config, name, difference)
         for source in (name, *joined_into(scanned.sources, name)):

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from seqmill.trainer.time_limit import seconds_of
+from seqmill.trainer.time_limit import is_no_time, seconds_of
 from seqmill.transforms.storage.checked_options import Options, none_or, one_of, whole_number
 
 _Seconds = Annotated[float, BeforeValidator(seconds_of)]
-_SecondsOrNone = Annotated[float | None, BeforeValidator(none_or(seconds_of))]
+_SecondsOrNone = Annotated[float | None, BeforeValidator(none_or(seconds_of, is_no_time))]
 
 
 class WindowsOptions(Options):

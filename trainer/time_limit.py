@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from seqmill.transforms.storage.checked_options import is_absence
+
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)([dhms])")
+_NO_TIME = re.compile(r" *(0+(\.0+)?[dhms] *)+")
 _BYTES_PER_SECOND = 50e6  # until a checkpoint was written and timed
 _SECONDS_TO_END = 1.0
 
@@ -32,6 +35,15 @@ def seconds_of(value: Any) -> float:
     if not 0 < seconds < math.inf:
         raise ValueError('expected a time such as "3h50m", "90m" or "45s", or a number of seconds above 0')
     return seconds
+
+
+def is_no_time(value: Any) -> bool:
+    """Whether a value says that there is to be no time: absence, or 0 of any unit.
+
+    >>> is_no_time("0s"), is_no_time(0.0), is_no_time("none"), is_no_time("10s")
+    (True, True, True, False)
+    """
+    return is_absence(value) or value == 0.0 or (isinstance(value, str) and bool(_NO_TIME.fullmatch(value)))
 
 
 @dataclass

@@ -8,6 +8,8 @@ import numpy as np
 
 from seqmill.pipelines.report.drawing import lines
 from seqmill.pipelines.report.page import Section, Text, cut, pair, table
+from seqmill.transforms.features.array_spec import ArraySpec
+from seqmill.transforms.features.special_labels import BOS, EOS, PAD, UNK
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.checked_files import map_checked
@@ -40,6 +42,9 @@ def _section(store: Store, key: str, labels: tuple[str, ...]) -> Section:
     counts, share = _count(store, key, len(labels))
     total = max(int(counts.sum()), 1)
     order = np.argsort(-counts, kind="stable")
+    rarest = [
+        number for number in order[::-1].tolist() if not is_special(labels[number], store.data_keys[key])
+    ]
     seen = int(np.count_nonzero(counts))
     unknown = store.manifest.counts.unknown.get(key, 0)
     ranks = np.unique(np.geomspace(1, max(seen, 1), _MOST_POINTS).astype(np.int64))
@@ -61,11 +66,20 @@ def _section(store: Store, key: str, labels: tuple[str, ...]) -> Section:
             if seen
             else "",
             pair(
-                _table("most frequent", labels, counts, total, order[: min(_SHOWN, seen)]),
-                _table("rarest", labels, counts, total, order[::-1][:_SHOWN]),
+                _table("most frequent", labels, counts, total, order[: min(_SHOWN, seen)].tolist()),
+                _table("rarest", labels, counts, total, rarest[:_SHOWN]),
             ),
         ),
     )
+
+
+def is_special(label: str, spec: ArraySpec) -> bool:
+    """Whether a label stands in a vocabulary for what it is for, however rare it is.
+
+    >>> is_special("<unk>", ArraySpec("words", "<i4", ())), is_special("a", ArraySpec("words", "<i4", ()))
+    (True, False)
+    """
+    return label in (PAD, UNK, BOS, EOS) or label in map(spec.processing.get, ("pad", "unk", "bos", "eos"))
 
 
 def _count(store: Store, key: str, num_labels: int) -> tuple[np.ndarray, float]:
@@ -80,10 +94,10 @@ def _count(store: Store, key: str, num_labels: int) -> tuple[np.ndarray, float]:
     return counts, len(blocks) / max(store.num_blocks, 1)
 
 
-def _table(name: str, labels: tuple[str, ...], counts: np.ndarray, total: int, which: np.ndarray) -> str:
+def _table(name: str, labels: tuple[str, ...], counts: np.ndarray, total: int, which: list[int]) -> str:
     rows = [
         [Text(_visible(labels[number]), is_label=True), int(counts[number]), f"{counts[number] / total:.3%}"]
-        for number in which.tolist()
+        for number in which
     ]
     return table([Text(name), "times", "share"], rows)
 

@@ -143,12 +143,16 @@ def test_words_outside_a_given_vocabulary_without_unk(tmp_path, seqmill):
 
 def test_missing_files_and_patterns_without_a_match_are_all_named(tmp_path, seqmill):
     corpora = {
-        "train": {"format": "jsonl", "files": ["gone.jsonl", "no-*.jsonl"]},
+        "train": {"format": "jsonl", "files": ["gone.jsonl", "no-*.jsonl", "empty"]},
+        "kaldi": {"format": "kaldi", "files": ["empty"]},
         "dev": {"format": "jsonl", "files": ["missing/dev.jsonl"]},
     }
+    (tmp_path / "empty").mkdir()
     ended = seqmill("preprocess", write_config(tmp_path, INTS, corpora))
     assert ended.code == 2
     ended.names(
+        f"corpus.train.files: {tmp_path}/empty: a folder; format jsonl expects files",
+        f"corpus.kaldi.files: {tmp_path}/empty: a folder without anything of format kaldi; expected",
         f"corpus.train.files: {tmp_path}/gone.jsonl: no such file",
         f"corpus.train.files: {tmp_path}/no-*.jsonl: no file matches",
         f"corpus.dev.files: {tmp_path}/missing/dev.jsonl: no such file",

@@ -117,6 +117,8 @@ def test_a_dictionary_of_fairseq(tmp_path, seqmill):
     )
     plain = seqmill("preprocess", config, "--data.x.vocab_format=plain")
     plain.names("line 1: label 'the 9' holds white space")
+    (tmp_path / "dict.txt").write_text("the 9\na cat 5\n")
+    seqmill("preprocess", config).names("dict.txt, line 2: label 'a cat' holds white space")
 
 
 def test_files_of_data_keys_go_with_what_they_were_for_and_no_others(tmp_path, seqmill):

@@ -88,6 +88,10 @@ def test_stores_that_do_not_fit_are_refused(features, experiment, tmp_path, seqm
     seqmill("preprocess", experiment(train_options={"files": ["b.jsonl"]})).names(
         "it was made from a.jsonl, not from b.jsonl"
     )
+    counted = features / "out/vocab/data.txt"
+    counted.rename(tmp_path / "kept.txt")
+    seqmill("plan", experiment()).names("data.txt: no such file; ingest again with the configuration of")
+    (tmp_path / "kept.txt").rename(counted)
     write_jsonl(tmp_path / "a.jsonl", [{"word": "other"}])
     seqmill("preprocess", experiment()).names("is not what corpus.train asks for", "held something else")
     assert not (tmp_path / "out/epochs").exists()

@@ -155,6 +155,12 @@ def test_as_many_epochs_are_stored_as_differ(tmp_path, options, stored):
         (CONFIG + "quoting = true", "corpus.dev: quoting is an option of formats csv and tsv, not of jsonl"),
         (CONFIG + "[data.x]\ntype = 'ints'\nchannel = 0", "data.x: channel is an option of type audio or"),
         (CONFIG + "[data.x]\ntype = 'ints'\nname = 'y'", "data.x.name: unknown option"),
+        (
+            CONFIG + "[corpus.dev.join]\nnum_seqs = 3",
+            "join.num_seqs: unknown option of this table; num_seqs is",
+        ),
+        (CONFIG + "[corpus.dev.join]\nfromat = 3", "join.fromat: unknown option; did you mean format?"),
+        (CONFIG + "[windows]\nsettles = 1", "windows.settles: unknown option; did you mean settle?"),
         (CONFIG + "[data.data_mask]\ntype = 'ints'", "data.data_mask: cannot be a name beside data"),
         (CONFIG + "[data.classes_lengths]\ntype = 'ints'", "cannot be a name beside classes"),
         ("data = 3\n", "data: found 3; expected tables [data.<name>]"),

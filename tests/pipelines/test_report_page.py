@@ -8,7 +8,7 @@ from browser import chromium, opened
 from seqmill_runs import Seqmill, write_config, write_jsonl
 
 from seqmill.pipelines.config import load_config
-from seqmill.pipelines.report import choices
+from seqmill.pipelines.report import choices, labels
 from seqmill.trainer import scores
 from seqmill.transforms.batches.layout import planned_by
 from seqmill.transforms.storage.output_folder import model_folder
@@ -132,6 +132,12 @@ def test_options_in_force_are_there_where_limits_cannot_be_halved(report: Path):
     store = Store(str(report.parent / "store" / "train"))
     section = choices.section(store, planned_by(store, config.schedule_of("train")).schedule.options)
     assert section.parts[1].count("laplace:4 (now)") == 1
+
+
+def test_special_labels_are_not_among_the_rarest(report: Path):
+    (section,) = labels.sections(Store(str(report.parent / "store" / "train")))
+    rarest = section.parts[1].partition("rarest")[2]
+    assert '"text label">yes' in rarest and "&lt;pad" not in rarest and "&lt;unk" not in rarest
 
 
 @pytest.mark.parametrize("line", [b'{"reason": "b', b"[]"])

@@ -198,7 +198,10 @@ def copy_files_of_keys(folder: str, store: Store) -> dict[str, Checksum]:
         if not is_intact(copy, expected, fresh=True):
             files.copy(source, copy)
             if not is_intact(copy, expected, fresh=True):
-                raise SeqmillError(f"{source}: not what the store's manifest says; run again")
+                raise SeqmillError(
+                    f"{source}: not what the store's manifest says; `seqmill ingest` with the configuration "
+                    "that made the store makes it again"
+                )
     return others
 
 

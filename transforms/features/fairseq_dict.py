@@ -48,6 +48,11 @@ def read_fairseq(path: str) -> Vocab:
     return Vocab(tuple(labels))
 
 
+def labels_of_lines(vocab: Vocab) -> Vocab:
+    """The labels that stand in a dictionary, one for each line."""
+    return Vocab(vocab.labels[len(_SPECIAL) :])
+
+
 def check_formats(keys: Iterable[DataKey]) -> None:
     """Refuses vocabularies that may be such dictionaries, where nobody has said which kind they are.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from pydantic import ValidationError
 
 from seqmill.transforms.features.array_files import read_npy_bytes
 from seqmill.transforms.features.data_keys import DataKey
@@ -50,25 +50,33 @@ def read_given(name: str, given: str | GivenNorm) -> Norm:
                 f"{option}: {error}; expected a file norm/<key>.json of seqmill's (others are given as "
                 "{ mean = FILE, stddev = FILE })"
             ) from None
-    mean, stddev = (_given_numbers(f"{option}.{what}", getattr(given, what)) for what in ("mean", "stddev"))
-    try:
-        return Norm(mean=mean, stddev=stddev)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{option}.{first['loc'][0]}: found {first['input']}; {first['msg']}") from None
+    return Norm(
+        mean=_given_numbers(f"{option}.mean", given.mean, -math.inf),
+        stddev=_given_numbers(f"{option}.stddev", given.stddev, 0),
+    )
 
 
-def _given_numbers(option: str, given: float | str) -> float | tuple[float, ...]:
+def _given_numbers(option: str, given: float | str, least: float) -> float | tuple[float, ...]:
     if not isinstance(given, str):
+        _check([float(given)], least, option)
         return float(given)
     try:
         content = files.read_bytes(given)
     except OSError as error:
         raise UsageError(f"{option}: {given}: cannot be read ({error.strerror or error})") from None
     try:
-        return _numbers_of_npy(content) if given.endswith(".npy") else _numbers_of_text(content)
+        numbers = _numbers_of_npy(content) if given.endswith(".npy") else _numbers_of_text(content)
     except (ValueError, RejectedSequence) as error:
         raise UsageError(f"{option}: {given}: {error}; expected a number for each of a frame") from None
+    _check(numbers, least, f"{option}: {given}")
+    return numbers
+
+
+def _check(numbers: Sequence[float], least: float, where: str) -> None:
+    for number in numbers:
+        if not (math.isfinite(number) and number >= least):
+            from_0 = ", 0 or more" if least == 0 else ""
+            raise UsageError(f"{where}: found {number}; expected finite numbers{from_0}")
 
 
 def _numbers_of_npy(content: bytes) -> tuple[float, ...]:

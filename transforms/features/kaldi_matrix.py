@@ -10,6 +10,7 @@ import numpy as np
 
 from seqmill.transforms.features.sound.source import check_size
 from seqmill.transforms.storage.errors import RejectedSequence
+from seqmill.transforms.storage.ranges import counted
 
 _INT = struct.Struct("<xi")  # behind a byte that says how many bytes it has
 _HEADER = struct.Struct("<ffii")
@@ -46,7 +47,8 @@ def read_kaldi(file: IO[bytes], size: int, max_bytes: int, name: str) -> np.ndar
     if kind in _VECTORS:
         return reader.array(_VECTORS[kind], (reader.integer(),))
     if kind not in _COMPRESSED:
-        reader.fail(f"an unknown kind of array ({token[:5]!r})")
+        shown = f" ({token.decode().strip()})" if token.isascii() and token.decode().isprintable() else ""
+        reader.fail(f"an unknown kind of array{shown}: the file is damaged, or no ark of matrices")
     return _compressed(reader, kind)
 
 
@@ -59,7 +61,8 @@ class _Bytes:
     def take(self, count: int) -> bytes:
         """The next bytes."""
         if count > self._left:
-            self.fail(f"it ends behind the file's end, {count - self._left:,} bytes are missing")
+            missing = counted(count - self._left, "byte is", "bytes are")
+            self.fail(f"it ends behind the file's end, {missing} missing")
         content = self._file.read(count)
         if len(content) < count:
             self.fail("the file ends before")

@@ -4,6 +4,7 @@ from seqmill.transforms.readers.fields import get_field
 from seqmill.transforms.readers.formats import (
     FORMATS,
     declared_labels,
+    expected_in_folder,
     files_of_folder,
     open_split,
     split_corpus,
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "TagLists",
     "declared_labels",
+    "expected_in_folder",
     "files_of_folder",
     "get_field",
     "open_split",

@@ -178,6 +178,20 @@ def files_of_folder(format: str, folder: str) -> list[str] | None:
     return None
 
 
+def expected_in_folder(format: str) -> str | None:
+    """What a folder that is given in place of files must hold; None where the format has no folders."""
+    match format:
+        case "kaldi":
+            from seqmill.transforms.readers.kaldi import MAIN_FILES
+
+            return f"one of {', '.join(MAIN_FILES)}"
+        case "librispeech":
+            return "files *.trans.txt, at any depth"
+        case "arrow":
+            return "what save_to_disk writes (state.json, *.arrow)"
+    return None
+
+
 def declared_labels(split: Split, field: str) -> tuple[str, ...] | None:
     """What the numbers of a field stand for, where the split's file says so.
 

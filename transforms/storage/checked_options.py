@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -59,13 +59,13 @@ def checked(model: type[T], values: Mapping[str, Any], context: Mapping[str, Any
     try:
         return adapter.validate_python(dict(values), context=context)
     except ValidationError as error:
-        mistakes = _mistakes(error, option_fields(model))
+        mistakes = _mistakes(error, model)
     # What is wrong between options is seen only once each by itself is right or left out.
     wrong = {where[0] for where, _ in mistakes if where}
     try:
         adapter.validate_python({k: v for k, v in values.items() if k not in wrong}, context=context)
     except ValidationError as error:
-        later = _mistakes(error, {})
+        later = _mistakes(error, None)
         mistakes += [mistake for mistake in later if not {*mistake[0]} & wrong and mistake not in mistakes]
     raise WrongOptionsError(mistakes)
 
@@ -124,14 +124,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _mistakes(error: ValidationError, known: Mapping[str, Any]) -> list[Mistake]:
+def _mistakes(error: ValidationError, model: type[Any] | None) -> list[Mistake]:
     found: list[Mistake] = []
     for item in error.errors():
         where = tuple(str(part) for part in item["loc"])
         text = re.sub(r"^(Value error, |Input should be )", "", item["msg"])
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            near = did_you_mean(where[-1], [name for name in known if name != "name"])
-            found.append((where, f"unknown option{near}"))
+            found.append((where, _unknown(where, model)))
         elif item["type"] == "missing":
             found.append((where, "required, but missing"))
         elif item["type"] == "says_all":
@@ -142,6 +141,26 @@ def _mistakes(error: ValidationError, known: Mapping[str, Any]) -> list[Mistake]
         else:  # of several options together
             found += [(where, line) for line in text.splitlines()]
     return found
+
+
+def _unknown(where: tuple[str, ...], model: type[Any] | None) -> str:
+    """What to say of an unknown option, which may stand in a table inside of the model's."""
+    *tables, name = where
+    fields = outer = {} if model is None else option_fields(model)
+    for table in filter(fields.__contains__, tables[:1]):
+        inner = next(_models(fields[table].annotation), None)
+        fields = fields if inner is None else option_fields(inner)
+    if name in outer and fields is not outer:
+        return f"unknown option of this table; {name} is one of the table around it"
+    return f"unknown option{did_you_mean(name, [one for one in fields if one != 'name'])}"
+
+
+def _models(annotation: Any) -> Iterator[type[Any]]:
+    """The models in a type, such as that of a list of them."""
+    if hasattr(annotation, "__pydantic_fields__"):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def _shown(value: Any) -> str:

@@ -156,6 +156,21 @@ def test_arks_that_are_refused(tmp_path, encode, content, reason):
         assert caught.value.reason == expected
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\0BCM9 xx", "an unknown kind of array (CM9): the file is damaged"),
+        (b"\0B\x1b[7m\xff", "an unknown kind of array: the file is damaged"),
+        (b"\0BFM " + struct.pack("<bibi", 4, 1, 4, 1) + bytes(3), "behind the file's end, 1 byte is missing"),
+    ],
+)
+def test_messages_of_arks_show_no_bytes_of_theirs(tmp_path, encode, content, says):
+    (tmp_path / "a.ark").write_bytes(b"u " + content)
+    with pytest.raises(RejectedSequence) as caught:
+        encode("a.ark:2")
+    assert says in caught.value.detail
+
+
 def test_flat_numbers_in_frames(encode):
     flat = MATRIX.reshape(-1)
     for value in (flat, flat.tolist(), MATRIX, MATRIX.tolist()):

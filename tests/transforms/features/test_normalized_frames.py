@@ -106,8 +106,8 @@ def test_files_of_ours_of_returnn_and_of_numpy(tmp_path):
     [
         ("m.txt", b"1 2\nx", "could not convert string to float: 'x'; expected a number for each"),
         ("m.txt", b"# nothing", "no numbers"),
-        ("m.txt", b"1 nan", "Input should be a finite number"),
-        ("m.txt", b"1 -1", "found -1.0; Input should be greater than or equal to 0"),
+        ("m.txt", b"1 nan", "m.txt: found nan; expected finite numbers"),
+        ("m.txt", b"1 -1", "m.txt: found -1.0; expected finite numbers, 0 or more"),
         ("m.txt", b"\xff", "expected a number for each of a frame"),
         ("m.npy", b"\x80\x04N.", "not a .npy file"),
         ("none.txt", None, "cannot be read (No such file or directory)"),
@@ -120,6 +120,12 @@ def test_files_that_hold_something_else(tmp_path, name, content, problem):
         read_given("x", GivenNorm(0, str(tmp_path / name)))
     assert str(error.value).startswith("data.x.normalization.stddev: ")
     assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(("mean", "stddev"), [(float("nan"), 1), (0, float("inf")), (0, -1)])
+def test_given_numbers_that_are_none(mean, stddev):
+    with pytest.raises(UsageError, match=r"data\.x\.normalization\.\w+: found \S+; expected finite numbers"):
+        read_given("x", GivenNorm(mean, stddev))
 
 
 def test_a_changed_file_of_ours_is_refused(tmp_path):
