@@ -1,5 +1,9 @@
 """``[corpus.<name>.join]``: data keys of several sources, brought together by tag."""
 
+import gzip
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -153,6 +157,49 @@ def test_tags_that_are_there_twice_are_named(tmp_path, seqmill, config, side):
     assert ended.code == 1
     tag = "é3" if side == "x.jsonl" else "é4"
     ended.names(f"'{tag}' is in {side} and in {side}", "1 sequence has that of another one")
+
+
+def test_damage_is_named_before_what_follows_from_it(tmp_path, seqmill, config):
+    text = (tmp_path / "y.tsv").read_text()
+    packed = gzip.compress((text + text.splitlines(keepends=True)[3]).encode())
+    (tmp_path / "y.tsv.gz").write_bytes(packed[:-4])
+    config.write_text(CONFIG + JOIN_Y.replace("y.tsv", "y.tsv.gz") + JOIN_Z)
+    ended = seqmill("ingest", config)
+    assert ended.code == 1
+    ended.names("join-1: damaged sources, of which an unknown part is lost", "y.tsv.gz: cut short")
+
+
+LIMITED = """
+import re, resource, sys
+from seqmill.pipelines import flags, ingest
+from seqmill.pipelines.main import main
+used = 1024 * int(re.search("VmData:\\s+(\\d+)", open("/proc/self/status").read())[1])
+resource.setrlimit(resource.RLIMIT_DATA, (used + 400_000_000, used + 400_000_000))
+main(["ingest", sys.argv[1]])
+"""
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_with_what_is_joined(tmp_path):
+    """640 MB, in two orders; the limit is of memory that is no mapped file."""
+    numbers = np.arange(40_000)
+    for key, order in (("x", numbers), ("z", np.random.default_rng(1).permutation(numbers))):
+        schema = pa.schema({"id": pa.string(), key: pa.list_(pa.float32())})
+        with pq.ParquetWriter(tmp_path / f"{key}.parquet", schema) as writer:
+            for part in order.reshape(-1, 1000):
+                arrays = [np.full(2000, n % 97, "f4") for n in part]
+                table = pa.table({"id": [f"t{n}" for n in part], key: arrays}, schema=schema)
+                writer.write_table(table, row_group_size=1000)
+    text = CONFIG.split("[data.y]")[0].replace('"ints"', '"floats"') + '[data.z]\ntype = "floats"\n'
+    text += CONFIG[CONFIG.index("[corpus.train]") :].replace('"jsonl"', '"parquet"')
+    text = text.replace("x.jsonl", "x.parquet") + JOIN_Z.replace('"tag"', '"id"')
+    (tmp_path / "config.toml").write_text(text)
+    subprocess.run([sys.executable, "-c", LIMITED, tmp_path / "config.toml"], check=True)
+    store = Store(f"{tmp_path}/out/store/train")
+    assert store.num_seqs == 40_000
+    for row in (0, 777, 39_999):
+        for key in "xz":
+            np.testing.assert_array_equal(store.sequence(key, row), np.full(2000, row % 97, "f4"))
 
 
 def test_tags_of_other_names_say_what_is_there(seqmill, config, tmp_path):

@@ -29,7 +29,8 @@ def corpus(tmp_path_factory):
     for number in range(6):
         lengths = rng.integers(1, 400, 1000)
         records = [
-            {"x": rng.integers(0, 30, n).tolist(), "y": "ab c" * (n % 5 + 1)} for n in lengths.tolist()
+            {"tag": f"t{row}", "x": rng.integers(0, 30, n).tolist(), "y": "ab c" * (n % 5 + 1)}
+            for row, n in enumerate(lengths.tolist())
         ]
         files.append(write_jsonl(folder / f"part-{number}.jsonl", records).name)
     config = write_config(
@@ -79,8 +80,30 @@ def test_killed_run_is_finished_by_the_next(tmp_path, seqmill, corpus, moment, m
 @pytest.mark.long
 def test_killed_again_and_again_it_still_writes_the_same(tmp_path, corpus):
     """``SEQMILL_KILLS`` kills of the driver, a worker or all of them at once, at random moments."""
-    config, expected = corpus
-    output = tmp_path / "out"
+    _kill_again_and_again(*corpus, tmp_path / "out")
+
+
+SEVERAL_SOURCES = {
+    "joined": {"join": {"format": "jsonl", "files": ["part-1.jsonl"], "seq_tag": "tag", "data_keys": ["y"]}},
+    "mixed": {"mix": {"other": {"format": "jsonl", "files": ["part-1.jsonl"], "seq_tag": "tag", "share": 2}}},
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", SEVERAL_SOURCES)
+def test_sources_together_are_finished_by_the_next(tmp_path, corpus, kind):
+    config = tmp_path / "config.toml"
+    for name in ("part-0.jsonl", "part-1.jsonl"):
+        shutil.copy(corpus[0].parent / name, tmp_path)
+    train = {"format": "jsonl", "files": ["part-0.jsonl"], "seq_tag": "tag", **SEVERAL_SOURCES[kind]}
+    data = {"x": {"type": "ints"}, "y": {"type": "chars"}}
+    write_config(tmp_path, data, {"train": train}, seq_ordering="laplace:.100", num_epochs=4, num_shards=3)
+    whole = Run(config, output=tmp_path / "whole", mode=None)
+    whole.ends(within=120)
+    _kill_again_and_again(config, tree(tmp_path / "whole"), tmp_path / "out")
+
+
+def _kill_again_and_again(config: Path, expected: dict[str, bytes], output: Path) -> None:
     rng = np.random.default_rng(0)
     kills: Counter[str] = Counter()
     while kills.total() < int(os.environ.get("SEQMILL_KILLS", "100")):

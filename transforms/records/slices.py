@@ -38,13 +38,15 @@ def copied(addresses: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         return np.empty(0, np.uint8)
     # Arrow takes strings: every second one is a slice, the others are what lies between two slices. Those are
     # never taken, so it does not matter that some would have to run backwards, or over what is not ours.
-    lowest = int(addresses.min())
-    ends = np.zeros(2 * len(addresses) + 1, np.int64)
-    np.subtract(addresses, lowest, out=ends[1::2])
-    np.add(ends[1::2], sizes, out=ends[2::2])
-    memory = pa.foreign_buffer(lowest, int(ends.max()))
-    buffers = [None, pa.py_buffer(ends), memory]
-    strings = pa.LargeBinaryArray.from_buffers(pa.large_binary(), 2 * len(addresses), buffers)
+    lowest, total = int(addresses.min()), int(sizes.sum())
+    ends = np.zeros(2 * len(addresses) + 2, np.int64)
+    np.subtract(addresses, lowest, out=ends[1:-1:2])
+    np.add(ends[1:-1:2], sizes, out=ends[2::2])
+    # For each that is taken it asks for memory of the mean size, which is the last end by the number of all:
+    # a last string makes that what is needed, and not a part of how far the slices lie from each other.
+    ends[-1] = -(-total * (len(ends) - 1) // len(addresses)) + 2
+    buffers = [None, pa.py_buffer(ends), pa.foreign_buffer(lowest, int(ends.max()))]
+    strings = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
     taken = strings.take(pa.array(np.arange(1, 2 * len(addresses), 2)))
     return np.frombuffer(taken.buffers()[2], np.uint8)
 

@@ -29,6 +29,7 @@ from seqmill.transforms.storage.temporaries import (
 )
 
 _COPY_BYTES = 8_000_000
+_PIECE_BYTES = 1 << 20
 _LARGEST_JSON = 500_000_000  # a manifest with three million shards; the parser needs several times its size
 
 _BUCKET_PARTS = 3  # of a URL that are no pattern: "s3:", "" and the bucket
@@ -278,6 +279,18 @@ def read_blocks(path: str, start: int, end: int) -> Iterator[np.ndarray]:
             yield np.frombuffer(block, np.uint8)
 
 
+def read_most(file: IO[bytes], most: int) -> bytes:
+    """What is left of an open file, or its next ``most`` bytes.
+
+    ``file.read(most)`` would at once ask the system for memory for as many, however short the file is.
+    """
+    pieces = []
+    while piece := file.read(min(most, _PIECE_BYTES)):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
+
+
 def read_bytes(path: str) -> bytes:
     """The whole of a file."""
     if not is_local(path):
@@ -335,7 +348,7 @@ def map_copy(path: str, num_bytes: int, xxh128: str) -> np.ndarray:
 def _read_whole_json(path: str) -> bytes:
     if is_local(path):
         with open_read(path) as file:
-            written: bytes = file.read(_LARGEST_JSON + 1)
+            written = read_most(file, _LARGEST_JSON + 1)
     else:
         written = remote_files.read_bytes(path)
     if len(written) > _LARGEST_JSON:

@@ -101,7 +101,6 @@ class FinishStore:
         receipts = self._receipts()
         entries = [receipt.file for receipt in receipts]
         counts = sum_counts(entries, self.dropped)
-        counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
         rejected_path = output_folder.rejected_path(self.folder, output_folder.INGEST)
         files.remove(rejected_path)
         others: dict[str, Checksum] = {}
@@ -111,6 +110,7 @@ class FinishStore:
         damaged = tuple(DamagedSource(entry.source, entry.damaged) for entry in entries if entry.damaged)
         if damaged and not self.allow_damaged:
             raise _damaged_error(self.corpus, damaged)
+        counts = replace(counts, duplicate_tags=self._num_duplicate_tags(receipts))
         check_rejected(self.corpus, counts, self.max_rejected, rejected_path)
         for name, own in self._of_sources(entries).items():
             check_rejected(f"{self.corpus}, source {name}", sum_counts(own, {}), self.max_rejected, None)

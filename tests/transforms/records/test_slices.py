@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,19 @@ def test_slices_never_lead_out(pair):
     start, size = np.array([pair]).T
     with pytest.raises(IndexError):
         slices(np.arange(10, dtype=np.uint8), start, size)
+
+
+@pytest.mark.parametrize("starts", [[0, 10**9 - 50_000], [10**9 - 50_000, 0], [0, 10**9 - 60_000, 7]])
+def test_memory_is_asked_for_by_the_slices_not_by_how_far_they_lie_apart(starts):
+    data, before = np.zeros(10**9, np.uint8), pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        num_bytes = len(slices(data, np.array(starts), np.full(len(starts), 50_000)))
+    finally:
+        pa.set_memory_pool(before)
+    assert num_bytes == 50_000 * len(starts)
+    assert pool.max_memory() < 50_000 * len(starts) + 1000
 
 
 def test_interleaved():

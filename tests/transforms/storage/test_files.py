@@ -1,9 +1,11 @@
+import io
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +194,17 @@ def test_json_of_a_size_that_no_file_of_ours_has(tmp_path):
         file.truncate(1 << 31)
     with pytest.raises(files.NotJsonError, match="over 500,000,000 bytes"):
         files.read_json(str(path))
+
+
+def test_a_short_file_takes_little_memory_whatever_it_might_have_been(tmp_path):
+    files.write_json(str(tmp_path / "a.json"), {"a": 1})
+    tracemalloc.start()
+    try:
+        assert files.read_json(str(tmp_path / "a.json")) == {"a": 1}
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert files.read_most(io.BytesIO(bytes(3_000_000)), 2_500_000) == bytes(2_500_000)
 
 
 MAP = """

@@ -52,7 +52,7 @@ class Source:
         """The whole file. Raises RejectedSequence where it is larger than ``max_bytes``."""
         check_size(self.size, max_bytes, "the file")
         self._file.seek(0)
-        data = self._file.read(max_bytes + 1)
+        data = files.read_most(self._file, max_bytes + 1)
         check_size(len(data), max_bytes, "the file")
         return data
 
