@@ -7,6 +7,10 @@ from eager_mode import keep_eager_mode
 from seqmill_runs import Seqmill
 from servers import free_port
 
+# A shell's background ignores Ctrl-C, and so would the commands that tests press it in.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory):

@@ -46,7 +46,6 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=heed_ctrl_c,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         self.seen: set[psutil.Process] = set()
@@ -69,11 +68,6 @@ class Run:
             assert time.monotonic() < deadline, alive
             time.sleep(0.01)
         return said
-
-
-def heed_ctrl_c() -> None:
-    """Also where these tests run in a shell's background, which ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def is_alive(process: psutil.Process) -> bool:

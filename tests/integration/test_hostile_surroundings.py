@@ -1,7 +1,6 @@
 """What stands around a run may be hostile or poor: links, few open files, terminals, commanding data."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +14,10 @@ COMMAND = [sys.executable, "-m", "seqmill.pipelines.main"]
 
 def run_with_few_files(*arguments, limit=256):
     """Runs the real command; the most files it had open."""
-
-    def lower():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-
+    lowered = ["sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"]
     most = 0
     with psutil.Popen(
-        [*COMMAND, *map(str, arguments)], preexec_fn=lower, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*lowered, *COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         while process.poll() is None:
             most = max([most, *(_open_files(one) for one in [process, *_children(process)])])

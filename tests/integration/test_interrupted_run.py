@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from seqmill_runs import write_config, write_jsonl
-from started_run import Run, heed_ctrl_c, wait_for
+from started_run import Run, wait_for
 
 MOMENTS = {
     "workers start": lambda run: wait_for(run, run.workers),
@@ -86,7 +86,6 @@ def test_a_signal_ends_a_command_whose_modules_load(tmp_path, number, module):
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-        preexec_fn=heed_ctrl_c,
     )
     assert (run.returncode, run.stdout) == (128 + number, "")
     lines = run.stderr.splitlines()

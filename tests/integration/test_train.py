@@ -206,7 +206,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config, 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=heed_ctrl_c,
         env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
     ) as process:
         wait_for(tmp_path / "out/model/epoch-0002/checkpoint.json", process)
@@ -216,11 +215,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, new_config, 
     assert "interrupted; the last checkpoint is that of epoch" in out
     assert "The same command goes on from there." in out and "Traceback" not in out
     assert not re.search("^[IWEF][0-9]{4} |^WARNING", out, re.MULTILINE), out  # of TensorFlow's own
-
-
-def heed_ctrl_c() -> None:
-    """What runs in the background of a shell ignores Ctrl-C, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

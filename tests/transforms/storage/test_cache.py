@@ -84,7 +84,7 @@ def hold(remote, ready):
 
 
 def test_others_hold_what_they_use_and_let_go_when_they_are_killed(folder, remote):
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready = context.Event()
     holder = context.Process(target=hold, args=(remote, ready))
     holder.start()
@@ -171,7 +171,7 @@ def test_folders_that_others_can_write_to_are_refused(folder, remote, which, tmp
 
 def test_processes_fetch_a_file_once_and_survive_the_death_of_one(folder, remote):
     remote.delay = 30
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     first = context.Process(target=remote, args=(b"abc",))
     first.start()
     while not (folder.exists() and any(path.name.startswith(TEMPORARY_PREFIX) for path in copies(folder))):
