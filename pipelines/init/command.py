@@ -11,7 +11,7 @@ import orjson
 from seqmill.pipelines.config import load_config
 from seqmill.pipelines.init.corpora import Corpora, choose_sources
 from seqmill.pipelines.init.find_sources import LOOKED_FOR, Found, find_sources
-from seqmill.pipelines.init.guess_options import OUTPUT, Setup, guess_options
+from seqmill.pipelines.init.guess_options import Setup, guess_options, is_output_name
 from seqmill.pipelines.init.new_files import check_free, write
 from seqmill.pipelines.init.recordings import Manifests, choose_recordings
 from seqmill.pipelines.init.sample_records import MOST_RECORDS, sample_of
@@ -45,20 +45,20 @@ def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> No
     found = find_sources(paths, _is_own(folder, [files.name(output), *manifests.values()]))
     recordings = choose_recordings(found)
     if recordings is not None and (recordings.has_transcripts or not found.sources):
-        setup = _of_recordings(recordings, found, manifests, folder, force, with_model)
+        setup = _of_recordings(recordings, found, manifests, output, force, with_model)
     else:
         recordings = None
         corpora = choose_sources(found) or choose_texts(found)
         if corpora is None:
             met = "".join(f" ({line})" for line in islice(_left_out(found), 1))
             raise SeqmillError(f"{', '.join(paths)}: nothing here is a corpus{met}; looked for {LOOKED_FOR}")
-        setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], folder, with_model)
+        setup = guess_options(corpora, [path for path in paths if files.is_folder(path)], output, with_model)
     for name, records in recordings.records.items() if recordings is not None else ():
         lines = b"".join(orjson.dumps(record) + b"\n" for record in records)
         write(files.join(folder, manifests[name]), lines)
     model = files.join(folder, MODEL_FILE)
     if setup.starter is not None and files.exists(model):
-        setup.guesses.append(f"{model} is there already and is kept")
+        setup.guesses.append(f"{model} is there already and is kept{_if_other(model, setup.starter)}")
     elif setup.starter is not None:
         write(model, starter_text(setup.starter).encode())
     write(output, config_text(setup.tables).encode())
@@ -70,11 +70,17 @@ def init(paths: Sequence[str], output: str, force: bool, with_model: bool) -> No
         print(comment(f"train: seqmill run {output}"))
 
 
+def _if_other(model: str, starter: str) -> str:
+    if files.read_bytes(model) == starter_text(starter).encode():
+        return ""
+    return ", though it is not the starter model for this corpus; --output in another folder writes that"
+
+
 def _is_own(folder: str, names: Sequence[str]) -> Callable[[str], bool]:
-    """Tells paths that this command or a run of its configuration writes from others."""
-    work = _real(files.join(folder, OUTPUT))
+    """Tells paths that this command, or runs of configurations that it wrote here, write from others."""
+    outputs = [_real(files.join(folder, name)) for name in files.list_names(folder) if is_output_name(name)]
     written = {_real(files.join(folder, name)) for name in names}
-    return lambda path: is_own(work, _real(path)) or _real(path) in written
+    return lambda path: _real(path) in written or any(is_own(output, _real(path)) for output in outputs)
 
 
 def _real(path: str) -> str:
@@ -85,11 +91,12 @@ def _of_recordings(
     recordings: Manifests,
     found: Found,
     manifests: dict[str, str],
-    folder: str,
+    config: str,
     force: bool,
     with_model: bool,
 ) -> Setup:
     """The setup for recordings, which become records of manifests beside the configuration."""
+    folder = files.parent(config)
     for name in recordings.records:
         check_free(files.join(folder, manifests[name]), force)
     for path in recordings.without:
@@ -101,7 +108,7 @@ def _of_recordings(
     paths = {name: [files.join(folder, manifests[name])] for name in recordings.records}
     corpora = Corpora("jsonl", paths, recordings.why, audio_root=recordings.root)
     sample = sample_of("jsonl", folder, train[:MOST_RECORDS])
-    setup = guess_options(corpora, (), folder, with_model, sample, len(train))
+    setup = guess_options(corpora, (), config, with_model, sample, len(train))
     numbers = ", ".join(f"{len(some):,} in {manifests[name]}" for name, some in recordings.records.items())
     setup.guesses[:0] = [
         *recordings.guesses,

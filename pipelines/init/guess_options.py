@@ -15,10 +15,11 @@ from seqmill.pipelines.init.sample_records import Sample, read_sample
 from seqmill.pipelines.init.starter_model import MODEL_FILE, SCORES, choose_starter
 from seqmill.pipelines.init.write_config import Line, Table
 from seqmill.transforms.readers import FORMATS
+from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.ranges import counted
 
-OUTPUT = "work"
+_OUTPUT, _CONFIG = "work", "config.toml"
 _SEQS_PER_BATCH, _FRAMES_PER_BATCH, _MOST_PER_BATCH = 24, 4000, 128
 _LEAST_BATCHES = 8  # of an epoch of a small corpus
 _STEPS = 2000
@@ -45,7 +46,7 @@ class Setup:
 def guess_options(
     corpora: Corpora,
     given: Sequence[str],
-    folder: str,
+    config: str,
     with_model: bool,
     train: Sample | None = None,
     num_seqs: int | None = None,
@@ -55,7 +56,7 @@ def guess_options(
     Args:
         corpora: The corpora.
         given: Folders that paths in records may start from.
-        folder: Folder of the configuration, from which its paths start.
+        config: Where the configuration will stand; its paths start from its folder.
         with_model: Whether it should name a starter model.
         train: The first records of ``train``, where they need not be read.
         num_seqs: Records of ``train``, where that is known.
@@ -73,8 +74,8 @@ def guess_options(
     for name, paths in corpora.files.items():
         setup.guesses.append(f"corpus {name}: {shown(paths)}")
     keys = [KeyTable(guess, sample, root) for guess in guesses.keys]
-    tables = _corpus_tables(corpora, guesses, root, folder, setup)
-    lines = _global_lines(keys, num_seqs, setup)
+    tables = _corpus_tables(corpora, guesses, root, files.parent(config), setup)
+    lines = _global_lines(keys, output_name(config), num_seqs, setup)
     if with_model:
         lines += _model_lines(keys, corpora, "corpus.dev" in {table.name for table in tables}, setup)
     setup.tables.append(Table("", lines))
@@ -92,6 +93,21 @@ def guess_options(
             f"rejected, the first: {sample.rejected[0]}"
         )
     return setup
+
+
+def output_name(config: str) -> str:
+    """The folder beside a configuration that its runs write to: each configuration has one of its own.
+
+    >>> output_name("data/config.toml"), output_name("data/speech.toml")
+    ('work', 'work-speech')
+    """
+    name = files.name(config)
+    return _OUTPUT if name == _CONFIG else f"{_OUTPUT}-{name.removesuffix('.toml')}"
+
+
+def is_output_name(name: str) -> bool:
+    """Whether ``output_name`` may have made a name."""
+    return name == _OUTPUT or name.startswith(f"{_OUTPUT}-")
 
 
 def _corpus_tables(corpora: Corpora, guesses: Guesses, root: Roots, folder: str, setup: Setup) -> list[Table]:
@@ -131,7 +147,7 @@ def _epoch_lines(num_seqs: int | None) -> list[Line]:
     return lines
 
 
-def _global_lines(keys: Sequence[KeyTable], num_seqs: int | None, setup: Setup) -> list[Line]:
+def _global_lines(keys: Sequence[KeyTable], output: str, num_seqs: int | None, setup: Setup) -> list[Line]:
     data = keys[0]
     if data.lengths:
         average, longest = mean(data.lengths), max(data.lengths)
@@ -150,7 +166,7 @@ def _global_lines(keys: Sequence[KeyTable], num_seqs: int | None, setup: Setup) 
     return [
         Line("", why="Written by `seqmill init`: guesses from the first records; change what is wrong."),
         Line("", why="Look before writing: seqmill plan; all options: docs/configuration.md."),
-        Line("output", OUTPUT, "everything is written here"),
+        Line("output", output, "everything is written here"),
         Line("batch_size", {"data": batch_size}, why),
         Line("max_seqs", _MAX_SEQS, "at most so many sequences in a batch"),
         Line("", why="max_seq_length = { data = N } drops sequences that are longer; plan says how many"),

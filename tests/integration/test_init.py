@@ -283,6 +283,26 @@ def test_nothing_is_overwritten_without_force(tmp_path, seqmill):
     assert {path: path.read_bytes() for path in tmp_path.glob("config.*")} == written
 
 
+def test_each_configuration_in_a_folder_has_an_output_of_its_own(tmp_path, seqmill):
+    write_jsonl(tmp_path / "words.jsonl", [{"word": "a b"}, {"word": "b c"}])
+    (tmp_path / "work-mine").mkdir()
+    write_jsonl(tmp_path / "work-mine/numbers.jsonl", [{"numbers": [1, 2, 3]}])
+    outputs = {}
+    for name, source in (("config", "words.jsonl"), ("numbers", "work-mine")):
+        config = tmp_path / f"{name}.toml"
+        seqmill.succeeds("init", tmp_path / source, f"--output={config}")
+        outputs[name] = tomllib.loads(config.read_text())["output"]
+        seqmill.succeeds("preprocess", config, "--num_epochs=1")
+    assert outputs == {"config": "work", "numbers": "work-numbers"}
+    for name in ("config", "numbers"):
+        assert "up to date" in seqmill.succeeds("preprocess", tmp_path / f"{name}.toml", "--num_epochs=1").err
+    (tmp_path / "work/predictions").mkdir()
+    write_jsonl(tmp_path / "work/predictions/train.jsonl", [{"seq_tag": "a", "prediction": "b"}])
+    for written in outputs.values():
+        none = seqmill("init", tmp_path / written, f"--output={tmp_path}/third.toml")
+        none.names("nothing here is a corpus")
+
+
 def test_what_is_no_corpus_is_said(tmp_path, seqmill):
     (tmp_path / "notes.md").write_text("no data")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\0\xff")
@@ -387,5 +407,5 @@ def test_a_model_file_is_never_overwritten(tmp_path, seqmill):
     text_alone(tmp_path)
     (tmp_path / "model.py").write_text("mine")
     ended = seqmill.succeeds("init", tmp_path, f"--output={tmp_path}/config.toml", "--model", "--force")
-    assert "model.py is there already and is kept" in ended.out
+    assert "model.py is there already and is kept, though it is not the starter model for this" in ended.out
     assert (tmp_path / "model.py").read_text() == "mine"

@@ -33,16 +33,15 @@ VOCAB_SUFFIX, VOCAB_SUMMARY_NAME = ".txt", "vocab.json"
 NORM_SUFFIX, NORM_SUMMARY_NAME = ".json", "norm.summary"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
+_OWN = ("store", "epochs", "vocab", "norm", "model", "predictions", "export", "watch")
+
 _EPOCH_NAME = re.compile(r"epoch-(\d{4,})")
 _RECEIPT_NAME = re.compile(r"\d{5,}\.json")
 
 
 def is_own(output: str, path: str) -> bool:
     """Whether a path is where seqmill writes."""
-    return any(
-        path.startswith(f"{files.join(output, part)}/")
-        for part in ("store", "epochs", "vocab", "norm", "model", "watch")
-    )
+    return any(path.startswith(f"{folder}/") for folder in own_folders(output))
 
 
 def store_folder(output: str, corpus: str) -> str:
@@ -115,10 +114,7 @@ def export_folder(output: str, name: str) -> str:
 
 def own_folders(output: str) -> list[str]:
     """Everything in an output folder that is ours."""
-    return [
-        files.join(output, name)
-        for name in ("store", "epochs", "vocab", "model", "predictions", "export", "watch", "norm")
-    ]
+    return [files.join(output, name) for name in _OWN]
 
 
 def manifest_path(folder: str) -> str:
