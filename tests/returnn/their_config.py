@@ -67,14 +67,7 @@ class TheirConfig:
         dataset = self.dataset(corpus, epoch)
         order = dataset.get_current_seq_order()
         pipe = [{**dataset.data[row], "seq_idx": np.array(row)} for row in order]
-        longest = self.config.typed_value("max_seq_length", None)
-        if longest is not None:
-            pipe = pipeline.LenFilterDataPipe(pipe, max_seq_length=longest)
-        if (chunking := self.config.typed_value("chunking", None)) and corpus == "train":
-            pipe = pipeline.ChunkingIterDataPipe(pipe, chunking)
-        pipe = pipeline.get_batching_iterable_dataset_from_config(
-            dataset=pipe, config=self.config, train=corpus == "train"
-        )
+        pipe = piped(self.config, pipe, corpus, pipeline)
         return [
             [
                 (int(one["seq_idx"]), int(one[self.length_key][0]), {k: len(one[k]) for k in self.lengths})
@@ -114,14 +107,7 @@ class TheirDatasets:
             {**values, "seq_tag": np.array(tag, dtype=object)}
             for tag, values in self._sequences(corpus, epoch)
         ]
-        longest = self.config.typed_value("max_seq_length", None)
-        if longest is not None:
-            pipe = pipeline.LenFilterDataPipe(pipe, max_seq_length=longest)
-        if (chunking := self.config.typed_value("chunking", None)) and corpus == "train":
-            pipe = pipeline.ChunkingIterDataPipe(pipe, chunking)
-        pipe = pipeline.get_batching_iterable_dataset_from_config(
-            dataset=pipe, config=self.config, train=corpus == "train"
-        )
+        pipe = piped(self.config, pipe, corpus, pipeline)
         return [[(str(one["seq_tag"]), {k: one[k] for k in self.keys}) for one in batch] for batch in pipe]
 
     def _sequences(self, corpus, epoch):
@@ -149,3 +135,13 @@ def _flat(values):
     """Samples as they are here: without an axis of length 1."""
     values = np.asarray(values)
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def piped(config, sequences, corpus, pipeline):
+    """The batches of sequences as ``returnn.torch.engine`` makes them."""
+    pipe, is_train = sequences, corpus == "train"
+    if (longest := config.typed_value("max_seq_length", None)) is not None:
+        pipe = pipeline.LenFilterDataPipe(pipe, max_seq_length=longest)
+    if (chunking := config.typed_value("chunking", None)) and is_train:
+        pipe = pipeline.ChunkingIterDataPipe(pipe, chunking)
+    return pipeline.get_batching_iterable_dataset_from_config(dataset=pipe, config=config, train=is_train)
