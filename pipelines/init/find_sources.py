@@ -71,15 +71,18 @@ def find_sources(paths: Sequence[str], is_own: Callable[[str], bool]) -> Found:
         UsageError: One of them is not there.
     """
     walk = _Walk(Found(), is_own)
+    folders = []
     for path in paths:
         if not path:
             raise UsageError("found an empty path; expected a folder or file (. is the current folder)")
         if files.is_folder(path):
-            walk.folder(path.rstrip("/") or "/", path.rstrip("/") or "/", None, 0)
+            folders.append(path.rstrip("/") or "/")
         elif files.is_file(path):
-            walk.file(path, files.parent(path), None, is_given=True)
+            walk.given_file(path)
         else:
             raise UsageError(f"{path}: no such file or folder")
+    for folder in folders:
+        walk.folder(folder, folder, None, 0)
     return walk.found
 
 
@@ -91,6 +94,13 @@ class _Walk:
     is_own: Callable[[str], bool]
     num_opened: int = 0
     seen: set[str] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
+
+    def given_file(self, path: str) -> None:
+        """Looks at a file that is given by its name, once, in whatever folder that is met again."""
+        if _absolute(path) not in self.given:
+            self.given.add(_absolute(path))
+            self.file(path, files.parent(path), None, is_given=True)
 
     def folder(self, folder: str, root: str, corpus_folder: str | None, depth: int) -> None:
         real = os.path.realpath(folder) if files.is_local(folder) else folder
@@ -119,7 +129,7 @@ class _Walk:
                 continue
             if files.is_folder(path):
                 self.folder(path, root, corpus_folder, depth + 1)
-            else:
+            elif not self.given or _absolute(path) not in self.given:
                 self.file(path, root, corpus_folder)
 
     def file(self, path: str, root: str, corpus_folder: str | None, is_given: bool = False) -> None:
@@ -156,6 +166,10 @@ class _Walk:
             self.found.texts[path] = root
         else:
             self.found.sources.setdefault(format, {})[path] = root
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if files.is_local(path) else path  # noqa: PTH100 - links stay as they are
 
 
 def _format(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import io
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from seqmill.pipelines.init.corpus_table import as_patterns
 from seqmill.pipelines.init.field_kinds import kinds_of
-from seqmill.pipelines.init.find_sources import Found
+from seqmill.pipelines.init.find_sources import Found, find_sources
 from seqmill.pipelines.init.guess_keys import guess_keys
 from seqmill.pipelines.init.recordings import choose_recordings
 from seqmill.pipelines.init.sample_records import sample_of
@@ -141,6 +142,16 @@ def test_recordings_start_from_the_folder_that_all_are_in(paths, root):
     assert found.root == root
     names = [record["audio"] for record in found.records["train"]]
     assert sorted(files.join(root, name) for name in names) == sorted(paths)
+
+
+def test_a_file_that_is_given_in_two_ways_is_found_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/b/train.jsonl", "a/dev.jsonl", "a/link.jsonl"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text('{"x": 1}\n' * 2)
+    paths = ["a", "./a/b/train.jsonl", "a/b/train.jsonl", "a/b/../b", f"{tmp_path}/a/link.jsonl"]
+    found = find_sources(paths, lambda path: False).sources["jsonl"]
+    assert sorted(found) == sorted(["./a/b/train.jsonl", "a/dev.jsonl", f"{tmp_path}/a/link.jsonl"])
 
 
 def test_many_files_become_a_pattern_that_means_just_them(tmp_path):
