@@ -163,7 +163,8 @@ def _counted_over_train(
         parts = [(sources[TRAIN].keys, splits)]
     parts += [(sources[name].keys, scanned.splits[name]) for name in joined_into(sources, TRAIN)]
     for given, own_splits in parts:
-        if own := [key for key in keys if key in given]:
+        names = {key.name for key in keys}
+        if own := [key for key in given if key.name in names]:
             yield own_splits, own
 
 
@@ -177,7 +178,14 @@ def _tasks_of(
     """Tasks that read some data keys, numbered on from those before."""
     names = tuple(key.name for key in keys)
     tasks = _tasks(scanned, splits, decisive)
-    return [replace(task, index=len(before) + task.index, keys=names) for task in tasks]
+    fields = _other_fields(scanned, keys)
+    return [replace(task, index=len(before) + task.index, keys=names, fields=fields) for task in tasks]
+
+
+def _other_fields(scanned: Scanned, keys: Sequence[DataKey]) -> dict[str, str]:
+    """The fields of data keys of a source that are not those of the configuration."""
+    data = scanned.config.data
+    return {key.name: key.field for key in keys if key.field != data[key.name].field}
 
 
 def frame_work(scanned: Scanned) -> FrameWork | None:
@@ -193,7 +201,7 @@ def frame_work(scanned: Scanned) -> FrameWork | None:
         shapes = {key: spec.feature_shape for key, spec in found.items()}
         decisive = [_decisive(key, scanned.hashes) for key in own]
         tasks += _tasks_of(scanned, splits, own, (FRAMES_VERSION, decisive, shapes, _beside(splits)), tasks)
-        specs |= found
+        specs = {**found, **specs}
     folder = output_folder.counted_norm_folder(config.store_output)
     whole = fingerprint([task.fingerprint for task in tasks])
     return FrameWork(folder, keys, tasks, whole, specs)
@@ -233,7 +241,8 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
         decisive = (STORE_VERSION, arrays, *of_keys[:2], source.options.seq_tag, _beside(splits), *others)
         called = part.called if is_joined and source.mixes else None
         which = tuple(key.name for key in part.keys) if called else None
-        tasks += [replace(task, keys=which, source=called) for task in _tasks(scanned, splits, decisive, own)]
+        fields, own_tasks = _other_fields(scanned, part.keys), _tasks(scanned, splits, decisive, own)
+        tasks += [replace(task, keys=which, fields=fields, source=called) for task in own_tasks]
         for other, work in zip(part.joins, joined, strict=True):
             _check_same_arrays(specs, work.specs, scanned.sources[other].where)
             specs, paths, norms = (

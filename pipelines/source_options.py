@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
@@ -75,7 +75,7 @@ class SourceOptions(ReadingOptions):
     @model_validator(mode="after")
     def _fit_their_format(self, info: ValidationInfo) -> SourceOptions:
         wrong = []
-        fields = (info.context or {}).get("fields")
+        fields = self.fields_of_keys(info.context or {})
         if (self.format == "text") != isinstance(self.files, Mapping):
             expected = "a table { key = [files] }" if self.format == "text" else "a list of files"
             wrong.append(f"files: format {self.format} expects {expected}")
@@ -95,6 +95,11 @@ class SourceOptions(ReadingOptions):
             raise says_all("\n".join(wrong))
         return self
 
+    def fields_of_keys(self, context: Mapping[str, Any]) -> Sequence[str]:
+        """The fields of the data keys, in their order; none where these are not known."""
+        found: Sequence[str] = context.get("fields", ())
+        return found
+
     @property
     def tag_lists(self) -> TagLists | None:
         """Which sequences are read; None for all."""
@@ -109,6 +114,12 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _fields(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value.values()):
+        raise ValueError('expected a table { key = "field" }')
+    return value
+
+
 def _tables(value: Any) -> Any:
     tables = [value] if isinstance(value, dict) else value
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -118,6 +129,28 @@ def _tables(value: Any) -> Any:
 
 class TableOptions(SourceOptions):
     """A source in a table of a corpus, which inherits nothing."""
+
+    fields: Annotated[Mapping[str, str], BeforeValidator(_fields)] = Field(
+        default_factory=dict,
+        description="per data key the field that holds it here, where data.<key>.field says another",
+    )
+
+    def fields_of_keys(self, context: Mapping[str, Any]) -> Sequence[str]:
+        """See SourceOptions."""
+        names = zip(context.get("data_keys", ()), context.get("fields", ()), strict=False)
+        return [self.fields.get(key, field) for key, field in names]
+
+    @model_validator(mode="after")
+    def _has_these_fields(self, info: ValidationInfo) -> TableOptions:
+        known = (info.context or {}).get("data_keys", ())
+        wrong = [
+            f"fields: no data key {key!r}; expected {', '.join(known)}{did_you_mean(key, known)}"
+            for key in self.fields
+            if known and key not in known
+        ]
+        if wrong:
+            raise says_all("\n".join(wrong))
+        return self
 
     @model_validator(mode="before")
     @classmethod

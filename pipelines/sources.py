@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seqmill.pipelines.options import Config, CorpusOptions
-from seqmill.pipelines.source_options import JoinedOptions, JoinOptions, SourceOptions
+from seqmill.pipelines.source_options import JoinedOptions, JoinOptions, SourceOptions, TableOptions
 from seqmill.transforms.features.data_keys import DataKey
 
 JOINED = "join-"
@@ -87,6 +87,13 @@ def _with_joins(
         table = f"{where}.join" + (f".{number}" if len(options.join) > 1 else "")
         joins.append(f"{stem}{number}")
         given |= {*join.data_keys}
-        yield Source(joins[-1], table, corpus, join, tuple(key for key in keys if key.name in join.data_keys))
-    own = tuple(key for key in keys if key.name not in given)
+        yield Source(joins[-1], table, corpus, join, _keys(keys, join, set(join.data_keys)))
+    own = _keys(keys, options, {key.name for key in keys} - given)
     yield Source(name, where, corpus, options, own, tuple(joins), called=called)
+
+
+def _keys(keys: Sequence[DataKey], options: SourceOptions, names: set[str]) -> tuple[DataKey, ...]:
+    """The data keys of some names, with the fields that hold them in a source."""
+    fields = options.fields if isinstance(options, TableOptions) else {}
+    own = [key for key in keys if key.name in names]
+    return tuple(replace(key, field=fields[key.name]) if key.name in fields else key for key in own)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from seqmill_runs import read_epochs, rejects, sequences, tree, write_jsonl
 
@@ -134,6 +135,58 @@ def test_only_the_source_that_has_a_join_takes_part_in_it(tmp_path, seqmill, con
     }
 
 
+def test_sources_may_call_their_fields_otherwise(tmp_path, seqmill, config):
+    path = config(JOIN)
+    seqmill.succeeds("preprocess", path)
+    text = path.read_text().replace('"out"', '"other"')
+    for source in ("plain.tsv", "apart-y.tsv"):
+        lines = (tmp_path / source).read_text()
+        (tmp_path / source).write_text(lines.replace("\ty\n", "\tphones\n", 1))
+        fields = 'fields = { y = "phones" }\n'
+        at = text.index(source)
+        text = text[:at] + text[at:].replace("\n", "\n" + fields, 1)
+    path.write_text(text)
+    seqmill.succeeds("preprocess", path)
+    assert tree(tmp_path / "other/epochs") == tree(tmp_path / "out/epochs")
+    vocabs = [(tmp_path / output / "vocab/y.txt").read_text() for output in ("out", "other")]
+    assert vocabs[0] == vocabs[1]
+
+
+def test_what_is_counted_is_counted_over_all_sources(tmp_path, seqmill):
+    write_jsonl(tmp_path / "own.jsonl", [{"id": f"o{n}", "x": [[n, 1.0]] * (n + 1)} for n in range(4)])
+    write_jsonl(tmp_path / "tags.jsonl", [{"id": f"a{n}"} for n in range(3)])
+    write_jsonl(tmp_path / "x.jsonl", [{"id": f"a{n}", "feats": [[n, -2.0]]} for n in range(3)])
+    (tmp_path / "config.toml").write_text("""
+output = "out"
+max_seqs = 2
+[data.x]
+type = "floats"
+normalization = "global"
+[corpus.train]
+format = "jsonl"
+files = ["own.jsonl"]
+seq_tag = "id"
+[corpus.train.mix.apart]
+format = "jsonl"
+files = ["tags.jsonl"]
+seq_tag = "id"
+share = 2
+[corpus.train.mix.apart.join]
+format = "jsonl"
+files = ["x.jsonl"]
+seq_tag = "id"
+data_keys = ["x"]
+fields = { x = "feats" }
+""")
+    seqmill.succeeds("preprocess", tmp_path / "config.toml")
+    seqmill.succeeds("verify", tmp_path / "out")
+    store = Store(f"{tmp_path}/out/store/train")
+    frames = np.concatenate([store.sequence("x", row) for row in range(store.num_seqs)])
+    assert len(frames) == 13
+    np.testing.assert_allclose(frames.mean(axis=0), [0, 0], atol=1e-6)
+    np.testing.assert_allclose(frames.std(axis=0), [1, 1], rtol=1e-5)
+
+
 def test_a_source_of_its_own_is_not_hidden_among_many(tmp_path, seqmill, config):
     """Of all sequences few are rejected, of one source most."""
     write_jsonl(tmp_path / "own.jsonl", [{"id": f"o{n}", "x": [1], "y": "o"} for n in range(100)])
@@ -148,6 +201,16 @@ def test_a_source_of_its_own_is_not_hidden_among_many(tmp_path, seqmill, config)
     ("old", "new", "message"),
     [
         ('data_keys = ["y"]', 'data_keys = ["w"]', "mix.apart.join: data_keys: no data key 'w'"),
+        (
+            'data_keys = ["y"]',
+            'data_keys = ["y"]\nfields = { z = "y" }',
+            "fields: no data key 'z'; expected x, y",
+        ),
+        (
+            'data_keys = ["y"]',
+            'data_keys = ["y"]\nfields = ["y"]',
+            "join.fields: found ['y']; expected a table",
+        ),
         ("apart-y.tsv", "none.tsv", "corpus.train.mix.apart.join.files"),
         ('files = ["apart-y.tsv"]', "filles = 1", "corpus.train.mix.apart.join.filles: unknown option"),
         (

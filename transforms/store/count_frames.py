@@ -53,8 +53,7 @@ class CountFrames:
         if counts.is_counted(task.index, task.fingerprint):
             return
         # In full float32: how elements are stored is no matter of statistics.
-        own = [key for key in self.keys if task.keys is None or key.name in task.keys]
-        keys = tuple(replace(key, dtype=None, normalization=None) for key in own)
+        keys = tuple(replace(key, dtype=None, normalization=None) for key in task.read_keys(self.keys))
         reporter = Reporter(output_folder.progress_folder(self.folder))
         sums = {key.name: FrameSums(self.data_keys[key.name].frame_size) for key in keys}
         encoders = split_encoders(task.split, keys, {}, self.data_keys)

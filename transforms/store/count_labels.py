@@ -57,7 +57,7 @@ class CountLabels:
         if counts.is_counted(task.index, task.fingerprint):
             return
         reporter = Reporter(output_folder.progress_folder(self.folder))
-        keys = [key for key in self.keys if task.keys is None or key.name in task.keys]
+        keys = task.read_keys(self.keys)
         counters: dict[str, Counter[str]] = {key.labels_of: Counter() for key in keys}
         for records in _blocks(open_split(task.split, [key.field for key in keys])):
             for key in keys:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -39,6 +39,7 @@ class IngestTask:
         fingerprint: Of everything that decides the bytes of its file.
         work: Its share of the work, for progress.
         keys: Names of the data keys that are read of it; None for all.
+        fields: Per data key the field that holds it in this split, where it is not that of the data key.
         source: Of a mixed corpus the source that it is of, where some sources are joined; else None.
     """
 
@@ -47,7 +48,13 @@ class IngestTask:
     fingerprint: str
     work: int
     keys: tuple[str, ...] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
+
+    def read_keys(self, keys: Sequence[DataKey]) -> list[DataKey]:
+        """Those of some data keys that are read of the split, with the fields that hold them there."""
+        own = [key for key in keys if self.keys is None or key.name in self.keys]
+        return [replace(key, field=self.fields.get(key.name, key.field)) for key in own]
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class IngestSplits:
     def _fill(self, append: Append, task: IngestTask) -> SplitReport:
         """Adds the sequences of a split to a file."""
         split, seq_tag = task.split, task.split.seq_tag
-        keys = [key for key in self.keys if task.keys is None or key.name in task.keys]
+        keys = task.read_keys(self.keys)
         vocabs = self._vocabs()
         encoders = split_encoders(split, keys, vocabs, self.data_keys, self.norms)
         collector = Collector(encoders, has_tags=seq_tag is not None)
