@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.epoch_manifest import EpochManifest
+from seqmill.transforms.batches.handed_plan import HandedEpoch, remove_left_plan
 from seqmill.transforms.batches.layout import EpochLayout, corpus_fingerprint, lay_out, planned_manifest
 from seqmill.transforms.batches.manifest import Epoch, Manifest
-from seqmill.transforms.batches.plan_file import write_plan
 from seqmill.transforms.batches.segment import Segment, is_written, receipt_path
 from seqmill.transforms.batches.unchunkable import list_unchunkable
 from seqmill.transforms.planning.ahead import Needed
@@ -62,6 +62,7 @@ def plan_corpus(
     fresh: bool = False,
     whole: Collection[int] | None = None,
     needed: Needed | None = None,
+    handed: Sequence[HandedEpoch] | None = None,
 ) -> EpochsToWrite:
     """``plan_epochs``, with the files that all epochs have in common: vocabularies, what cannot be chunked.
 
@@ -70,7 +71,7 @@ def plan_corpus(
     """
     listed = list_unchunkable(folder, store, selections, max_rejected)
     others = {**listed, **copy_files_of_keys(folder, store)}
-    return plan_epochs(folder, store, selections, others, fresh, whole, needed)
+    return plan_epochs(folder, store, selections, others, fresh, whole, needed, handed)
 
 
 def plan_epochs(
@@ -81,6 +82,7 @@ def plan_epochs(
     fresh: bool = False,
     whole: Collection[int] | None = None,
     needed: Needed | None = None,
+    handed: Sequence[HandedEpoch] | None = None,
 ) -> EpochsToWrite:
     """Plans a corpus' epochs for a run, which its folder belongs to from now on.
 
@@ -94,17 +96,18 @@ def plan_epochs(
         fresh: Hash again what earlier runs have written.
         whole: The epochs whose files have been compared, and are right; by default they are compared now.
         needed: The epochs to write, and those that may stay; by default all.
+        handed: All epochs, where an earlier step has planned them.
     """
     begin_run(folder, corpus_fingerprint(store, selections.schedule))
     entries: list[Epoch] = []
     segments: dict[int, tuple[Segment, ...]] = {}
     sizes: dict[int, int] = {}
     oversized = 0
-    for layout in lay_out(store, selections):
-        number = layout.plan.epoch
-        entries.append(layout.entry)
-        sizes[number] = int(layout.batch_bytes.sum())
-        oversized = max(oversized, layout.plan.oversized)
+    for layout in handed or lay_out(store, selections):
+        entry, number = layout.entry, layout.segments[0].epoch
+        entries.append(entry)
+        sizes[number] = sum(segment.bytes for segment in layout.segments)
+        oversized = max(oversized, layout.oversized)
         if needed is None or number in needed.to_write:
             segments[number] = layout.segments
             _bring_plan(folder, layout, fresh)
@@ -178,6 +181,8 @@ def remove_epochs_but(folder: str, kept: Collection[int]) -> list[str]:
         Names of what was removed.
     """
     numbers = {name: output_folder.epoch_number(name) for name in files.list_names(folder)}
+    if output_folder.HANDED_NAME in numbers:  # of a pipeline that was killed
+        remove_left_plan(folder)
     gone = [name for name, number in numbers.items() if number is not None and number not in kept]
     for name in gone:
         files.remove(files.join(folder, name, output_folder.MANIFEST_NAME))
@@ -232,12 +237,12 @@ def whole_epochs(folder: str, corpus: Manifest, fresh: bool = False) -> tuple[fr
     return whole, wrong
 
 
-def _bring_plan(folder: str, layout: EpochLayout, fresh: bool) -> None:
+def _bring_plan(folder: str, layout: EpochLayout | HandedEpoch, fresh: bool) -> None:
     """Writes the plan of an epoch, where it is not there; the epoch is incomplete then."""
-    number = layout.plan.epoch
+    number = layout.segments[0].epoch
     if not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
         files.remove(output_folder.epoch_manifest_path(folder, number))
-        write_plan(folder, layout.plan)
+        layout.write_plan(folder)
 
 
 def _to_write(

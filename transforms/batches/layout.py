@@ -12,7 +12,7 @@ import numpy as np
 from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.described_options import describe
 from seqmill.transforms.batches.manifest import FORMAT, Epoch, Manifest
-from seqmill.transforms.batches.plan_file import plan_checksum
+from seqmill.transforms.batches.plan_file import plan_checksum, write_plan
 from seqmill.transforms.batches.record import CODE_VERSION as RECORD_VERSION
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.batches.segment import Segment, cut_segments, epoch_fingerprint
@@ -55,6 +55,15 @@ class EpochLayout:
     plan_file: Checksum
     batch_bytes: np.ndarray
     segments: tuple[Segment, ...]
+
+    @property
+    def oversized(self) -> int:
+        """Sequences that alone exceed ``batch_size``."""
+        return self.plan.oversized
+
+    def write_plan(self, folder: str) -> None:
+        """Writes its plan into a corpus folder."""
+        write_plan(folder, self.plan)
 
     @property
     def entry(self) -> Epoch:

@@ -47,7 +47,12 @@ def planned_batches(plan: EpochPlan, segment: Segment) -> PlannedBatches:
 
 def write_plan(folder: str, plan: EpochPlan) -> None:
     """Writes the plan of an epoch into a corpus folder."""
-    with files.write_atomically(output_folder.plan_path(folder, plan.epoch)) as file:
+    write_plan_file(output_folder.plan_path(folder, plan.epoch), plan)
+
+
+def write_plan_file(path: str, plan: EpochPlan) -> None:
+    """Writes the plan of an epoch."""
+    with files.write_atomically(path) as file:
         _write(plan, file)
 
 

@@ -10,7 +10,8 @@ import apache_beam as beam
 from apache_beam.pipeline import PipelineVisitor
 
 from seqmill.transforms.batches.corpus_epochs import MAX_REJECTED, EpochsAsked, ask_epochs
-from seqmill.transforms.batches.layout import check_selections, lay_out, planned_by
+from seqmill.transforms.batches.handed_plan import leaving_plan
+from seqmill.transforms.batches.layout import check_selections, corpus_fingerprint, lay_out, planned_by
 from seqmill.transforms.batches.segment import Segment
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.staged_sequences import StoreWritten
@@ -87,8 +88,24 @@ class PlanEpochs(beam.PTransform):
             stores = before | "Store" >> beam.Create([self.store_folder])
         else:
             stores = before
-        plan = beam.FlatMap(_segments, self.store_folder, self.options)
+        plan = beam.ParDo(_Plan(self.store_folder, self.options))
         return stores | "Plan" >> plan.with_output_types(PlannedSegment)
+
+
+def leave_plan_of(segments: Any, folder: str) -> None:
+    """Has the ``PlanEpochs`` that segments come from, if there is one, leave its plan for who writes them.
+
+    Args:
+        segments: Its collection, or what transforms in a line have made of it.
+        folder: Where they are written.
+    """
+    producer = segments.producer
+    while producer is not None:
+        does = getattr(producer.transform, "fn", None)
+        if isinstance(does, _Plan):
+            does.folders.append(folder)
+            return
+        producer = producer.inputs[0].producer if len(producer.inputs) == 1 else None
 
 
 def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> tuple[EpochsAsked, Selections]:
@@ -101,9 +118,28 @@ def asked_of(options: Mapping[str, Any] | Schedule, store: Store) -> tuple[Epoch
     return replace(asked, schedule=selections.schedule), selections
 
 
-def _segments(
-    there: str | StoreWritten, folder: str, options: Mapping[str, Any] | Schedule
-) -> Iterator[PlannedSegment]:
+class _Plan(beam.DoFn):
+    """A store to the segments of its epochs, of which the plan is left in ``folders``."""
+
+    def __init__(self, store_folder: str, options: Mapping[str, Any] | Schedule):
+        self._store_folder, self._options = store_folder, options
+        self.folders: list[str] = []
+
+    def process(self, there: str | StoreWritten) -> Iterator[PlannedSegment]:
+        store = _store(there, self._store_folder)
+        asked, selections = asked_of(self._options, store)
+        check_selections(store, selections)
+        layouts = lay_out(store, selections)
+        for folder in self.folders:
+            layouts = leaving_plan(folder, corpus_fingerprint(store, selections.schedule), layouts)
+        segments = [one for layout in layouts for one in layout.segments]
+        for segment in segments:
+            yield PlannedSegment(
+                segment, self._store_folder, store.manifest.fingerprint, asked, len(segments)
+            )
+
+
+def _store(there: str | StoreWritten, folder: str) -> Store:
     if isinstance(there, StoreWritten) and there.folder != folder:
         raise UsageError(
             f"PlanEpochs: store_folder: found {folder}, behind a WriteStore that writes {there.folder}"
@@ -116,11 +152,7 @@ def _segments(
     store = Store(folder)
     if isinstance(there, StoreWritten) and there.fingerprint != store.manifest.fingerprint:
         raise SeqmillError(f"{folder}: another store than this pipeline has written")
-    asked, selections = asked_of(options, store)
-    check_selections(store, selections)
-    segments = [one for layout in lay_out(store, selections) for one in layout.segments]
-    for segment in segments:
-        yield PlannedSegment(segment, folder, store.manifest.fingerprint, asked, len(segments))
+    return store
 
 
 def _check_written_before(pipeline: beam.Pipeline, folder: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,12 +13,13 @@ from seqmill.transforms.batches import manifest
 from seqmill.transforms.batches.begin_epochs import EpochsToWrite, begin, plan_corpus
 from seqmill.transforms.batches.corpus_epochs import EpochsAsked
 from seqmill.transforms.batches.finish_epochs import FinishEpochs
-from seqmill.transforms.batches.layout import check_selections
+from seqmill.transforms.batches.handed_plan import HandedEpoch, remove_left_plan, take_plan
+from seqmill.transforms.batches.layout import check_selections, corpus_fingerprint
 from seqmill.transforms.batches.manifest import Manifest
 from seqmill.transforms.batches.write_shards import WriteShards, open_store
 from seqmill.transforms.beam import fields
 from seqmill.transforms.beam.counting import Counting
-from seqmill.transforms.beam.plan_epochs import PlannedSegment
+from seqmill.transforms.beam.plan_epochs import PlannedSegment, leave_plan_of
 from seqmill.transforms.beam.step import Part
 from seqmill.transforms.beam.tasks import DoTasks, PartTask
 from seqmill.transforms.planning.selections import Selections
@@ -35,6 +36,9 @@ class WriteBatches(beam.PTransform):
 
     The bytes are those that ``seqmill preprocess`` writes from the same store and options. Shards that are
     there as planned are kept, so that a pipeline that failed goes on where it was when it is run again.
+
+    All segments of one ``PlanEpochs`` must come, as they are; transforms of your own may stand between. The
+    plan itself is left by ``PlanEpochs`` in this folder. Where it is not there, epochs are planned again.
 
     Args:
         folder: The corpus' folder of epochs: path or URL that all workers reach.
@@ -59,6 +63,7 @@ class WriteBatches(beam.PTransform):
         self.folder = fields.folder_of(self, self.folder)
 
     def expand(self, segments: Any) -> Any:  # noqa: D102
+        leave_plan_of(segments, self.folder)
         return (
             segments
             | "Key" >> beam.Map(_keyed).with_output_types(tuple[int, PlannedSegment])
@@ -69,14 +74,27 @@ class WriteBatches(beam.PTransform):
         )
 
 
-def begin_epochs(folder: str, store: Store, selections: Selections, max_rejected: float) -> EpochsToWrite:
+def begin_epochs(
+    folder: str,
+    store: Store,
+    selections: Selections,
+    max_rejected: float,
+    handed: Sequence[HandedEpoch] | None = None,
+) -> EpochsToWrite:
     """Plans the epochs of a store and makes their folder ready: what is to be written then is the result.
 
     Done again while shards are written, it leaves what is there.
+
+    Args:
+        folder: The corpus' folder of epochs.
+        store: Its store.
+        selections: What takes part in its epochs.
+        max_rejected: Largest share of rejected sequences.
+        handed: The epochs, where they are planned already.
     """
     clear_leftovers(folder)
     check_selections(store, selections)
-    work = plan_corpus(folder, store, selections, max_rejected)
+    work = plan_corpus(folder, store, selections, max_rejected, handed=handed)
     if _manifest_there(folder) != work.manifest:
         begin(work)
     return work
@@ -112,7 +130,9 @@ def _begin(keyed: tuple[int, Iterable[PlannedSegment]], folder: str) -> Iterator
         )
     store = open_store(first.store_folder, first.store_fingerprint)
     selections = Selections(store.order, first.asked.schedule)
-    work = begin_epochs(folder, store, selections, first.asked.max_rejected)
+    handed = take_plan(folder, corpus_fingerprint(store, first.asked.schedule), given)
+    work = begin_epochs(folder, store, selections, first.asked.max_rejected, handed)
+    remove_left_plan(folder)
     if not given.keys() >= {*work.segments}:
         raise SeqmillError(f"{folder}: epochs are planned otherwise than PlanEpochs has; run again")
     part = epochs_part(store, first.asked, work)

@@ -5,6 +5,7 @@
                              staged/  (only while a pipeline writes it)
            epochs/<corpus>/  manifest.json  vocab/  norm/  rejected/  receipts/
                              routes/  (only while a shuffle runs)
+                             planned/  (only while a pipeline writes it)
                              epoch-0001/  manifest.json  plan.arrow  batches-00000-of-00004.tfrecord …
                                           receipts/
                              or, of a stream: stream.json and a folder like epochs/<corpus>/ for each window
@@ -31,6 +32,7 @@ MANIFEST_NAME = "manifest.json"
 LENGTHS_NAME = "lengths.arrow"
 VOCAB_SUFFIX, VOCAB_SUMMARY_NAME = ".txt", "vocab.json"
 NORM_SUFFIX, NORM_SUMMARY_NAME = ".json", "norm.summary"
+HANDED_NAME = "planned"
 INGEST, PLAN = "ingest", "plan"  # the steps that reject sequences
 
 _OWN = ("store", "epochs", "vocab", "norm", "model", "predictions", "export", "watch")
@@ -273,6 +275,21 @@ def routes_folder(folder: str) -> str:
 def routes_path(folder: str, epoch: int) -> str:
     """The routes of an epoch."""
     return files.join(routes_folder(folder), f"{epoch_name(epoch)}.i32")
+
+
+def handed_folder(folder: str) -> str:
+    """Where a step of a pipeline leaves its plan for a later one."""
+    return files.join(folder, HANDED_NAME)
+
+
+def handed_list_path(folder: str) -> str:
+    """The epochs of that plan."""
+    return files.join(handed_folder(folder), "epochs.json")
+
+
+def handed_plan_path(folder: str, epoch: int) -> str:
+    """The plan of one of them."""
+    return files.join(handed_folder(folder), f"{epoch_name(epoch)}.arrow")
 
 
 def failure_path(folder: str, run_id: str) -> str:

@@ -1,5 +1,6 @@
 """Epochs that a pipeline writes are, byte for byte, those of the command."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.testing.util import assert_that, equal_to
-from seqmill_runs import write_config, write_jsonl
+from seqmill_runs import tree, write_config, write_jsonl
 
+from seqmill import Store, read_manifest
 from seqmill.pipelines.main import main
+from seqmill.transforms.batches import layout
+from seqmill.transforms.batches.handed_plan import leaving_plan, take_plan
 from seqmill.transforms.beam import (
     DropByLength,
     EncodeSequences,
@@ -18,6 +22,7 @@ from seqmill.transforms.beam import (
     WriteBatches,
     WriteStore,
 )
+from seqmill.transforms.planning.plan import plan_epoch
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 
 OPTIONS = {
@@ -98,6 +103,51 @@ def test_a_pipeline_goes_on_where_it_was(tmp_path):
         segments | WriteBatches(str(folder))
     assert shards(folder) == before
     assert [path for path in files if path.stat().st_mtime_ns != kept[path]] == [files[1]]
+
+
+def _shorter(planned):
+    return replace(planned, segment=replace(planned.segment, bytes=planned.segment.bytes - 1))
+
+
+def test_epochs_are_planned_once_and_again_where_the_plan_cannot_be_had(tmp_path, monkeypatch):
+    store = str(tmp_path / "store/train")
+    corpus(tmp_path) | encode(tmp_path) | WriteStore(store)
+    planned = []
+    monkeypatch.setattr(layout, "plan_epoch", lambda *given: planned.append(given) or plan_epoch(*given))
+    once = tmp_path / "once"
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        segments = pipeline | PlanEpochs(store, OPTIONS) | beam.Map(lambda segment: segment)
+        segments | WriteBatches(str(once))
+    assert len(planned) == OPTIONS["num_epochs"]
+    assert not (once / "planned").exists()
+    main(["verify", str(once), f"--store={tmp_path}"])
+
+    segments = [store] | PlanEpochs(store, OPTIONS)
+    planned.clear()
+    alone = tmp_path / "alone"
+    segments | WriteBatches(str(alone))
+    assert len(planned) == OPTIONS["num_epochs"] and tree(alone) == tree(once)
+
+    damaged = tmp_path / "damaged"
+    fingerprint = read_manifest(str(once)).fingerprint
+    layouts = layout.lay_out(Store(store), layout.planned_by(Store(store), segments[0].asked.schedule))
+    assert len([*leaving_plan(str(damaged), fingerprint, layouts)]) == 2
+    given = [one.segment for one in segments]
+    assert len(take_plan(str(damaged), fingerprint, given) or ()) == 2
+    assert (
+        take_plan(str(damaged), "0" * 32, given) is None
+        and take_plan(str(damaged), fingerprint, given[1:]) is None
+    )
+    (damaged / "planned/epoch-0002.arrow").write_bytes(b"no plan")
+    assert take_plan(str(damaged), fingerprint, given) is None
+    segments | WriteBatches(str(damaged))
+    assert tree(damaged) == tree(once)
+
+    other = tmp_path / "other"
+    with pytest.raises(SeqmillError, match="planned otherwise than PlanEpochs has"):
+        [*map(_shorter, segments)] | WriteBatches(str(other))
+    with pytest.raises(SeqmillError, match="5 of 6 segments came"):
+        segments[1:] | WriteBatches(str(other))
 
 
 def test_mistakes_are_said_when_a_pipeline_is_made(tmp_path):
