@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 import grpc
+from apache_beam.options.pipeline_options import PortableOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from seqmill.pipelines import console, interrupts
@@ -93,8 +94,10 @@ def _silence_runners() -> None:
 
 def _not_given(title: str, options: BeamOptions, error: BaseException | None) -> SeqmillError:
     """What to say of an error that came before there was a job."""
-    if isinstance(error, OSError | grpc.FutureTimeoutError):
-        return SeqmillError(
-            f"{title}: no answer from {where(options)} ({deepest_cause(error)}); what is done is kept"
-        )
-    return runner_failure(title, error or RuntimeError("the runner has no job"))
+    if isinstance(error, grpc.FutureTimeoutError):
+        why = f"no job server in {options.view(PortableOptions).job_server_timeout} s"
+    elif isinstance(error, OSError):
+        why = deepest_cause(error)
+    else:
+        return runner_failure(title, error or RuntimeError("the runner has no job"))
+    return SeqmillError(f"{title}: no answer from {where(options)} ({why}); what is done is kept")
