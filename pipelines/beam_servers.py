@@ -26,6 +26,8 @@ from seqmill.pipelines.prism_server import prism_command
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError
 
+_DASK_SECONDS = 15.0  # until a scheduler has said what it is
+
 
 @dataclass(frozen=True)
 class Served:
@@ -93,7 +95,11 @@ def _check_addresses(options: BeamOptions) -> None:
     if options.name == "DaskRunner":
         dask = _dask_options(options)
         if dask.address:
+            from seqmill.pipelines.dask_job import check_scheduler
+
             check_listens("dask_client_address", dask.address, "Dask scheduler")
+            seconds = dask.timeout if isinstance(dask.timeout, int) else _DASK_SECONDS
+            check_scheduler(dask.address, seconds)
         elif dask.scheduler_file and not files.is_file(dask.scheduler_file):  # Dask would wait for it forever
             raise SeqmillError(f"--dask_scheduler_file={dask.scheduler_file}: no such file")
     elif portable.job_endpoint:

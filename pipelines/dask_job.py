@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
@@ -34,6 +35,29 @@ def cluster_of_this_process(num_threads: int) -> Iterator[str]:
         worker_dashboard_address=here,
     ) as cluster:
         yield cluster.scheduler_address
+
+
+def check_scheduler(address: str, seconds: float) -> None:
+    """Raises SeqmillError where another server listens at an address: Dask would ask it for ever."""
+    why = "no answer that Dask understands"
+    try:
+        kind = asyncio.run(asyncio.wait_for(_kind(address, seconds), seconds))
+        why = f"it is a {kind}"
+    except (OSError, ValueError, TimeoutError):
+        kind = ""
+    if kind != "Scheduler":
+        raise SeqmillError(f"--dask_client_address={address}: no Dask scheduler listens there ({why})")
+
+
+async def _kind(address: str, seconds: float) -> str:
+    from distributed.core import connect, send_recv
+    from distributed.security import Security
+
+    comm = await connect(address, timeout=seconds, **Security().get_connection_args("client"))
+    try:
+        return str((await send_recv(comm, op="identity", reply=True))["type"])
+    finally:
+        comm.abort()
 
 
 class DaskJob:

@@ -58,12 +58,25 @@ def test_nobody_listens(many_tasks, tmp_path, seqmill, flags):
     assert run.code == 1
 
 
-def test_who_listens_is_no_job_server(many_tasks, tmp_path, seqmill):
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (
+            ("--runner=portable", "--job_endpoint={}", "--job_server_timeout=1"),
+            "no answer from PortableRunner at {}, workers in this process (no job server in 1 s)",
+        ),
+        (
+            ("--runner=dask", "--dask_client_address=tcp://{}", "--dask_connection_timeout=1"),
+            "tcp://{}: no Dask scheduler listens there (no answer that Dask understands)",
+        ),
+    ],
+)
+def test_who_listens_is_another_server(many_tasks, tmp_path, seqmill, flags, says):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        flags = ("--runner=portable", f"--job_endpoint={address}", "--job_server_timeout=1")
-        run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *flags)
-    run.names(f"no answer from PortableRunner at {address}", "(no job server in 1 s); what is done is kept")
+        to_other = (flag.format(address) for flag in flags)
+        run = seqmill("preprocess", many_tasks, f"--output={tmp_path}", *to_other)
+    run.names(says.format(address), "what is done is kept")
     assert run.code == 1
 
 
