@@ -42,10 +42,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An error instead of what the server would say."""
+    """An error instead of what the server would say, at the time of its clock (``date``)."""
 
     status: int
     code: str = "InternalError"
+    date: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,10 @@ class FaultProxy:
             time.sleep(self.delay)
         if isinstance(fault, Answer):
             content = b"" if method == "HEAD" else _ERROR % fault.code.encode()
+            date = f"Date: {fault.date}\r\n".encode() if fault.date else b""
             client.sendall(
-                b"HTTP/1.1 %d Injected\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n"
-                % (fault.status, len(content))
+                b"HTTP/1.1 %d Injected\r\n%sContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n"
+                % (fault.status, date, len(content))
                 + content
             )
             return True

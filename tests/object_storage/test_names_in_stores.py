@@ -41,6 +41,12 @@ def test_a_folder_is_not_another_whose_name_begins_alike(store):
     assert files.list_names(store.url) == ["g2p.old", "g2p2"]
 
 
+def test_removing_a_folder_removes_no_other_that_its_name_would_match(store):
+    store.fs.pipe({f"{store.url}/{folder}/{n}": b"" for folder in ("o[1]", "o1", "o*") for n in range(9)})
+    files.remove(f"{store.url}/o[1]")
+    assert files.list_names(store.url) == ["o*", "o1"] and len(files.list_names(f"{store.url}/o1")) == 9
+
+
 @pytest.mark.long
 def test_more_names_than_a_listing_has(store):
     store.fs.pipe({f"{store.url}/in/{number:04d}/x": b"" for number in range(1001)})

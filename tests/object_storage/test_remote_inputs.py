@@ -92,6 +92,16 @@ def test_a_split_is_not_read_by_fetching_the_file(store, tmp_path):
     assert store.proxy.counts() == {"HEAD": 1, "GET": 2}
 
 
+def test_two_versions_of_an_object_are_not_mixed(store):
+    url = f"{store.url}/a"
+    store.fs.pipe_file(url, b"1" * 300_000)
+    with files.open_read(url) as file:
+        assert set(file.read(1000)) == {ord("1")}
+        store.fs.pipe_file(url, b"2" * 300_000)
+        with pytest.raises(OSError, match="it changed while it was read"):
+            file.read()
+
+
 @contextlib.contextmanager
 def http_server(folder):
     """Serves a folder, whole files only, whatever range is asked for."""

@@ -17,6 +17,8 @@ PASSING = (
     Answer(429, "TooManyRequests"),
 )
 
+NEW_YEAR = "Tue, 01 Jan 2030 00:00:00 GMT"
+
 
 @pytest.fixture
 def patience(monkeypatch):
@@ -63,6 +65,17 @@ def test_what_does_not_pass_is_one_line(store, configured, seqmill, patience, mo
     clear_clients()
     one_line(seqmill("preprocess", configured(f"{store.url}/out")), f"{store.url}/out/", *parts)
     assert not store.tree(f"{store.url}/out")
+
+
+@pytest.mark.parametrize("answer", [Answer(403, "RequestTimeTooSkewed", NEW_YEAR), Answer(403, "", NEW_YEAR)])
+def test_clocks_that_differ_are_named(store, answer):
+    store.proxy.fault = lambda _: answer
+    for work in (files.size, files.read_bytes, files.list_names, lambda url: files.write_json(url, {})):
+        with pytest.raises(OSError, match=r"server's clock says 2030-01-01 00:00:00 UTC, this machine's 20"):
+            work(f"{store.url}/a")
+    store.proxy.fault = lambda _: Answer(403, "AccessDenied")
+    with pytest.raises(OSError, match=r"access refused \(PutObject: AccessDenied: injected\); expected"):
+        files.write_json(f"{store.url}/a", {})
 
 
 def test_a_missing_bucket_is_not_made(store, configured, seqmill):

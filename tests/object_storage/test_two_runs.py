@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import orjson
 import pytest
 from fault_proxy import Cut
 
-from seqmill.transforms.storage import remote_lock
+from seqmill.transforms.storage import files, remote_lock
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.locks import only_writer, reader
 
@@ -67,3 +70,31 @@ def test_an_answer_that_is_lost_does_not_lock_its_own_run_out(store):
     with only_writer(store.url, "run"):
         pass
     assert not store.fs.exists(f"{store.url}/.lock")
+
+
+def test_of_those_that_take_over_one_wins(store):
+    elsewhere(store, 1)
+    barrier = threading.Barrier(3)
+
+    def take(_):
+        try:
+            with remote_lock.only_writer(f"{store.url}/.lock", "run", silent_seconds=0.3):
+                barrier.wait()
+                return "wrote"
+        except SeqmillError as error:
+            barrier.wait()
+            return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        ended = sorted(pool.map(take, range(3)))
+    assert ended[-1] == "wrote" and all("is at work here" in line for line in ended[:-1]), ended
+
+
+def test_a_writer_that_was_taken_for_gone_writes_nothing_more(store):
+    lock = remote_lock.only_writer(f"{store.url}/.lock", "run", silent_seconds=0.2)
+    with pytest.raises(SeqmillError, match=r"another run \(process 7 of far\) has begun here, as this"), lock:
+        files.write_json(f"{store.url}/before", {})
+        elsewhere(store, 1)
+        time.sleep(0.2)
+        files.write_json(f"{store.url}/after", {})
+    assert [path.rpartition("/")[2] for path in store.fs.find(store.url)] == [".lock", "before"]

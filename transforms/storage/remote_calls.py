@@ -14,8 +14,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -38,6 +40,8 @@ _PASSING_CODES = {
     *("BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }
 _PASSING_STATUS = (408, 425, 429)
+_SKEWED = "RequestTimeTooSkewed"
+_MOST_SKEW = timedelta(minutes=15)  # that Amazon and MinIO allow between their clock and that of a request
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 _NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError")
 _NETWORK_MODULES = ("botocore", "aiobotocore", "aiohttp", "fsspec", "gcsfs", "adlfs", "azure", "requests")
@@ -53,11 +57,18 @@ _WANTED_CREDENTIALS = {
 _Result = TypeVar("_Result")
 
 _is_impatient: ContextVar[bool] = ContextVar("impatient", default=False)
+_guards: dict[str, Callable[[], None]] = {}
 _slots = threading.BoundedSemaphore(MOST_REQUESTS)
 
 
 class RemoteError(OSError):
-    """A remote file cannot be read or written: ``filename`` is its URL, ``strerror`` why, in one line."""
+    """A remote file cannot be read or written: ``filename`` is its URL, ``strerror`` why, in one line.
+
+    Attributes:
+        cause: What the last attempt met, where there were several.
+    """
+
+    cause: str | None = None
 
 
 class TransferError(Exception):
@@ -67,6 +78,11 @@ class TransferError(Exception):
 def scheme(url: str) -> str:
     """What stands before ``://``."""
     return urlsplit(url).scheme
+
+
+def is_s3(url: str) -> bool:
+    """Whether a URL is of a store that speaks S3."""
+    return scheme(url) in _S3
 
 
 def is_object_store(url: str) -> bool:
@@ -79,7 +95,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     import fsspec  # which local files do not need
 
     options: dict[str, Any] = {"use_listings_cache": False}
-    if scheme(url) in _S3:
+    if is_s3(url):
         if _VERSION in url:  # s3fs would read, or write, another object
             raise SeqmillError(f"{url}: names with {_VERSION!r} in them cannot be opened; rename it")
         given = fsspec.config.conf.get("s3", {})
@@ -95,7 +111,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         found, path = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         raise SeqmillError(f"{url}: cannot open {scheme(url)}:// paths here ({error})") from None
-    if scheme(url) in _S3:
+    if is_s3(url):
         found.retries = 1
     return found, path
 
@@ -109,13 +125,15 @@ def call(url: str, work: Callable[[Any, str], _Result]) -> _Result:
 
     Raises:
         FileNotFoundError: There is no such file.
-        FileExistsError: There is one, and must not be.
+        FileExistsError: There is one, and must not be, or another than must be.
+        SeqmillError: What ``guarded`` says of its folder.
         RemoteError: It failed for good, or for too long.
     """
     fs, path = filesystem(url)
     start, seconds, pause = time.monotonic(), _seconds(), _FIRST_PAUSE
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
+            _check_guards(url)
             with _slots:
                 return work(fs, path)
         except Exception as error:
@@ -124,9 +142,11 @@ def call(url: str, work: Callable[[Any, str], _Result]) -> _Result:
             passed = time.monotonic() - start
             if attempt == MOST_ATTEMPTS or _is_impatient.get() or passed + pause > seconds:
                 tried = "once" if attempt == 1 else f"{attempt} times in {passed:.0f} s"
-                raise RemoteError(
+                given_up = RemoteError(
                     errno.EIO, f"{_text(error)}; tried {tried}, expected the server to answer", url
-                ) from None
+                )
+                given_up.cause = _text(error)
+                raise given_up from None
         time.sleep(pause * random.uniform(0.75, 1.0))
         pause = min(2 * pause, _LONGEST_PAUSE)
     raise AssertionError
@@ -140,6 +160,27 @@ def impatient() -> Iterator[None]:
         yield
     finally:
         _is_impatient.reset(token)
+
+
+@contextmanager
+def guarded(lock: str, check: Callable[[], None]) -> Iterator[None]:
+    """Calls ``check`` before every call in a block that is about a file's folder, but not about the file.
+
+    Args:
+        lock: The URL of the file.
+        check: function(): raises SeqmillError where nobody here may go on in that folder.
+    """
+    _guards[lock] = check
+    try:
+        yield
+    finally:
+        _guards.pop(lock, None)
+
+
+def _check_guards(url: str) -> None:
+    for lock, check in [*_guards.items()]:
+        if url != lock and f"{url}/".startswith(f"{lock.rpartition('/')[0]}/"):
+            check()
 
 
 def _seconds() -> float:
@@ -166,7 +207,7 @@ def _refusal(url: str, error: Exception) -> Exception | None:
         if isinstance(cause, Exception) and _is_of_network(cause) and status not in (404, 410):
             return _refusal(url, cause)  # the server could not be asked
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
-    if isinstance(error, FileExistsError) or code == "PreconditionFailed":
+    if isinstance(error, FileExistsError) or is_precondition(error):
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
     if isinstance(error, IsADirectoryError | NotADirectoryError):
         return type(error)(error.errno or errno.EISDIR, error.strerror or "a folder stands there", url)
@@ -175,13 +216,17 @@ def _refusal(url: str, error: Exception) -> Exception | None:
             errno.EACCES, f"no credentials ({_text(error)}); expected {_wanted_credentials(url)}", url
         )
     if isinstance(error, PermissionError) or status in (401, 403):
+        if (skew := _skew(error)) is not None:
+            return RemoteError(errno.EACCES, skew, url)
         return RemoteError(
-            errno.EACCES, f"access refused ({_text(error)}); expected {_wanted_credentials(url)}", url
+            errno.EACCES,
+            f"access refused ({_operation(error)}{_text(error)}); expected {_wanted_credentials(url)}",
+            url,
         )
-    if code in _PASSING_CODES or status in _PASSING_STATUS or (status or 0) >= 500:
+    if code in _PASSING_CODES or status in _PASSING_STATUS or ((status or 0) >= 500 and status != 501):
         return None
     if status is not None and status >= 400:
-        return RemoteError(errno.EINVAL, f"refused ({_text(error)})", url)
+        return RemoteError(errno.EINVAL, f"refused ({_operation(error)}{_text(error)})", url)
     if isinstance(error, OSError | TransferError) or _is_of_network(error):
         return None
     if isinstance(error, ValueError):
@@ -189,9 +234,15 @@ def _refusal(url: str, error: Exception) -> Exception | None:
     return error
 
 
+def is_precondition(error: BaseException) -> bool:
+    """Whether a server did nothing, as what is there is not what a request was for."""
+    code, status = _response(error)
+    return status == 412 or code == "PreconditionFailed"
+
+
 def _response(error: BaseException) -> tuple[str, int | None]:
     """The code and the HTTP status with which a server answered, as far as an error tells."""
-    for one in (error, error.__cause__, error.__context__):
+    for one in _chain(error):
         answer = getattr(one, "response", None)
         if isinstance(answer, dict):
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -199,6 +250,37 @@ def _response(error: BaseException) -> tuple[str, int | None]:
         if isinstance(status := getattr(one, "status", None), int):
             return "", status
     return "", None
+
+
+def _chain(error: BaseException) -> tuple[BaseException | None, ...]:
+    return error, error.__cause__, error.__context__
+
+
+def _operation(error: BaseException) -> str:
+    """What was asked of a server ("PutObject: "), as far as an error tells."""
+    return next((f"{name}: " for one in _chain(error) if (name := getattr(one, "operation_name", ""))), "")
+
+
+def _skew(error: BaseException) -> str | None:
+    """How far this machine's clock and a server's are apart, if that is why it refused.
+
+    The answer to a HEAD request has no body that could say so, but the server's time.
+    """
+    is_said = _response(error)[0] == _SKEWED
+    for one in _chain(error):
+        answer = getattr(one, "response", None)
+        if not isinstance(answer, dict):
+            continue
+        with suppress(ValueError, TypeError, KeyError):
+            theirs = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            own = datetime.now(UTC)
+            if is_said or abs(own - theirs) > _MOST_SKEW:
+                return (
+                    f"the server's clock says {theirs:%Y-%m-%d %H:%M:%S} UTC, this machine's "
+                    f"{own:%Y-%m-%d %H:%M:%S}; expected at most 15 minutes between them: set the one that "
+                    "is wrong"
+                )
+    return f"{_text(error)}; expected the time of the server's clock" if is_said else None
 
 
 def _has_no_host(error: BaseException) -> bool:
@@ -228,9 +310,11 @@ def _text(error: BaseException) -> str:
     return text if len(text) <= _LINE else f"{text[:_LINE]}…"
 
 
-def _renew_slots() -> None:
+def _begin_anew() -> None:
+    """In a forked process: slots of the parent's threads are never given back, and its locks not renewed."""
     global _slots
     _slots = threading.BoundedSemaphore(MOST_REQUESTS)
+    _guards.clear()
 
 
-os.register_at_fork(after_in_child=_renew_slots)  # those that threads of the parent held are never given back
+os.register_at_fork(after_in_child=_begin_anew)

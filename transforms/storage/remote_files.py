@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import IO, Any
@@ -14,12 +15,14 @@ from typing import IO, Any
 import numpy as np
 
 from seqmill.transforms.storage import cache, local_files, remote_view
-from seqmill.transforms.storage.name_patterns import matches
+from seqmill.transforms.storage.name_patterns import has_wildcard, matches
 from seqmill.transforms.storage.remote_calls import (
+    MOST_REQUESTS,
     RemoteError,
     call,
     filesystem,
     is_object_store,
+    is_s3,
     scheme,
 )
 from seqmill.transforms.storage.remote_reading import download, open_ranges, read_range
@@ -209,8 +212,14 @@ def remove_file(url: str) -> None:
 
 
 def _remove_many(top: str, urls: list[str]) -> None:
+    patterns = [*filter(has_wildcard, urls)]  # as the library would take them; it would remove others
+    plain = [url for url in urls if not has_wildcard(url)]
+    with ThreadPoolExecutor(MOST_REQUESTS) as pool:
+        list(pool.map(remove_file, patterns))
+
     def remove(fs: Any, path: str) -> list[str]:
-        fs.rm([fs._strip_protocol(url) for url in urls])
+        if plain:
+            fs.rm([fs._strip_protocol(url) for url in plain])
         above, _, name = path.rstrip("/").rpartition("/")
         return list(fs.find(above, prefix=f"{name}/"))  # errors of single files are not told
 
@@ -240,9 +249,14 @@ def open_read(url: str, end: int | None = None) -> IO[bytes]:
     if view is not None:
         if url not in view.heads:
             whole = info["size"] if info["size"] <= _SMALL_BYTES else _HEAD_BYTES
-            view.keep_head(url, read_range(url, 0, whole))
+            view.keep_head(url, read_range(url, 0, whole, _version_tag(url, info)))
         head = view.heads[url]
-    return open_ranges(url, info["size"], end, head)
+    return open_ranges(url, info["size"], end, head, _version_tag(url, info))
+
+
+def _version_tag(url: str, info: Info) -> str | None:
+    """By which a store gives this version of a file and no other, as far as it is known."""
+    return (info.get("ETag") or None) if is_s3(url) else None
 
 
 def _fetched(url: str) -> IO[bytes]:
@@ -278,7 +292,7 @@ def write_atomically(url: str) -> Iterator[Any]:
             call(url, lambda fs, path: fs.pipe_file(path, content))
         else:
             file.flush()
-            options = _UPLOAD_OPTIONS if scheme(url) in ("s3", "s3a") else {}
+            options = _UPLOAD_OPTIONS if is_s3(url) else {}
 
             def send(fs: Any, path: str) -> None:
                 file.seek(0)
@@ -296,10 +310,10 @@ def create(url: str, content: bytes) -> None:
 
 def map_bytes(url: str) -> np.ndarray:
     """The whole of a file as a read-only uint8 array, on this machine's disk."""
-    num_bytes = size(url)
+    num_bytes, tag = size(url), _version_tag(url, info_of(url))
     with tempfile.TemporaryFile() as file:
         file.truncate(num_bytes)
-        download(url, num_bytes, file.fileno())
+        download(url, num_bytes, file.fileno(), tag)
         return local_files.map_bytes(f"/dev/fd/{file.fileno()}")
 
 

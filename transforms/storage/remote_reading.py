@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
 from seqmill.transforms.storage.remote_calls import RemoteError, TransferError, call
+from seqmill.transforms.storage.remote_objects import ChangedError, read_part
 
 PART_BYTES = 8 << 20  # of one request; several run side by side
 _FIRST_BYTES = 1 << 16
@@ -24,17 +25,23 @@ class ShorterError(Exception):
         self.size = size
 
 
-def read_range(url: str, start: int, end: int) -> bytes:
+def read_range(url: str, start: int, end: int, tag: str | None = None) -> bytes:
     """The bytes [start, end) of a file, in one request.
+
+    Args:
+        url: The file.
+        start: The first byte.
+        end: The byte behind the last.
+        tag: Of the version that is meant, where its store gives tags to versions.
 
     Raises:
         ShorterError: It has fewer.
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is another version.
     """
 
     def read(fs: Any, path: str) -> bytes:
         try:
-            content = bytes(fs.cat_file(path, start=start, end=end))
+            content = read_part(fs, path, start, end, tag)
         except OSError as error:  # a range behind the end
             if "range" not in str(error).lower():
                 raise
@@ -48,15 +55,18 @@ def read_range(url: str, start: int, end: int) -> bytes:
             return content[start:end]  # a server that heeds no ranges sends all of it
         raise TransferError(f"{len(content):,} bytes arrived, expected {end - start:,}")
 
-    return call(url, read) if end > start else b""
+    try:
+        return call(url, read) if end > start else b""
+    except ChangedError:
+        raise RemoteError(errno.EIO, "it changed while it was read", url) from None
 
 
-def download(url: str, size: int, descriptor: int) -> None:
-    """Writes the first ``size`` bytes of a file into an open one, several parts at once."""
+def download(url: str, size: int, descriptor: int, tag: str | None = None) -> None:
+    """Writes the first ``size`` bytes of a file into an open one, several parts at once; ``tag`` as above."""
 
     def part(start: int) -> None:
         end = min(start + PART_BYTES, size)
-        content = memoryview(read_range(url, start, end))
+        content = memoryview(read_range(url, start, end, tag))
         while content:
             written = os.pwrite(descriptor, content, start)
             content, start = content[written:], start + written
@@ -70,7 +80,9 @@ def download(url: str, size: int, descriptor: int) -> None:
             future.result()
 
 
-def open_ranges(url: str, size: int, end: int | None = None, head: bytes = b"") -> IO[bytes]:
+def open_ranges(
+    url: str, size: int, end: int | None = None, head: bytes = b"", tag: str | None = None
+) -> IO[bytes]:
     """Opens a file for reading bytes, by ranges.
 
     Args:
@@ -78,15 +90,16 @@ def open_ranges(url: str, size: int, end: int | None = None, head: bytes = b"") 
         size: Its size.
         end: Where a reader that reads all before it will be content; it may read on a little.
         head: Its first bytes, as far as they are known.
+        tag: As for ``read_range``.
     """
-    return io.BufferedReader(_RangeFile(url, size, end, head), 1 << 17)
+    return io.BufferedReader(_RangeFile(url, size, end, head, tag), 1 << 17)
 
 
 class _RangeFile(io.RawIOBase):
     """Fetches what is read, at least a block; in order, the next block is fetched meanwhile."""
 
-    def __init__(self, url: str, size: int, end: int | None, head: bytes):
-        self._url, self._size = url, size
+    def __init__(self, url: str, size: int, end: int | None, head: bytes, tag: str | None):
+        self._url, self._size, self._tag = url, size, tag
         self._end = size if end is None else min(end + _SLACK_BYTES, size)
         self._first_step = _FIRST_BYTES if end is None else PART_BYTES
         self._step = self._first_step
@@ -154,7 +167,7 @@ class _RangeFile(io.RawIOBase):
         if limit - end < _SLACK_BYTES:  # no request of its own for a little rest
             end = limit
         try:
-            return read_range(self._url, start, end)
+            return read_range(self._url, start, end, self._tag)
         except ShorterError as error:
             raise RemoteError(
                 errno.EIO,
