@@ -428,3 +428,13 @@ def test_labels_are_counted_over_train_and_used_for_all(tmp_path, seqmill):
     (dev,) = read_epochs(tmp_path / "out", "dev")
     assert dev[0].arrays["x"].tolist() == [[2, 5, 1, 3]]
     assert "<s> a <unk> </s>" in seqmill.succeeds("show", tmp_path / "out/epochs/dev").out
+
+
+def test_a_plan_of_the_same_size_in_a_bucket_is_not_taken_for_that_of_other_options(tmp_path, seqmill):
+    write_jsonl(tmp_path / "a.jsonl", [{"x": [1, 2, 3]}] * 20)
+    corpora = {"train": {"format": "jsonl", "files": ["a.jsonl"]}}
+    output = "memory://plans_of_one_size/out"
+    config = write_config(tmp_path, {"x": {"type": "ints"}}, corpora, output=output, seq_ordering="random")
+    for seed in (1, 2):
+        seqmill.succeeds("preprocess", config, f"--seed={seed}", "--direct_running_mode=in_memory")
+    assert "right: epochs 1" in seqmill.succeeds("verify", output).err

@@ -240,7 +240,9 @@ def whole_epochs(folder: str, corpus: Manifest, fresh: bool = False) -> tuple[fr
 def _bring_plan(folder: str, layout: EpochLayout | HandedEpoch, fresh: bool) -> None:
     """Writes the plan of an epoch, where it is not there; the epoch is incomplete then."""
     number = layout.segments[0].epoch
-    if not is_intact(output_folder.plan_path(folder, number), layout.plan_file, fresh):
+    path = output_folder.plan_path(folder, number)
+    # Of remote files only the size is compared else, which the plan of other options often has too.
+    if not is_intact(path, layout.plan_file, fresh or not files.is_local(path)):
         files.remove(output_folder.epoch_manifest_path(folder, number))
         layout.write_plan(folder)
 

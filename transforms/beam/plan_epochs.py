@@ -95,11 +95,13 @@ class PlanEpochs(beam.PTransform):
 def leave_plan_of(segments: Any, folder: str) -> None:
     """Has the ``PlanEpochs`` that segments come from, if there is one, leave its plan for who writes them.
 
+    Not in a bucket, where it would be sent to and fro several times.
+
     Args:
         segments: Its collection, or what transforms in a line have made of it.
         folder: Where they are written.
     """
-    producer = segments.producer
+    producer = segments.producer if files.is_local(folder) else None
     while producer is not None:
         does = getattr(producer.transform, "fn", None)
         if isinstance(does, _Plan):
