@@ -133,6 +133,11 @@ def test_with_other_options(tmp_path, seqmill, write, options):
         }
 
 
+def test_an_epoch_that_would_be_empty(seqmill, write):
+    ended = seqmill("preprocess", write('seq_ordering = "random"\npartition_epoch = 40\nnum_epochs = 2'))
+    ended.names("epoch 1 is empty: partition_epoch = 40, but only 10 sequences of its own")
+
+
 def test_without_a_random_order_an_epoch_is_in_corpus_order(tmp_path, seqmill, write):
     seqmill.succeeds("preprocess", write("", share=1))
     (epoch,) = read_epochs(tmp_path / "out")

@@ -46,7 +46,8 @@ def sources(tmp_path_factory):
     folder, chance = tmp_path_factory.mktemp("sources"), random.Random(1)
     records = [{"id": f"é{n}", "x": [n % 50] * chance.randint(1, 60)} for n in range(2000)]
     write_jsonl(folder / "x.jsonl", records)
-    write_jsonl(folder / "z.jsonl", [{"id": f"z{n}", "x": [n] * (n % 9 + 1)} for n in range(500)])
+    others = [{"id": f"z{n}", "x": [n] * (n % 9 + 1), "y": "e f"} for n in range(500)]
+    write_jsonl(folder / "z.jsonl", others)
     lines = [f"é{n}\t{'abcd'[n % 4]} e\n" for n in range(2000) if n % 100 != 7]
     chance.shuffle(lines)
     (folder / "y.tsv").write_text("name\ty\n" + "".join(lines))
@@ -65,9 +66,9 @@ def config(tmp_path, sources):
     return write
 
 
-def test_a_mix_in_a_bucket_is_that_of_a_local_disk(store, config, sources, tmp_path, silent_seqmill):
-    silent_seqmill.succeeds("preprocess", config(MIX))
-    remote = config(MIX, store.upload(sources))
+def test_a_mix_and_join_in_a_bucket_are_as_on_a_local_disk(store, config, sources, tmp_path, silent_seqmill):
+    silent_seqmill.succeeds("preprocess", config(MIX + JOIN))
+    remote = config(MIX + JOIN, store.upload(sources))
     silent_seqmill.succeeds("preprocess", remote, f"--output={store.url}/out")
     assert store.tree(f"{store.url}/out") == ObjectStore.local_tree(tmp_path / "out")
 

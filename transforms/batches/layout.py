@@ -169,9 +169,11 @@ def lay_out(
         options, selection = schedule.at(epoch), selections.at(epoch)
         plan = plan_epoch(selection, options, epoch)
         if not plan.num_batches:
+            own = next(iter(selection.sources.values()), len(selection.rows))
             raise SeqmillError(
                 f"corpus {store.manifest.corpus}: epoch {epoch} is empty: partition_epoch = "
-                f"{options.partition_epoch}, but only {counted(len(selection.rows), 'sequence')}"
+                f"{options.partition_epoch}, but only {counted(own, 'sequence')}"
+                + (" of its own" if options.mix else "")
             )
         batch_bytes = record_sizes(plan, store.manifest.data_keys, store.tag_sizes)
         _check_record_sizes(store, epoch, batch_bytes)
