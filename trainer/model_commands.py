@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from seqmill.trainer.import_tensorflow import import_tensorflow
 from seqmill.trainer.options import CleanupPolicy, TrainOptions
 from seqmill.trainer.ranking import ModelFolder
-from seqmill.trainer.saved_models import AVERAGE, JSON_NAME
+from seqmill.trainer.saved_models import AVERAGE, JSON_NAME, is_saved
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.locks import only_writer
@@ -145,7 +145,5 @@ def _check_target(target: str, model_folder: str) -> None:
     """Raises UsageError where an export would replace anything but an export."""
     if files.parent(target) == model_folder or target.rstrip("/") == model_folder:
         raise UsageError(f"--to={target}: is where training keeps its own; choose another folder")
-    if files.is_file(target) or (
-        files.list_names(target) and not files.exists(files.join(target, JSON_NAME))
-    ):
+    if files.is_file(target) or (files.list_names(target) and not is_saved(target)):
         raise UsageError(f"--to={target}: holds something else; expected a new folder, or an earlier export")

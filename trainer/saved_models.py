@@ -8,7 +8,7 @@ model/final/state.npz            the arrays that are in neither
 
 from __future__ import annotations
 
-from seqmill.trainer.checkpoints import Checkpoint, read_json
+from seqmill.trainer.checkpoints import STATE_NAME, WEIGHTS_NAME, Checkpoint, read_json
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import SeqmillError, UsageError
 from seqmill.transforms.storage.manifest_file import seal
@@ -20,6 +20,17 @@ JSON_NAME = "model.json"
 MODEL_NAME = "model.keras"
 
 _HOW = {FINAL: "it is written when `seqmill train` ends", AVERAGE: "run `seqmill average` first"}
+
+
+def is_saved(folder: str) -> bool:
+    """Whether a folder holds a model that was saved alone, and nothing besides."""
+    if not {*files.list_names(folder)} <= {JSON_NAME, MODEL_NAME, WEIGHTS_NAME, STATE_NAME}:
+        return False
+    try:
+        content = files.read_json(files.join(folder, JSON_NAME))
+    except (SeqmillError, OSError):
+        return False
+    return isinstance(content, dict) and content.get("format") == FORMAT
 
 
 def read_saved(folder: str) -> Checkpoint:

@@ -147,9 +147,15 @@ def test_an_export_replaces_nothing_but_an_export(output, options, tmp_path):
         with pytest.raises(UsageError, match="--to="):
             model_commands.export_command(options, output, "last", str(folder))
     assert (target / "thesis.tex").read_text() == "years of work"
+    (target / "thesis.tex").rename(target / "model.json")  # as other tools call theirs
+    with pytest.raises(UsageError, match="holds something else"):
+        model_commands.export_command(options, output, "last", str(target))
     for name in ("1", "last"):
         model_commands.export_command(options, output, name, str(tmp_path / "new"))
     assert read_saved(str(tmp_path / "new")).epoch == 4
+    (tmp_path / "new/notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else"):
+        model_commands.export_command(options, output, "last", str(tmp_path / "new"))
     assert not list(tmp_path.glob(".tmp-*"))
 
 
