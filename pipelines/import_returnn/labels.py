@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seqmill.pipelines.import_returnn.lines import left_over, not_read, note, option
+from seqmill.pipelines.import_returnn.lines import left_over, not_read, note, option, shown
 from seqmill.pipelines.import_returnn.values import find_unread
 from seqmill.pipelines.init.write_config import Line
 
@@ -51,7 +51,8 @@ def label_lines(field: str, opts: Any) -> Iterator[Line]:
         yield Line("type", "words", "a guess; expected targets to be a table")
         return
     default = "BytePairEncoding" if "bpe_file" in opts else "Vocabulary"
-    kind = opts.get("class", default)
+    given = opts.get("class", default)
+    kind = given if isinstance(given, str) else shown(given)
     if kind not in _TYPES:
         yield Line("type", "words", f"a guess; RETURNN: {kind}, which has no counterpart")
     else:

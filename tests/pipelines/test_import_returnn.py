@@ -228,6 +228,8 @@ def test_sound_and_labels(toml):
     read = tomllib.loads(
         toml(OGG % ('{"features": "raw", "sample_rate": 8000}', '{"class": "Utf8ByteTargets"}'))
     )
+    made = toml(OGG % ("{}", '{"class": {"a": 1}}'))
+    assert "a guess; RETURNN: {'a': 1}, which has no counterpart" in made
     assert read["data"]["data"]["type"] == "audio"
     assert read["data"]["classes"] == {"field": "text", "type": "bytes"}
 
