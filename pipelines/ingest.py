@@ -342,7 +342,7 @@ def _report(folder: str) -> None:
     for what, number in counts.converted.items():
         text += f", {number:,} {what}"
     console.say(text)
-    for name, own in store.counts_of_sources.items():
+    for name, own in store.counts_of_sources(as_listed=False).items():
         console.say(f"  {name}: {_shares(own)}")
     for where, joined in manifest.joined.items():
         console.say(f"  joined with {where}: {_shares(joined.counts)}")

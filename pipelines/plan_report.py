@@ -123,7 +123,9 @@ def report_corpus(store: Store, selections: Selections, layouts: Iterable[EpochL
         dropped=counts.dropped,
         rejected=counts.rejected,
         largest_errors=tuple(describe_errors(counts.largest_error, store.data_keys)),
-        sources={name: (own.read, selection.sources[name]) for name, own in store.counts_of_sources.items()},
+        sources={
+            name: (own.read, selection.sources[name]) for name, own in store.counts_of_sources().items()
+        },
         length_key=length_key,
         lengths=histogram(selection.lengths[length_key]),
         num_epochs=schedule.num_epochs,

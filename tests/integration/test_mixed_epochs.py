@@ -151,7 +151,10 @@ def test_without_a_random_order_an_epoch_is_in_corpus_order(tmp_path, seqmill, w
 def test_with_files_listed_again_and_a_part_of_the_corpus(tmp_path, seqmill, write):
     config = write("num_seqs = 12")
     config.write_text(config.read_text().replace('["a.jsonl"]', '["a.jsonl", "a.jsonl"]'))
-    seqmill.succeeds("preprocess", config)
+    ended = seqmill.succeeds("preprocess", config)
+    assert "15 sequences read" in ended.err
+    assert "  train: 10 of 10 sequences\n" in ended.err
+    assert re.search(r"  train: \d+ of 20 sequences kept\n", seqmill.succeeds("plan", config).out)
     seqmill.succeeds("verify", tmp_path / "out")
     manifest = read_manifest(f"{tmp_path}/out/epochs/train")
     assert (manifest.counts.kept, dict(manifest.counts.dropped)) == (12, {"num_seqs": 13})

@@ -74,7 +74,7 @@ def test_each_source_is_joined_and_accounted_for_by_itself(tmp_path, seqmill, co
         ("corpus.train.join", 3, 3, {}),
         ("corpus.train.mix.apart.join", 3, 2, {"tag not kept of apart": 1}),
     ]
-    counts = {name: (one.read, one.kept) for name, one in store.counts_of_sources.items()}
+    counts = {name: (one.read, one.kept) for name, one in store.counts_of_sources().items()}
     assert counts == {"train": (4, 3), "plain": (2, 2), "apart": (3, 2)}
     plan = seqmill.succeeds("plan", path).out
     assert "  train: 3 of 4 sequences kept\n  plain: 2 of 2 sequences kept\n  apart: 2 of 3" in plan
@@ -118,7 +118,7 @@ def test_only_the_source_that_has_a_join_takes_part_in_it(tmp_path, seqmill, con
     seqmill.succeeds("preprocess", config())
     folder = tmp_path / "out/store/train"
     assert [path.name for path in folder.glob("join-*")] == ["join-apart-1"]
-    assert {name: one.kept for name, one in Store(str(folder)).counts_of_sources.items()} == {
+    assert {name: one.kept for name, one in Store(str(folder)).counts_of_sources().items()} == {
         "train": 4,
         "plain": 2,
         "apart": 2,

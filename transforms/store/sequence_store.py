@@ -260,12 +260,15 @@ class Store(RecordBatches):
         summed = sum_counts([self.manifest.files[number] for number in listed], {})
         return replace(summed, duplicate_tags=counts.duplicate_tags)
 
-    @cached_property
-    def counts_of_sources(self) -> dict[str, Counts]:
-        """Of a mixed corpus what became of the records of each source, as ``counts``; else empty."""
+    def counts_of_sources(self, as_listed: bool = True) -> dict[str, Counts]:
+        """Of a mixed corpus what became of the records of each source; else empty.
+
+        Args:
+            as_listed: Whether records of a file count as often as it is listed, or once.
+        """
         own, mixed = self.manifest.files, self.manifest.mixed
         edges = np.cumsum([0, *mixed.values()]).tolist()
-        listed = self.manifest.listed or range(len(own))
+        listed = (self.manifest.listed if as_listed else ()) or range(len(own))
         return {
             name: sum_counts([own[number] for number in listed if first <= number < end], {})
             for name, (first, end) in zip(mixed, pairwise(edges), strict=True)
