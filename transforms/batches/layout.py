@@ -144,7 +144,11 @@ def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> 
         )
     for source in mix:
         if not selection.sources[source]:
-            raise NothingLeftError(f"corpus {name}: no sequence is left of {source}, which is mixed into it")
+            left_out = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
+            raise NothingLeftError(
+                f"corpus {name}: no sequence is left of {source}, which is mixed into it (left out of all "
+                f"sources: {left_out or 'none'}); expected limits that leave some of each source"
+            )
     if mix:
         number = sum(end - start for start, end in windows(selection.sources, mix, 1, 0).values())
         if number > _MOST_MIXED:
