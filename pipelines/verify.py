@@ -20,6 +20,7 @@ from seqmill.transforms.batches.read_batches import read_shard
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.vocab import read_vocab
 from seqmill.transforms.planning.batch import BatchLimits
+from seqmill.transforms.planning.distinct import num_distinct
 from seqmill.transforms.planning.drop import drop
 from seqmill.transforms.planning.plan import BY_PLAN, CHUNKS_DISAGREE, EpochOptions
 from seqmill.transforms.storage import files, output_folder
@@ -269,7 +270,7 @@ def _verify_epoch(corpus: _Corpus, written: EpochManifest, seen: _Seen) -> None:
     _expect(f"{where}: batches", number, epoch.num_batches)
     _expect(f"{where}: chunks", num_entries, epoch.num_chunks)
     if not corpus.content.repeats:
-        num_seqs = len(np.unique(np.concatenate([np.empty(0, np.int64), *seen.seq_index[first_seen:]])))
+        num_seqs = num_distinct(np.concatenate([np.empty(0, np.int64), *seen.seq_index[first_seen:]]))
         _expect(f"{where}: sequences", num_seqs, epoch.num_seqs)
     elif not options.chunking:
         _expect(f"{where}: sequences", num_entries, epoch.num_seqs)

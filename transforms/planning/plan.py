@@ -15,6 +15,7 @@ from seqmill.transforms.planning import chunk as chunking
 from seqmill.transforms.planning.batch import BatchLimits
 from seqmill.transforms.planning.blocks import blocks, positions, positions_where, taken
 from seqmill.transforms.planning.chunk import Chunking
+from seqmill.transforms.planning.distinct import distinct
 from seqmill.transforms.planning.drop import BY_LENGTH, LengthLimits, drop
 from seqmill.transforms.planning.entries import Entries, make_entries
 from seqmill.transforms.planning.mix import mixed, windows
@@ -350,7 +351,7 @@ def distinct_shapes(plans: Sequence[EpochPlan]) -> np.ndarray:
     if math.prod(sizes) >= 1 << 63:
         return np.unique(np.stack(axes, axis=1), axis=0)
     # One number a shape: far faster to sort than columns are.
-    numbers = np.unique(np.ravel_multi_index(axes, sizes))
+    numbers = distinct(np.ravel_multi_index(axes, sizes))
     return np.stack(np.unravel_index(numbers, sizes), axis=1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from seqmill.transforms.planning.distinct import distinct
 from seqmill.transforms.readers.fields import get_field
 from seqmill.transforms.readers.lines import LongLine, line_blocks, split_lines
 from seqmill.transforms.readers.split import DamagedFileError, Reader, Record, TagLists, named_errors
@@ -70,7 +71,7 @@ def _read(path: str, version: object) -> np.ndarray:
             hashes.append(np.array([xxhash.xxh3_64_intdigest(tag) for tag in tags if tag], np.uint64))
     except DamagedFileError as error:
         raise SeqmillError(f"{path}: the list of tags is damaged ({error})") from None
-    found = np.unique(np.concatenate([np.empty(0, np.uint64), *hashes]))
+    found = distinct(np.concatenate([np.empty(0, np.uint64), *hashes]))
     if len(found) == 0:
         raise SeqmillError(f"{path}: expected one tag a line, found none")
     return found

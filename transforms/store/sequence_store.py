@@ -26,6 +26,7 @@ from pydantic.dataclasses import dataclass
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.small_elements import widen
 from seqmill.transforms.planning.corpus_order import CorpusOrder, as_listed
+from seqmill.transforms.planning.distinct import distinct
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.checked_files import Checksum, hash_all, map_checked
 from seqmill.transforms.storage.errors import SeqmillError
@@ -335,7 +336,7 @@ class Store(RecordBatches):
         """
         if files.is_local(self.folder):
             return
-        blocks = np.unique(np.searchsorted(self.block_starts, rows, "right") - 1).tolist()
+        blocks = distinct(np.searchsorted(self.block_starts, rows, "right") - 1).tolist()
         missing = sorted({self._places[block][0] for block in blocks} - self._files.keys())
         with ThreadPoolExecutor(_FETCHED_AT_ONCE, thread_name_prefix="seqmill-store") as pool:
             for _ in pool.map(self._file, missing):
