@@ -13,6 +13,7 @@ from seqmill.transforms.batches.stream import (
     identity_of,
     is_there,
     publish,
+    remove_abandoned,
     window_name,
     windows,
     windows_but,
@@ -87,3 +88,33 @@ def test_two_windows_that_want_one_name_are_not_mixed(store):
         assert not store.fs.find(f"{store.url}/made")
     assert identity_of(folder, name) == "one"
     assert store.fs.cat_file(f"{folder}/{name}/epoch-0001/a") == b"one"
+
+
+def test_a_window_that_was_copied_in_part_goes_and_a_slow_one_takes_the_next_name(store):
+    folder = f"{store.url}/train"
+    left, whole, slow = (window_name(1_795_680_000_000, pane) for pane in range(3))
+    for name in (left, whole, slow):
+        for file in ("identity.txt", "epoch-0001/a", *["manifest.json"] * (name == whole)):
+            store.fs.pipe_file(f"{folder}/{name}/{file}", name.encode())
+    remove_abandoned(folder)
+    assert identity_of(folder, left) == left  # somebody may be at it
+
+    def appear(request):  # before the name is given up, but after it was found without a manifest
+        if request.kind == "PUT" and f"{slow}.consumed" in request.path:
+            store.fs.pipe_file(f"{folder}/{slow}/manifest.json", b"{}")
+
+    store.proxy.fault = appear
+    remove_abandoned(folder, seconds=-60)
+    assert windows(folder) == [whole, slow] and identity_of(folder, left) == ""
+    assert store.fs.find(f"{folder}/{left}") == []
+    store.fs.pipe_file(f"{folder}/{left}/identity.txt", left.encode())  # what is being removed says nothing
+    assert identity_of(folder, left) == ""
+
+    def give_up(request):
+        if request.kind == "PUT" and "x/manifest.json" in request.path:
+            store.fs.pipe_file(f"{folder}/x.consumed", b"")
+
+    store.proxy.fault = give_up
+    store.fs.pipe({f"{store.url}/made/{file}": b"1" for file in ("manifest.json", "epoch-0001/a")})
+    assert not publish(f"{store.url}/made", folder, "x", "x")
+    assert identity_of(folder, "x") == "" and not store.fs.find(f"{folder}/x")

@@ -10,6 +10,7 @@ epochs/<corpus>/  stream.json                      what all windows have in comm
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ from seqmill.transforms.storage.checked_files import Checksum
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.fingerprint import fingerprint
 from seqmill.transforms.storage.manifest_file import read_sealed, write_sealed
-from seqmill.transforms.storage.temporaries import temporary_beside
+from seqmill.transforms.storage.temporaries import SECONDS_LEFT, temporary_beside
 from seqmill.transforms.store.counts import Counts
 
 FORMAT = "seqmill.stream/1"
@@ -252,7 +253,8 @@ def tidy_window(made: str, store_folder: str, identity: str = "") -> None:
 
 def identity_of(folder: str, name: str) -> str:
     """What ``tidy_window`` was given for a window that is there, or was; "" where nothing."""
-    for path in (files.join(folder, name, _IDENTITY), files.join(folder, name + _CONSUMED)):
+    consumed = files.join(folder, name + _CONSUMED)  # what it says holds, whatever is still being removed
+    for path in (consumed, files.join(folder, name, _IDENTITY), consumed):
         with suppress(FileNotFoundError):  # the window may be consumed meanwhile
             return files.read_bytes(path).decode()
     return ""
@@ -270,6 +272,36 @@ def clear_stream(folder: str) -> None:
         files.remove(files.join(folder, name))
 
 
+def remove_abandoned(folder: str, seconds: float = SECONDS_LEFT) -> None:
+    """Removes windows of which a worker that is gone has copied a part to an object store, by one listing.
+
+    Nothing of them has changed for a day. Their names are given up first: who was only slow finds that out
+    before its window counts as published, and takes the next name. A window that is whole by then stays.
+
+    Args:
+        folder: That of the stream.
+        seconds: Without a change, after which nobody goes on.
+    """
+    if files.is_local(folder):
+        return  # there, windows appear by being renamed
+    changes: dict[str, dict[str, float]] = {}
+    for path, moment in files.last_changes(folder).items():
+        name, _, inner = path.removeprefix(f"{folder.rstrip('/')}/").partition("/")
+        if inner and _NAME.fullmatch(name):
+            changes.setdefault(name, {})[path] = moment
+    for name, moments in changes.items():
+        path = files.join(folder, name)
+        is_whole = output_folder.manifest_path(path) in moments
+        if is_whole or time.time() - max(moments.values()) < seconds or is_published(folder, name):
+            continue
+        with files.write_atomically(path + _CONSUMED) as file:
+            file.write(b"")
+        if files.exists(output_folder.manifest_path(path)):
+            files.remove_file(path + _CONSUMED)
+        else:
+            files.remove(path)
+
+
 def _remove(folder: str, name: str) -> None:
     path = files.join(folder, name)
     if not files.is_local(folder):
@@ -285,7 +317,7 @@ def _remove(folder: str, name: str) -> None:
 def _claim(target: str, identity: str) -> bool:
     """Whether nobody else is about to publish a window there: two would be mixed.
 
-    Who was killed at it is taken for one who is about to.
+    Who was killed at it is taken for one who is about to, for a day (``remove_abandoned``).
     """
     path = files.join(target, _IDENTITY)
     try:

@@ -18,6 +18,7 @@ from seqmill.transforms.batches.stream import (
     identity_of,
     is_published,
     publish,
+    remove_abandoned,
     stream_of,
     temporary_window,
     tidy_window,
@@ -168,6 +169,7 @@ class _Write(beam.DoFn):
         if self._swept is None or now - self._swept > _SWEEP_SECONDS:
             self._swept = now
             files.remove_temporary_folders(self._folder)
+            remove_abandoned(self._folder)
             if self._staged_for is not None:
                 remove_staged_before(self._folder, now - self._staged_for)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import xxhash
 
 TEMPORARY_PREFIX = ".tmp-"
-_SECONDS_LEFT = 86_400  # without a change, before another machine's temporary file counts as left
+SECONDS_LEFT = 86_400  # without a change, before another machine's temporary file counts as left
 
 
 def temporary_beside(path: Path) -> Path:
@@ -56,7 +56,7 @@ def is_left(name: str, last_change: Callable[[], float]) -> bool:
     machine, _, rest = name.removeprefix(TEMPORARY_PREFIX).partition("-")
     process = rest.partition("-")[0]
     if machine != this_machine() or not process.isdigit():
-        return time.time() - last_change() > _SECONDS_LEFT
+        return time.time() - last_change() > SECONDS_LEFT
     return not is_running(int(process))
 
 
