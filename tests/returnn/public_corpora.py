@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import zipfile
 
 import numpy as np
@@ -48,7 +49,9 @@ def write_lines(path, lengths):
 
 def write_vocab(path, *special):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(repr({label: number for number, label in enumerate((*special, *WORDS))}))
+    labels = {label: number for number, label in enumerate((*special, *WORDS))}
+    path.write_text(repr(labels))
+    path.with_suffix(".pkl").write_bytes(pickle.dumps(labels))  # what RETURNN reads
 
 
 def write_speech(folder, parts, lengths):

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 from returnn.config import Config
-from returnn.datasets.basic import Dataset, init_dataset
+from returnn.datasets.basic import Dataset, init_dataset, init_dataset_via_str
 from returnn.datasets.generating import StaticDataset
 from returnn_corpus import returnn_permutes_like_seqmill
 
@@ -123,10 +123,14 @@ class TheirDatasets:
     def _dataset(self, corpus, epoch):
         """The data set at the start of an epoch, as ``returnn.__main__.load_data`` makes it."""
         defaults = {"train": Dataset.get_default_kwargs_train, "dev": Dataset.get_default_kwargs_eval}
-        options = {**defaults[corpus](config=self.config), **self.config.typed_value(corpus)}
-        Dataset.kwargs_update_from_config(self.config, options)
+        options, given = defaults[corpus](config=self.config), self.config.typed_value(corpus)
         with returnn_permutes_like_seqmill(run_seed=1):
-            dataset = init_dataset(options)
+            if isinstance(given, str):
+                dataset = init_dataset_via_str(given, config=self.config, **options)
+            else:
+                options |= given
+                Dataset.kwargs_update_from_config(self.config, options)
+                dataset = init_dataset(options)
             dataset.init_seq_order(epoch=epoch)
         return dataset
 
