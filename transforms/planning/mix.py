@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from seqmill.transforms.planning.blocks import blocks, position_type
 from seqmill.transforms.planning.permutation import Permutation
 
 
@@ -58,24 +59,33 @@ def mixed(
     >>> mixed({"own": 3, "other": 2}, {"own": 1, "other": 1}, partition_epoch=1, number=0, seed=1).tolist()
     [0, 1, 2, 3, 3, 4]
     """
-    found, first = [], 0
-    for name, window in windows(sizes, shares, partition_epoch, number).items():
-        found.append(first + _taken(sizes[name], window, _seed_of(seed, name), is_fixed))
+    found = windows(sizes, shares, partition_epoch, number)
+    out = np.empty(sum(end - start for start, end in found.values()), position_type(sum(sizes.values())))
+    first = filled = 0
+    for name, window in found.items():
+        times = _times(sizes[name], window, _seed_of(seed, name), is_fixed)
+        for block in blocks(sizes[name]):
+            positions = np.arange(first + block.start, first + block.stop, dtype=out.dtype)
+            taken = np.repeat(positions, times[block])
+            out[filled : filled + len(taken)] = taken
+            filled += len(taken)
         first += sizes[name]
-    return np.concatenate(found)
+    return out
 
 
-def _taken(size: int, window: tuple[int, int], seed: int, is_fixed: bool) -> np.ndarray:
-    """What a window has of the passes over a source, rising, int64."""
+def _times(size: int, window: tuple[int, int], seed: int, is_fixed: bool) -> np.ndarray:
+    """How often a window has each sequence of a source, int32 [size]."""
     start, end = window
     first_whole, behind_whole = -(-start // size), end // size
-    times = np.full(size, max(behind_whole - first_whole, 0), np.int64)
+    times = np.full(size, max(behind_whole - first_whole, 0), np.int32)
     for number in {start // size, behind_whole}:
         if first_whole <= number < behind_whole:
             continue
         first, last = max(start - number * size, 0), min(end - number * size, size)
-        times[Permutation(size, seed, 0 if is_fixed else number)(np.arange(first, last))] += 1
-    return np.repeat(np.arange(size), times)
+        permutation = Permutation(size, seed, 0 if is_fixed else number)
+        for block in blocks(last, first):
+            times[permutation(np.arange(block.start, block.stop))] += 1
+    return times
 
 
 def _seed_of(seed: int, name: str) -> int:
