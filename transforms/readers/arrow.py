@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqmill.transforms.readers.arrow_records import batch_records
-from seqmill.transforms.readers.file_kind import check_magic
+from seqmill.transforms.readers.file_kind import ARROW_FILE, ARROW_STREAM, check_magic
 from seqmill.transforms.readers.hugging_face import check_listed, class_names
 from seqmill.transforms.readers.parquet_schema import check_schema, tensors
 from seqmill.transforms.readers.split import (
@@ -27,8 +27,7 @@ from seqmill.transforms.readers.split import (
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
-_FILE, _STREAM = b"ARROW1\0\0", b"\xff\xff\xff\xff"
-_END = _STREAM + bytes(4)
+_END = ARROW_STREAM + bytes(4)
 _SLICE_BYTES = 1 << 24
 
 
@@ -137,7 +136,7 @@ class _Source:
 
     def __init__(self, path: str, content: np.ndarray):
         self._path, self._content = path, content
-        self._is_file = content[: len(_FILE)].tobytes() == _FILE
+        self._is_file = content[: len(ARROW_FILE)].tobytes() == ARROW_FILE
         self._buffer = pa.BufferReader(pa.py_buffer(content))
         self._reader: Any = (
             pa.ipc.open_file(self._buffer) if self._is_file else pa.ipc.open_stream(self._buffer)
@@ -178,7 +177,7 @@ class _Source:
 
 @contextmanager
 def _open(path: str) -> Iterator[_Source]:
-    check_magic(path, (_FILE, _STREAM), "arrow", "an Arrow file or stream")
+    check_magic(path, (ARROW_FILE, ARROW_STREAM), "arrow", "an Arrow file or stream")
     with named_errors(path):
         content = files.map_bytes(path)
     try:

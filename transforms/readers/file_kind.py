@@ -10,23 +10,23 @@ from seqmill.transforms.readers.framing import is_header
 from seqmill.transforms.readers.split import DamagedFileError
 from seqmill.transforms.storage.errors import SeqmillError
 
+PARQUET = b"PAR1"
+ARROW_FILE, ARROW_STREAM = b"ARROW1\0\0", b"\xff\xff\xff\xff"
+HDF = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+TAR = b"ustar"  # behind 257 others
+
 _HEAD_BYTES = 512
-_FORMATS = {
-    b"PAR1": "parquet",
-    b"ARROW1\0\0": "arrow",
-    b"\xff\xff\xff\xff": "arrow",
-    b"\x89HDF\r\n\x1a\n": "hdf",
-    b"PK\x03\x04": "ogg_zip",
-}
+_FORMATS = {PARQUET: "parquet", ARROW_FILE: "arrow", ARROW_STREAM: "arrow", HDF: "hdf", ZIP: "ogg_zip"}
 
 _KINDS = {
-    b"PAR1": "a Parquet file (format = \"parquet\")",
-    b"ARROW1\0\0": "an Arrow file",
-    b"\xff\xff\xff\xff": "an Arrow stream",
+    PARQUET: "a Parquet file (format = \"parquet\")",
+    ARROW_FILE: "an Arrow file",
+    ARROW_STREAM: "an Arrow stream",
     b"FEA1": "a Feather file",
     b"ORC": "an ORC file",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"PK\x03\x04": "a zip archive",
+    HDF: "an HDF5 file",
+    ZIP: "a zip archive",
     b"PK\x05\x06": "an empty zip archive",
     b"\x80\x04\x95": "a pickle, which is never read",
     b"\x80\x05\x95": "a pickle, which is never read",
@@ -63,7 +63,7 @@ _KINDS = {
 _TEXT_FIRST = (
     b"BZh",
     b"RIFF",
-    b"PAR1",
+    PARQUET,
     b"OggS",
     b"fLaC",
     b"%PDF-",
@@ -72,7 +72,6 @@ _TEXT_FIRST = (
     b"ID3",
     b"FEA1",
 )  # a text may begin so
-_TAR = b"ustar"
 
 
 def content_head(path: str) -> bytes:
@@ -98,7 +97,7 @@ def binary_format(head: bytes) -> str | None:
     """
     if is_header(head):
         return "tfrecord"
-    if head[257:262] == _TAR:
+    if head[257:262] == TAR:
         return "webdataset"
     return next((name for magic, name in _FORMATS.items() if head.startswith(magic)), None)
 
@@ -155,7 +154,7 @@ def kind_of(head: bytes, least: int = 1) -> str | None:
     for magic, kind in _KINDS.items():
         if len(magic) >= least and head.startswith(magic) and not (magic in _TEXT_FIRST and _is_text(head)):
             return kind
-    if head[257:262] == _TAR:
+    if head[257:262] == TAR:
         return "a tar archive"
     if is_header(head):
         return 'a TFRecord file (format = "tfrecord")'

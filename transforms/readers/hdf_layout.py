@@ -14,13 +14,12 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from seqmill.transforms.readers.file_kind import check_magic
+from seqmill.transforms.readers.file_kind import HDF, check_magic
 from seqmill.transforms.readers.split import named_errors, one_line
 from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 from seqmill.transforms.storage.extras import require
 
-_MAGIC = b"\x89HDF\r\n\x1a\n"
 _INPUTS = "data"
 _BLOCK_ROWS = 1 << 18
 _LARGEST_CHUNK = 1 << 28
@@ -41,7 +40,7 @@ def open_layout(path: str) -> Iterator[Layout]:
         SeqmillError: It is missing, no HDF5 file, or not laid out as RETURNN's are.
     """
     h5py = require("h5py", "hdf", "format hdf")
-    check_magic(path, _MAGIC, "hdf", "an HDF5 file of RETURNN")
+    check_magic(path, HDF, "hdf", "an HDF5 file of RETURNN")
     with named_errors(path), files.open_read(path) as source:
         careful = _Careful(source)
         try:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import islice, pairwise
 from typing import Any
 
-from seqmill.transforms.readers.file_kind import check_magic
+from seqmill.transforms.readers.file_kind import ZIP, check_magic
 from seqmill.transforms.readers.python_literals import dict_texts, literal_dict
 from seqmill.transforms.readers.split import (
     DamagedFileError,
@@ -25,7 +25,6 @@ from seqmill.transforms.storage import files
 from seqmill.transforms.storage.errors import RejectedSequence, SeqmillError
 
 TAG, AUDIO = "seq_tag", "audio"
-_MAGIC = b"PK\x03\x04"
 _READ_BYTES = 1 << 18
 _MOST_SPLITS = 200  # each reads the archive's list of files
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
@@ -126,7 +125,7 @@ class OggZipReader(Reader):
 
 @contextmanager
 def _open(path: str) -> Iterator[zipfile.ZipFile]:
-    check_magic(path, _MAGIC, "ogg_zip", "a zip archive of RETURNN")
+    check_magic(path, ZIP, "ogg_zip", "a zip archive of RETURNN")
     with named_errors(path), files.open_read(path) as source:
         try:
             archive = zipfile.ZipFile(source)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from seqmill.transforms.readers.arrow_records import batch_records
 from seqmill.transforms.readers.compression import GZIP, ZSTD, read_head
-from seqmill.transforms.readers.file_kind import kind_of
+from seqmill.transforms.readers.file_kind import PARQUET, kind_of
 from seqmill.transforms.readers.hugging_face import class_names
 from seqmill.transforms.readers.parquet_footer import (
     chunks,
@@ -143,7 +143,7 @@ def _open(path: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
     kind = kind_of(head)
     if head.startswith(GZIP.magic + ZSTD.magic):
         kind = "compressed as a whole"
-    if kind is not None and not head.startswith(b"PAR1"):
+    if kind is not None and not head.startswith(PARQUET):
         raise SeqmillError(f"{path}: this is {kind}; format parquet expects a Parquet file")
     with named_errors(path), files.open_read(path) as source:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seqmill.transforms.readers.file_kind import PARQUET
 from seqmill.transforms.storage.errors import SeqmillError
 
 _EXTENSION_NAME = b"ARROW:extension:name"
@@ -68,7 +69,7 @@ def without_arrow_schema(footer: bytes) -> pq.FileMetaData:
         footer: The end of the file: the metadata, their size and the magic bytes.
     """
     renamed = footer.replace(b"ARROW:schema", b"arrow.schema")
-    return pq.read_metadata(pa.BufferReader(b"PAR1" + renamed))
+    return pq.read_metadata(pa.BufferReader(PARQUET + renamed))
 
 
 def _resolved(path: str, schema: pa.Schema, dotted: str) -> list[pa.Field]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqmill.transforms.readers.file_kind import TAR
 from seqmill.transforms.readers.split import DamagedFileError
 
 BLOCK = 512
-_MAGIC = b"ustar"
 _MOST_NAME = 1 << 20  # bytes of an extended header, which holds a long name
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _KINDS = {
@@ -207,7 +207,7 @@ def _at_end(stream: TarStream, start: int, length: int) -> Iterator[Gap]:
 def _go_to_next(stream: TarStream, start: int) -> Gap:
     """Goes on at the next header, or at the end; says what was lost from byte ``start`` on."""
     while len(block := stream.take(BLOCK)) == BLOCK:
-        if block[257:262] == _MAGIC and _header(block) is not None:
+        if block[257:262] == TAR and _header(block) is not None:
             stream.give_back(block)
             return Gap(f"wrong checksum of a header; bytes {start:,} to {stream.position - 1:,} are lost")
     return Gap(f"wrong checksum of the header at byte {start:,}; nothing behind it could be read")
