@@ -97,7 +97,7 @@ def _write_keras(model: keras.Model, folder: Path) -> tuple[str, str]:
     except OSError:
         raise
     except Exception as error:  # a layer's own way of saving, or one that Keras does not know
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = _shortened(f"{type(error).__name__}: {error}")
     path.unlink(missing_ok=True)
     path = folder / WEIGHTS_NAME
     try:
@@ -108,6 +108,12 @@ def _write_keras(model: keras.Model, folder: Path) -> tuple[str, str]:
     except Exception:  # state.npz holds everything then
         path.unlink(missing_ok=True)
         return "", why
+
+
+def _shortened(why: str) -> str:
+    """The beginning of a message of Keras', which goes on with the whole model as a dict."""
+    first = why.splitlines()[0].split(" Full object config:")[0]
+    return first if len(first) <= 500 else f"{first[:500]} …"
 
 
 def _contents(model: keras.Model) -> list[tuple[str, str]]:

@@ -84,10 +84,12 @@ class DelimitedReader(Reader):
         rows = _rows(lines)
         if split.starts[0] == 0:
             next(rows, None)
+        is_short = False
         while True:
             try:
                 for row in rows:
                     lines.record_start = self.num_bytes = lines.num_bytes
+                    is_short = 0 < len(row) < width
                     if lines.has_suspects and (reject := lines.suspect(row)):
                         yield position, reject
                     elif len(row) == width:
@@ -107,6 +109,8 @@ class DelimitedReader(Reader):
                     break
                 yield position, lines.reject(error)
                 position += 1
+        if is_short and lines.lacks_newline:
+            self.lose("its last line lacks columns and its end: it is cut short")
         if lines.damage:
             self.lose(lines.damage)
         self.num_positions = self.num_records = position
@@ -122,6 +126,7 @@ class _Lines:
         record_start: Bytes read before the record that is being read.
         ended: All lines were taken.
         has_suspects: Some line so far was not UTF-8, held zero bytes, or was too long.
+        lacks_newline: The line taken last has no newline: it is the file's last one.
         damage: Why the file could not be read to its end, else empty.
     """
 
@@ -129,7 +134,7 @@ class _Lines:
         self.format = format
         self.has_quotes = _has_quotes(format, options)
         self.num_bytes = self.record_start = 0
-        self.ended = self.has_suspects = False
+        self.ended = self.has_suspects = self.lacks_newline = False
         self.damage = ""
         self._options = options
         self._blocks = line_blocks(path, start, end, options.max_record_size)
@@ -145,6 +150,7 @@ class _Lines:
                     yield '"' * (self.has_quotes and block.num_quotes % 2) + _LONG + "\n"
                     continue
                 self.num_bytes += len(block)
+                self.lacks_newline = not block.endswith(b"\n")
                 yield from io.StringIO(self._decoded(block), newline="\n")
                 if self.num_bytes - self.record_start > limit:
                     self.damage = f"a quote opens a field of more than max_record_size = {limit:,}"

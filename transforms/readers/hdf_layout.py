@@ -23,6 +23,8 @@ from seqmill.transforms.storage.extras import require
 _INPUTS = "data"
 _BLOCK_ROWS = 1 << 18
 _LARGEST_CHUNK = 1 << 28
+_HEAP = b"GCOL\x01\0\0\0"  # how HDF5's collections of strings begin
+_LARGEST_HEAP = 1 << 26
 _LARGEST_LABELS = 1 << 24
 _MOST_KEYS = 1000
 _DEFLATE, _CHECKSUM = 1, 3
@@ -318,10 +320,31 @@ class _Careful:
         buffer[: len(data)] = data
         if len(data) < len(buffer):
             raise ValueError("the file ends before")
+        found = data.find(_HEAP)
+        while found >= 0:
+            self._check_heap(self._file.tell() - len(data) + found)
+            found = data.find(_HEAP, found + 1)
         return len(data)
 
     def read(self, size: int = -1) -> bytes:
         return self._file.read(size)
+
+    def _check_heap(self, start: int) -> None:
+        """Refuses a heap of strings in which a free object has no size: HDF5 would look at it for ever."""
+        place = self._file.tell()
+        self._file.seek(start + 8)
+        size = int.from_bytes(self._file.read(8), "little")
+        self._file.seek(start)
+        heap = self._file.read(min(size, _LARGEST_HEAP))
+        self._file.seek(place)
+        position = 16
+        while position + 16 <= len(heap):
+            index = int.from_bytes(heap[position : position + 2], "little")
+            num_bytes = int.from_bytes(heap[position + 8 : position + 16], "little")
+            step = 16 + num_bytes + -num_bytes % 8 if index else num_bytes
+            if step == 0:
+                raise ValueError(f"the heap of strings at byte {start:,} is damaged")
+            position += step
 
 
 def _decoded(text: Any) -> str | bytes:

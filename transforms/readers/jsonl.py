@@ -70,6 +70,7 @@ class JsonlReader(Reader):
         """Yields (line, record or reject)."""
         split, position = self.split, 0
         options, num_blank = split.options, 0
+        is_cut = False
         try:
             for block in line_blocks(split.source, split.starts[0], split.ends[0], options.max_record_size):
                 if isinstance(block, LongLine):
@@ -77,14 +78,18 @@ class JsonlReader(Reader):
                     position += 1
                     continue
                 self.num_bytes += len(block)
+                record = None
                 for position, record in enumerate(self._records(block), position):  # noqa: B020
                     if record is None:
                         num_blank += 1
                     else:
                         yield position, record
                 position += 1
+                is_cut = isinstance(record, RejectedSequence) and _is_cut(block)
         except DamagedFileError as error:
             self.lose(str(error))
+        if is_cut:
+            self.lose("its last line is the beginning of an object: it is cut short")
         self.num_positions = position
         self.num_records = position - num_blank
 
@@ -174,6 +179,17 @@ class JsonlReader(Reader):
         except (ValueError, RecursionError) as error:
             return RejectedSequence("not valid JSON", str(error))
         return RejectedSequence("a field occurs twice", ", ".join(sorted(set(found)))) if found else None
+
+
+def _is_cut(block: bytes) -> bool:
+    """Whether the last line of a block has neither its newline nor all of its object."""
+    if block.endswith(b"\n"):
+        return False
+    try:
+        orjson.loads(last := block[block.rfind(b"\n") + 1 :])
+    except orjson.JSONDecodeError:
+        return last.lstrip().startswith(b"{")
+    return False
 
 
 def _not_an_object(value: object) -> RejectedSequence:

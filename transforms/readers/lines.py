@@ -13,6 +13,8 @@ from seqmill.transforms.storage.errors import RejectedSequence
 # Larger blocks were no faster.
 BLOCK_BYTES = 1 << 17
 BOM = b"\xef\xbb\xbf"
+# So many zeros are a sector that was never written: whole lines may have been there.
+_HOLE = bytes(512)
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,20 @@ def line_blocks(
         max_line: A line of more bytes comes as a ``LongLine``.
 
     Raises:
-        DamagedFileError: A compressed file is damaged, after its last whole line was yielded.
+        DamagedFileError: A compressed file is damaged, after its last whole line was yielded; or a file has
+            zeros in place of what may have been many lines, after its last line.
         SeqmillError: The file cannot be read.
     """
     codec = codec_of(path)
-    chunks = _chunks(path, start, end) if codec is None else decompressed(path, codec)
-    blocks = _whole_lines(_at_most(min(BLOCK_BYTES, max(1, max_line)), chunks), max_line)
+    holes = _Holes(_chunks(path, start, end) if codec is None else decompressed(path, codec))
+    blocks = _whole_lines(_at_most(min(BLOCK_BYTES, max(1, max_line)), iter(holes)), max_line)
     if start == 0:
         for first in blocks:
             yield first.removeprefix(BOM) if isinstance(first, bytes) else first
             break
     yield from blocks
+    if holes.found:
+        raise DamagedFileError(f"runs of {len(_HOLE)} and more zero bytes, which were never written")
 
 
 def zeros_in(text: str) -> RejectedSequence:
@@ -97,6 +102,19 @@ def _chunks(path: str, start: int, end: int | None) -> Iterator[bytes]:
         while last != b"\n" and (chunk := file.readline(BLOCK_BYTES)):
             yield chunk
             last = chunk[-1:]
+
+
+class _Holes:
+    """Passes chunks of text on; ``found`` says whether whole sectors of them were zeros."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks = chunks
+        self.found = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.found |= b"\0" in chunk and _HOLE in chunk
+            yield chunk
 
 
 def _at_most(size: int, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -190,3 +190,16 @@ def test_trailing_delimiters_and_zeros(tmp_path, read_corpus, reject):
         (1, reject("zero bytes in text")),
         (2, {"a": "2", "": ""}),
     ]
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+def test_a_table_that_is_cut_or_has_a_hole_is_damaged(tmp_path, read_corpus, reject, format):
+    mark = b"," if format == "csv" else b"\t"
+    rows = b"".join(b"%d#2#3\n" % i for i in range(900)).replace(b"#", mark)
+    path = tmp_path / f"corpus.{format}"
+    path.write_bytes(b"a#b#c\n".replace(b"#", mark) + rows[:-1])
+    assert len(read_corpus(format, [str(path)], damaged=False)) == 900
+    path.write_bytes(b"a#b#c\n".replace(b"#", mark) + rows[:-3])
+    assert read_corpus(format, [str(path)], damaged=True)[-1] == (899, reject("wrong number of columns"))
+    path.write_bytes(b"a#b#c\n".replace(b"#", mark) + rows[:2000] + bytes(1024) + rows[3024:])
+    assert 700 < len(read_corpus(format, [str(path)], damaged=True)) < 900

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -236,3 +238,25 @@ def test_what_is_no_hdf_file_and_missing_keys(tmp_path):
     (tmp_path / "a.hdf").write_bytes(b"PK\x03\x04")
     with pytest.raises(SeqmillError, match="a zip archive; format hdf expects"):
         split_corpus("hdf", [path], 1 << 20)
+
+
+@pytest.mark.parametrize("place", [16, 1008])
+def test_a_damaged_heap_of_strings_is_refused(tmp_path, place):
+    path = Path(write(tmp_path / "a.hdf"))
+
+    def with_strings(file):
+        del file["seqTags"]
+        tags = file.create_dataset("seqTags", (len(LENGTHS),), h5py.string_dtype(), chunks=(2,))
+        tags[:] = [f"{tag:300}" for tag in TAGS]
+
+    content = Path(changed(path, with_strings)).read_bytes()
+    start = content.index(b"GCOL")
+    assert len(split_corpus("hdf", [str(path)], 1 << 20)) == 1
+    path.write_bytes(content[: start + place] + bytes(600) + content[start + place + 600 :])
+    # In a process of its own, as HDF5 would read for ever and take no signal.
+    code = (
+        "from seqmill.transforms.readers.hdf_layout import open_layout\n"
+        f"with open_layout({str(path)!r}) as file: file.tags(0, 4)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "heap of strings" in done.stderr

@@ -50,9 +50,32 @@ def test_splits_equal_the_whole_file(
     content = b"\xef\xbb\xbf" * has_mark + b"\n".join(written) + b"\n" * newline_at_end
     path = folder / "corpus.jsonl"
     path.write_bytes(content)
+    is_cut = content.endswith((b'{"a": ', b'\xff"}'))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK_BYTES", block_bytes)
-        assert read_corpus("jsonl", [str(path)], target_bytes) == expected_records(content, reject)
+        found = read_corpus("jsonl", [str(path)], target_bytes, damaged=is_cut)
+        assert found == expected_records(content, reject)
+
+
+@pytest.mark.parametrize("part", [b'"y": ', b"[1, [2, ", b"4]}"])
+def test_a_file_that_is_cut_inside_of_an_object_is_damaged(tmp_path, read_corpus, part):
+    content = b'{"x": 0}\n{"x": 1, "y": [1, [2, 3], 4]}'
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(content)
+    assert len(read_corpus("jsonl", [str(path)], damaged=False)) == 2
+    path.write_bytes(content[: content.index(part) + len(part) - 1])
+    assert read_corpus("jsonl", [str(path)], damaged=True)[0] == (0, {"x": 0})
+
+
+@pytest.mark.parametrize("place", [40_000, 499_000])
+def test_a_hole_costs_an_unknown_number_of_lines(tmp_path, read_corpus, place):
+    content = b"".join(b'{"x": %9d, "y": "%80d"}\n' % (i, i) for i in range(5000))[:500_000]
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(content[:place] + bytes(4096) + content[place + 4096 :])
+    found = [
+        record for _, record in read_corpus("jsonl", [str(path)], damaged=True) if isinstance(record, dict)
+    ]
+    assert 4000 < len(found) < 5000
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".jsonl.zst"])
