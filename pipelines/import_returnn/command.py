@@ -124,13 +124,17 @@ def _corpus(
         lines += dev_lines(values, keys, source.options)
     yield Table(f"corpus.{name}", [*lines, *source.comments])
     for mixed, (other, share) in source.mixes.items():
-        yield Table(f"corpus.{name}.mix.{_name(mixed)}", [*other.lines, Line("share", share)])
+        table = f"corpus.{name}.mix.{_name(mixed)}"
+        yield Table(table, [*other.lines, Line("share", share)])
+        yield from _joins(table, other)
+    yield from _joins(f"corpus.{name}", source)
+
+
+def _joins(table: str, source: Source) -> Iterator[Table]:
+    """What is joined to the sequences of a table."""
     for joined, data_keys in source.joins:
         own = [*joined.lines, Line("data_keys", data_keys), *_only_tags(joined), *joined.comments]
-        if len(source.joins) == 1:
-            yield Table(f"corpus.{name}.join", own)
-        else:
-            yield Table(f"[corpus.{name}.join]", own)
+        yield Table(f"{table}.join" if len(source.joins) == 1 else f"[{table}.join]", own)
 
 
 def _each_once(lines: Iterable[Line]) -> Iterator[Line]:

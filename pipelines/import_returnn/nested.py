@@ -98,7 +98,8 @@ def _concat(options: Mapping[str, Any], corpus: str, inner: Inner) -> Source:
     given = [inner(one, corpus) for one in parts] if isinstance(parts, list | tuple) else []
     sources = [source for source in given if isinstance(source, Source)]
     alike = len({source.format for source in sources}) == 1 and len(sources) == len(given)
-    if not sources or not alike or isinstance(sources[0].files, Mapping):
+    is_joined = any(source.joins for source in sources)
+    if not sources or not alike or is_joined or isinstance(sources[0].files, Mapping):
         return dumped(options, corpus)
     first = sources[0]
     comments = [*first.comments, *left_over(options, (*ALWAYS, "datasets"))]
@@ -135,7 +136,8 @@ def _combined(options: Mapping[str, Any], corpus: str, inner: Inner) -> Source:
     if options.get("sampling_sizes"):
         made = _mixed(sources, sizes) if sizes and corpus == TRAIN else None
     else:
-        made = _all_files(sources) if one_format else None
+        is_joined = any(source.joins for source in sources.values())  # each with others: no list of files
+        made = _all_files(sources) if one_format and not is_joined else None
     if made is None:
         return _not_combined(options, corpus, same_keys)
     made.options, made.fields = options, fields[0]
@@ -200,7 +202,7 @@ def _mixed(sources: Mapping[str, Source], sizes: Mapping[str, int]) -> Source:
     ]
     mixes = {name: (source, sizes[name] // common) for name, source in others}
     share = sizes[first] // common if mixes else None
-    return Source({}, own.format, own.files, own.why, comments, mixes=mixes, share=share)
+    return Source({}, own.format, own.files, own.why, comments, joins=own.joins, mixes=mixes, share=share)
 
 
 def _own_order(name: str, source: Source) -> Iterator[Line]:

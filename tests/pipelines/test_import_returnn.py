@@ -282,6 +282,25 @@ def test_what_is_combined_by_numbers_of_sequences_is_mixed_and_the_rest_is_refus
     assert "mix" not in tomllib.loads(toml(f"{HDF}{text.replace('train =', 'dev =')}"))["corpus"]["dev"]
 
 
+def test_what_is_joined_stays_joined_inside_of_others(toml):
+    inner = """{"class": "MetaDataset", "datasets": {
+        "f": {"class": "HDFDataset", "files": ["%s-f.hdf"]},
+        "l": {"class": "HDFDataset", "files": ["%s-l.hdf"]}},
+        "data_map": {"data": ("f", "data"), "classes": ("l", "data")}}"""
+    names = {name: inner.replace("%s", name) for name in "ab"}
+    pairs = ", ".join(f'("{name}", "{key}"): "{key}"' for name in "ab" for key in ("data", "classes"))
+    combined = f'train = {{"class": "CombinedDataset", "datasets": {{"a": {names["a"]}, "b": {names["b"]}}}, '
+    combined += f'"data_map": {{{pairs}}}%s}}\n'
+    read = tomllib.loads(toml(combined % ', "sampling_sizes": {"a": 100, "b": 50}'))["corpus"]["train"]
+    joined = {"format": "hdf", "data_keys": ["classes"]}
+    assert (read["files"], read["join"]) == (["a-f.hdf"], {**joined, "files": ["a-l.hdf"]})
+    mixed = read["mix"]["b"]
+    assert (mixed["files"], mixed["join"]) == (["b-f.hdf"], {**joined, "files": ["b-l.hdf"]})
+    assert "hdf_dump.py, from CombinedDataset" in toml(combined % "")
+    concat = f'train = {{"class": "ConcatDataset", "datasets": [{names["a"]}, {names["b"]}]}}\n'
+    assert "hdf_dump.py, from ConcatDataset" in toml(concat)
+
+
 def test_who_decides_the_order_of_joined_datasets(toml):
     text = """train = {"class": "MetaDataset", "datasets": {
         "a": {"class": "HDFDataset", "files": ["a.hdf"], "seq_ordering": "sorted", "segment_file": "s"},
