@@ -16,6 +16,7 @@ from seqmill.pipelines.pareto import front
 from seqmill.pipelines.plan import ingest_if_needed
 from seqmill.pipelines.shared_stores import reading_stores
 from seqmill.pipelines.value_lists import combinations
+from seqmill.transforms.batches.layout import check_selection
 from seqmill.transforms.batches.record import LARGEST_RECORD, record_sizes
 from seqmill.transforms.planning.entries import Entries
 from seqmill.transforms.planning.length_buckets import first_pass, time_axes
@@ -215,12 +216,7 @@ def _figures_of_order(
     store: Store, selection: Selection, combined: Mapping[int, EpochOptions]
 ) -> dict[int, Figures]:
     options = next(iter(combined.values()))
-    num_seqs = len(selection.rows)
-    if not num_seqs:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
-        raise SeqmillError(
-            f"corpus {store.manifest.corpus}: no sequence is left of {store.order.num_seqs:,} ({reasons})"
-        )
+    check_selection(store, selection, options.mix)
     whole = first_pass(selection, options)
     is_first = slice(None) if whole.chunk is None else whole.chunk == 0
     mixed = randomness(store.lengths[options.length_key][whole.seq_index[is_first]])

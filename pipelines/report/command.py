@@ -9,7 +9,7 @@ from seqmill.pipelines.plan import ingest_if_needed
 from seqmill.pipelines.report import batches, choices, labels, lengths, overview, rejects, scores, shown
 from seqmill.pipelines.report.page import BEGINNING, Section, page
 from seqmill.pipelines.shared_stores import reading_stores
-from seqmill.transforms.batches.layout import lay_out, planned_as_there
+from seqmill.transforms.batches.layout import check_selections, lay_out, planned_as_there
 from seqmill.transforms.storage import files, output_folder
 from seqmill.transforms.storage.errors import UsageError
 from seqmill.transforms.storage.extras import require
@@ -67,6 +67,7 @@ def _sections(config: Config) -> Iterator[Section]:
     for name, store in stores.items():
         folder = output_folder.epochs_folder(config.output, name)
         selections = planned_as_there(folder, store, config.schedule_of(name))
+        check_selections(store, selections)
         schedules[name] = selections.schedule
         first[name] = next(lay_out(store, selections, list(selections.schedule.stored_epochs)[:1]))
     yield overview.section(stores, schedules, first)

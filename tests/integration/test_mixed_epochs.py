@@ -192,3 +192,12 @@ def test_what_cannot_be_with_it(tmp_path, seqmill, write):
     lone = write(more="").read_text().split("[corpus.train.mix.small]")[0]
     (tmp_path / "config.toml").write_text(lone)
     seqmill("plan", config).names("share: there is nothing to share with")
+
+
+@pytest.mark.parametrize(
+    "command", [["plan", "--length_buckets=2"], ["plan", "--compare", "--max_seqs=2,4"], ["report"]]
+)
+def test_a_source_of_which_nothing_is_left_is_named(write, seqmill, command):
+    name, *flags = command
+    ended = seqmill(name, write("min_seq_length = 6\n"), *flags)
+    ended.names("no sequence is left of small, which is mixed into it")

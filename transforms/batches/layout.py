@@ -123,16 +123,19 @@ def check_selections(store: Store, selections: Selections) -> None:
     """Raises SeqmillError where in some epochs no sequence takes part."""
     schedule = selections.schedule
     for stretch in schedule.stretches:
-        selection = selections.at(stretch.first)
-        if not len(selection.rows):
-            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
-            epochs = EpochRange(stretch.first, stretch.last)
-            where = f" in epochs {epochs}" if len(schedule.stretches) > 1 else ""
-            raise NothingLeftError(
-                f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.order.num_seqs:,} "
-                f"({reasons})"
-            )
-        _check_mixed(store, selection, stretch.options.mix)
+        where = f" in epochs {EpochRange(stretch.first, stretch.last)}" if len(schedule.stretches) > 1 else ""
+        check_selection(store, selections.at(stretch.first), stretch.options.mix, where)
+
+
+def check_selection(store: Store, selection: Selection, mix: Mapping[str, int], where: str = "") -> None:
+    """Raises SeqmillError where no sequence takes part, or none of a source that is mixed."""
+    if not len(selection.rows):
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in selection.left_out.items())
+        raise NothingLeftError(
+            f"corpus {store.manifest.corpus}: no sequence is left{where} of {store.order.num_seqs:,} "
+            f"({reasons})"
+        )
+    _check_mixed(store, selection, mix)
 
 
 def _check_mixed(store: Store, selection: Selection, mix: Mapping[str, int]) -> None:

@@ -64,7 +64,7 @@ def without_buckets(schedule: Schedule) -> Schedule:
 
 
 def _choose(selection: Selection, options: EpochOptions) -> dict[str, tuple[int, ...]]:
-    if not len(selection.rows):
+    if not len(selection.rows) or not all(selection.sources.values()):  # no epoch can be planned of it
         return dict.fromkeys(options.batch_limits.length_buckets, ())
     return time_axes(first_pass(selection, options), options.batch_limits)
 
