@@ -47,13 +47,24 @@ def is_local(path: str) -> bool:
 
 
 def join(folder: str, *names: str) -> str:
-    """``folder/name/…``; a name that is absolute or a URL replaces what stands before it."""
+    """``folder/name/…``; a name that is absolute or a URL replaces what stands before it.
+
+    >>> join("a", "../b"), join("s3://bucket/a", "../b")  # a store knows no ".."
+    ('a/../b', 's3://bucket/b')
+    """
     for name in names:
+        while name.startswith(("../", "./")) and _is_in_bucket(folder):
+            folder = folder if name.startswith("./") else parent(folder)
+            name = name.partition("/")[2]
         if not is_local(name) or name.startswith("/"):
             folder = name
         else:
             folder = f"{folder.rstrip('/')}/{name}" if folder not in ("", ".") else name
     return folder
+
+
+def _is_in_bucket(folder: str) -> bool:
+    return not is_local(folder) and folder.count("/") >= _BUCKET_PARTS
 
 
 def parent(path: str) -> str:
