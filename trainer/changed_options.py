@@ -48,7 +48,11 @@ def changed_options(then: Mapping[str, Any], now: Mapping[str, Any]) -> ChangedO
 def changes_between(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
     """What differs between two mappings: ``<name> was …, is …`` by name."""
     changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
-    return {name: f"{name} was {then.get(name)!r}, is {now.get(name)!r}" for name in changed}
+    return {name: f"{name} was {_shown(then.get(name))}, is {_shown(now.get(name))}" for name in changed}
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else repr(value)
 
 
 def _described(schedule: Schedule, epoch: int) -> dict[str, Any]:
