@@ -95,8 +95,10 @@ def parse_value(text: str, is_text: bool) -> Any:
 def _read(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(files.read_bytes(path).decode())
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise UsageError(f"{path}: no such configuration file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder; expected a TOML file, as `seqmill init` writes it") from None
     except ValueError as error:  # of TOML, of UTF-8, or of a number of thousands of digits
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     except RecursionError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from seqmill.pipelines.console import say
 from seqmill.pipelines.options import Config
@@ -103,10 +105,19 @@ def _expand(where: str, patterns: Sequence[str], output: str, problems: list[str
         if not is_own(output, pattern):  # else what an earlier run wrote would be input of the next
             matches = [path for path in matches if not is_own(output, path)]
         if not matches:
-            what = "no file matches" if has_wildcard(pattern) else "no such file"
-            problems.append(f"{where}: {pattern}: {what}")
+            problems.append(f"{where}: {pattern}: {_missing(pattern)}")
         paths += matches
     return paths
+
+
+def _missing(pattern: str) -> str:
+    """What to say of a path or pattern at which there is no file to read."""
+    if has_wildcard(pattern):
+        return "no file matches"
+    if not files.is_local(pattern) or not os.path.lexists(pattern):
+        return "no such file"
+    leads_nowhere = Path(pattern).is_symlink() and not files.exists(pattern)
+    return "a link that leads nowhere" if leads_nowhere else "no regular file"
 
 
 def _warn_of_empty(where: str, paths: Sequence[str]) -> None:

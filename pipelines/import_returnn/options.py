@@ -62,7 +62,8 @@ def _limits(values: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Line]:
     if size is None:
         yield Line("max_seqs", 1, "RETURNN's default: batch_size = 1, each sequence alone")
     else:
-        yield Line("batch_size", 1_000_000_000, "RETURNN has no limit; here one is required")
+        why = "to be filled in: RETURNN's was not read" if find_unread(size) else "RETURNN has no limit"
+        yield Line("batch_size", 1_000_000_000, f"{why}; here one is required")
 
 
 def _training(values: Mapping[str, Any]) -> Iterator[Line]:

@@ -143,17 +143,21 @@ def test_words_outside_a_given_vocabulary_without_unk(tmp_path, seqmill):
 
 def test_missing_files_and_patterns_without_a_match_are_all_named(tmp_path, seqmill):
     corpora = {
-        "train": {"format": "jsonl", "files": ["gone.jsonl", "no-*.jsonl", "empty"]},
+        "train": {"format": "jsonl", "files": ["gone.jsonl", "no-*.jsonl", "empty", "link", "pipe"]},
         "kaldi": {"format": "kaldi", "files": ["empty"]},
         "dev": {"format": "jsonl", "files": ["missing/dev.jsonl"]},
     }
     (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("link")
+    os.mkfifo(tmp_path / "pipe")
     ended = seqmill("preprocess", write_config(tmp_path, INTS, corpora))
     assert ended.code == 2
     ended.names(
         f"corpus.train.files: {tmp_path}/empty: a folder; format jsonl expects files",
         f"corpus.kaldi.files: {tmp_path}/empty: a folder without anything of format kaldi; expected",
         f"corpus.train.files: {tmp_path}/gone.jsonl: no such file",
+        f"corpus.train.files: {tmp_path}/link: a link that leads nowhere",
+        f"corpus.train.files: {tmp_path}/pipe: no regular file",
         f"corpus.train.files: {tmp_path}/no-*.jsonl: no file matches",
         f"corpus.dev.files: {tmp_path}/missing/dev.jsonl: no such file",
     )

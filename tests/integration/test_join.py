@@ -122,7 +122,12 @@ def test_what_has_no_counterpart_is_not_encoded(tmp_path, seqmill, config):
     """Nor is it counted among the sequences with unknown labels; what has no tag has a reason of its own."""
     write_jsonl(
         tmp_path / "x.jsonl",
-        [{"id": "é1", "x": "known"}, {"id": "é5", "x": "unknown"}, {"id": [], "x": "known"}, {"x": "known"}],
+        [
+            {"id": "é1", "x": "known"},
+            {"id": "é5", "x": "unknown"},
+            *({"id": tag, "x": "known"} for tag in ([], "")),
+            {"x": "known"},
+        ],
     )
     (tmp_path / "labels.txt").write_text("<unk>\nknown\n")
     text = CONFIG.replace('"ints"', '"words"\nvocab = "labels.txt"').replace("0.3", "0.8") + JOIN_Y + JOIN_Z
@@ -133,6 +138,7 @@ def test_what_has_no_counterpart_is_not_encoded(tmp_path, seqmill, config):
     assert {one["reason"] for one in rejects(tmp_path / "out")} == {
         "tag not in corpus.train.join.1",
         "tag is no string",
+        "empty tag",
         "missing field",
     }
 

@@ -40,7 +40,7 @@ def test_help_of_a_command_explains_every_option(capsys, command):
         (["plann", "x"], "invalid choice: 'plann'"),
         (["plan"], "CONFIG"),
         (["plan", "none.toml"], "none.toml: no such configuration file"),
-        (["plan", "."], ".: no such configuration file"),
+        (["plan", "."], ".: a folder; expected a TOML file, as `seqmill init` writes it"),
         (["plan", "none.toml", "other.toml"], "other.toml: unexpected argument"),
         (["plan", "none.toml", "-x"], "-x: unexpected argument"),
         (["plan", "none.toml", "--bath_size=3"], "--bath_size: unknown option; did you mean --batch_size?"),

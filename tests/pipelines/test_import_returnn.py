@@ -166,6 +166,10 @@ def test_json_and_lines(toml):
             "batching = 'random:3'",
             ["seq_ordering = \"random\"  # RETURNN: 'random:3', one permutation for 3"],
         ),
+        (
+            "batch_size = (lambda n: n)(9)",
+            ["# batch_size: not read", "batch_size = 1000000000  # to be filled in: RETURNN's was not read"],
+        ),
         ("batching = 'sort_bin_shuffle:.64'", ['seq_ordering = "laplace:.64"']),
         ("chunking = '50:25'", ['chunking = "50:25"']),
         ("chunking = (50, 25)", ['chunking = "50:25"']),

@@ -337,6 +337,8 @@ class Collector:
 
 def tag_text(value: Any) -> str:
     """A value as a tag. Raises RejectedSequence."""
+    if isinstance(value, bytes | str) and not value:
+        raise RejectedSequence("empty tag")
     try:
         if isinstance(value, bytes):
             return value.decode()
