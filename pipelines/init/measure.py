@@ -95,7 +95,8 @@ def sample_rates(values: Sequence[Any], root: str) -> Counter[int]:
 def _described(key: DataKey, sample: Sample) -> list[Any]:
     """The values of a key, each with what else of its record says what it means."""
     values = list(sample.fields[key.field])
-    others = {name: sample.fields[name] for name in described_by(key) if name in sample.fields}
+    fields = {**sample.segments, **sample.fields}
+    others = {name: fields[name] for name in described_by(key) if name in fields}
     whole = {name: column for name, column in others.items() if len(column) == len(values)}
     if not whole:
         return values

@@ -17,6 +17,7 @@ _MOST_BYTES = 1 << 26
 _MOST_FILES = 10
 _DEEPEST = 4
 _OF_LHOTSE = ("audio", "text", "speaker", "language")
+_OF_SEGMENTS = ("offset", "start", "duration", "channel", "recording")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Sample:
         fields: Values by dotted name, in order of records; fewer than ``num_records`` where some lack it.
         num_records: How many there are.
         rejected: Why others were rejected.
+        segments: As ``fields``, what may say which part of a recording is meant, though no data key may be
+            made of it.
     """
 
     format: str
@@ -36,6 +39,7 @@ class Sample:
     fields: Mapping[str, list[Any]]
     num_records: int
     rejected: Sequence[str] = field(default=())
+    segments: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
 def read_sample(
@@ -92,7 +96,8 @@ def sample_of(
         for name, value in _flat(record, "", 0):
             if name != own and value is not None and (format != "lhotse" or name in _OF_LHOTSE):
                 fields.setdefault(name, []).append(value)
-    return Sample(format, folder, fields, len(records), rejected)
+    found = {name: [record[name] for record in records if name in record] for name in _OF_SEGMENTS}
+    return Sample(format, folder, fields, len(records), rejected, found)
 
 
 def files_of(format: str, path: str) -> list[str]:

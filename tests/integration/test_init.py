@@ -183,6 +183,14 @@ def cuts_of_lhotse(folder):
     return SPEECH
 
 
+def test_cuts_of_a_recording_are_as_long_as_they_say(tmp_path, seqmill):
+    cuts_of_lhotse(tmp_path)
+    config = tmp_path / "config.toml"
+    seqmill.succeeds("init", tmp_path, f"--output={config}")
+    longest = 1 + (max(len(u.samples) for u in UTTERANCES) - RATE // 40) // (RATE // 100)
+    assert f"the longest {longest}" in config.read_text().splitlines()[3]
+
+
 def tfrecord_of_examples(folder):
     with tf.io.TFRecordWriter(str(folder / "train.tfrecord")) as writer:
         for u in UTTERANCES:
