@@ -14,6 +14,7 @@ TARGET_NAMES = re.compile(
 TAG_NAMES = re.compile(
     r"(seq_?tag|tag|key|__key__|(\w+_)?u?u?id|id_?x?|uid|utt_?id|utterance|utt|name|file_?name|file|index)"
 )
+OF_TEXT = re.compile(r"(sentence|prompt|text|transcript)_id")
 METADATA_NAMES = re.compile(
     r"(client|speaker|spk|user|chapter|reader|session|recording|worker)\w*|gender|sex|age|accents?|dialect|locale"
     r"|lang(uage)?|lang_id|utt2\w+|(up|down)_?votes|segment|variant|domain|source_file|license|url|split"

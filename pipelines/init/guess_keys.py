@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seqmill.pipelines.init.field_kinds import Kind
-from seqmill.pipelines.init.field_names import INPUT_NAMES, TARGET_NAMES
+from seqmill.pipelines.init.field_names import INPUT_NAMES, OF_TEXT, TARGET_NAMES
 from seqmill.transforms.readers import FORMATS
 from seqmill.transforms.storage.errors import SeqmillError
 
@@ -94,8 +94,10 @@ def guess_keys(kinds: Sequence[Kind], format: str) -> Guesses:
     left_out |= {kind.field: kind.why for kind in metadata}
     seq_tag = None
     if FORMATS[format].tag is None:
-        chosen = min(tags, key=_tag_rank, default=None)
         names = [kind.field for kind in (first,) if kind.is_path and kind.is_distinct]
+        # What is said may be said in several recordings, further on in the corpus too.
+        own = [kind for kind in tags if not names or OF_TEXT.fullmatch(kind.name) is None]
+        chosen = min(own, key=_tag_rank, default=None)
         seq_tag = next(iter(names), None) if chosen is None else chosen.field
     left_out |= {kind.field: "another name of the records" for kind in tags if kind.field != seq_tag}
     return Guesses(keys, seq_tag, left_out)

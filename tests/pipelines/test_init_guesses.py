@@ -110,6 +110,13 @@ def test_names_tell_input_target_and_tag(record, keys, tag):
     assert guessed([filled(record, n) for n in range(12)]) == (keys, tag)
 
 
+def test_what_is_said_does_not_name_a_recording():
+    records = [{"path": f"{i}.wav", "sentence_id": f"s{i}", "sentence": f"one more {i}"} for i in range(9)]
+    assert guessed(records)[1] == "path"
+    texts = [{"sentence_id": f"s{i}", "sentence": f"one more {i}"} for i in range(9)]
+    assert guessed(texts)[1] == "sentence_id"
+
+
 @pytest.mark.parametrize(
     ("path", "corpus"),
     [
