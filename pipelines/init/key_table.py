@@ -54,6 +54,11 @@ class KeyTable:
             raise SeqmillError(
                 f"{kind.field}: the first {number} values are all unusable: {measured.rejected[0]}"
             )
+        if missing := sample.num_records - len(values):
+            self.guesses.append(
+                f"warning: {missing} of the first {sample.num_records} records have no {kind.field}: they "
+                "will be rejected, and a run ends where these are more than max_rejected"
+            )
         if number:
             self.guesses.append(
                 f"warning: {number} of the {number + len(measured.lengths)} values of {kind.field} that were "

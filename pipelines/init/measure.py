@@ -58,9 +58,14 @@ def measure(key: DataKey, sample: Sample, root: str) -> Measured:
     lengths, rejected = [], []
     for value in values[: _MOST_SOUNDS if is_sound else None]:
         try:
-            lengths.append(len(encoder.encode(value)))
+            length = len(encoder.encode(value))
         except RejectedSequence as error:
             rejected.append(str(error))
+            continue
+        if length == 0:
+            rejected.append("empty sequence")
+            continue
+        lengths.append(length)
         if is_sound and sum(lengths) > _MOST_FRAMES:
             break
     return Measured(lengths, rejected)

@@ -191,6 +191,15 @@ def test_cuts_of_a_recording_are_as_long_as_they_say(tmp_path, seqmill):
     assert f"the longest {longest}" in config.read_text().splitlines()[3]
 
 
+def test_what_will_be_rejected_is_said(tmp_path, seqmill):
+    rows = [{"x": [n], "text": "" if n % 20 == 0 else f"a {n}"} for n in range(40)]
+    lines = [json.dumps(row if n % 20 != 1 else {"text": row["text"]}) for n, row in enumerate(rows)]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines) + "\n")
+    ended = seqmill.succeeds("init", tmp_path, f"--output={tmp_path}/config.toml")
+    assert "2 of the first 40 records have no x: they will be rejected" in ended.out
+    assert "2 of the 40 values of text that were tried will be rejected" in ended.out
+
+
 def tfrecord_of_examples(folder):
     with tf.io.TFRecordWriter(str(folder / "train.tfrecord")) as writer:
         for u in UTTERANCES:
