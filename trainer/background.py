@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -26,11 +27,10 @@ class Background:
 
     def begin(self, work: Callable[..., Result], *arguments: Any) -> Task[Result]:
         """Begins some work, or puts it off until its result is asked for, where that is over."""
-        try:
-            future = self._threads.submit(work, *arguments)
-        except RuntimeError:  # closed, or Python ends
-            future = None
-        return Task(future, work, arguments)
+        task = Task(work, arguments)
+        with suppress(RuntimeError):  # closed, or Python ends
+            task.future = self._threads.submit(_do, weakref.ref(task), work, arguments)
+        return task
 
     def close(self) -> None:
         """Begins nothing more, and waits for nothing."""
@@ -38,22 +38,42 @@ class Background:
 
 
 class Task(Generic[Result]):
-    """Some work that was begun."""
+    """Some work that was begun.
 
-    def __init__(
-        self, future: Future[Result] | None, work: Callable[..., Result], arguments: tuple[Any, ...]
-    ):
-        self._future, self._work, self._arguments = future, work, arguments
+    What has come of it lives no longer than this, nor does an error: what is mapped there makes room at once.
+
+    Attributes:
+        future: When it is done; without, it is yet to be.
+        results: What has come of it.
+    """
+
+    def __init__(self, work: Callable[..., Result], arguments: tuple[Any, ...]):
+        self.future: Future[None] | None = None
+        self.results: list[Result] = []
+        self._work, self._arguments = work, arguments
 
     def result(self) -> Result:
         """What has come of it; raises what it raised."""
-        if self._future is not None:
-            with suppress(CancelledError):
-                return self._future.result()
-        return self._work(*self._arguments)
+        try:
+            if self.future is not None:
+                with suppress(CancelledError):
+                    self.future.result()
+                    return self.results[0]
+            return self._work(*self._arguments)
+        finally:
+            del self  # an error's trace would keep it, and it the error
 
     def wait(self) -> None:
         """Waits until it is not at work beside the reader."""
-        if self._future is not None:
+        if self.future is not None:
             with suppress(CancelledError):
-                self._future.exception()
+                self.future.exception()
+
+
+def _do(
+    reference: weakref.ref[Task[Result]], work: Callable[..., Result], arguments: tuple[Any, ...]
+) -> None:
+    """Not by returning it: a thread holds what it returns for a moment longer than it is waited for."""
+    result = work(*arguments)
+    if (task := reference()) is not None:
+        task.results.append(result)

@@ -1,6 +1,8 @@
 """Work beside a reader, whenever it is ended."""
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -31,3 +33,38 @@ def test_work_is_done_beside_the_reader_and_by_it_once_that_is_over():
     for task in (running, pending, late):
         task.wait()
     assert running.result() == "beside_0"
+
+
+class Mapped:
+    """Something that must make room as soon as nobody needs it."""
+
+
+def test_nothing_is_held_longer_than_it_is_needed():
+    mapped, failed = [], []
+
+    def make():
+        mapped.append(weakref.ref(made := Mapped()))
+        return made
+
+    def fail():
+        failed.append(weakref.ref(made := Mapped()))
+        raise ValueError(made)
+
+    background = Background(4, "beside")
+    gc.disable()  # what is held in a circle would be held for long
+    try:
+        for _ in range(200):
+            task, failing = background.begin(make), background.begin(fail)
+            task.wait()
+            del task
+            assert mapped[-1]() is None
+            with pytest.raises(ValueError, match="Mapped"):
+                failing.result()
+            del failing
+        background.close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("beside"):
+                thread.join()
+        assert not [one for one in failed if one() is not None]
+    finally:
+        gc.enable()
