@@ -18,9 +18,10 @@ def num_requests(proxy):
     return 3 + sum(not any(by_time in r.path for by_time in BY_TIME) for r in proxy.seen)
 
 
-def test_requests_of_runs_are_those_documented(store, configured, seqmill):
+def test_requests_of_runs_are_those_documented(store, configured, seqmill, monkeypatch, tmp_path):
     counts, num_shards = {}, {}
     for name, shards in (("few", 2), ("many", 6)):
+        monkeypatch.setenv("SEQMILL_CACHE", str(tmp_path / name))  # nothing is there already
         store.proxy.reset()
         seqmill.succeeds("preprocess", configured(f"{store.url}/{name}", num_shards=shards))
         counts[name] = num_requests(store.proxy)

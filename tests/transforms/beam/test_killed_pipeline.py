@@ -62,7 +62,7 @@ def killed_when(parent: Path, pattern: str) -> Path:
 def test_a_killed_pipeline_is_finished_by_another(tmp_path, pattern):
     write(tmp_path / "whole")
     killed = killed_when(tmp_path, pattern)
-    there = {path: path.stat().st_mtime_ns for path in killed.rglob("*.tfrecord")}
+    there = {path: path.stat().st_mtime_ns for path in killed.rglob("batches-*.tfrecord")}
     write(killed)
     assert files(killed) == files(tmp_path / "whole")
     again = [path for path, time in there.items() if path.stat().st_mtime_ns != time]

@@ -112,7 +112,8 @@ def bounded(format, path, *fields):
         [sys.executable, "-c", BOUNDED, format, str(path), *fields],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        # Each arena of malloc is 64 MB of addresses, and threads take new ones as the moment has it.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_ARENA_MAX": "1"},
         timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
