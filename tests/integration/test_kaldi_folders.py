@@ -40,6 +40,10 @@ def test_features_and_alignments_in_arks(tmp_path, seqmill):
     data = {"data": {"field": "feats", "type": "floats"}, "classes": {"field": "ali", "type": "ints"}}
     corpus = {"format": "kaldi", "files": ["data/train"], "audio_root": "."}
     assert epochs_of(seqmill, tmp_path, data, corpus) == expected
+    # Alignments as text, which Kaldi writes with `ark,t:`.
+    write_lines(folder / "phones", (f"{u.tag} {' '.join(map(str, u.phones))} " for u in UTTERANCES))
+    in_text = {**data, "classes": {"field": "phones", "type": "ints"}}
+    assert epochs_of(seqmill, tmp_path, in_text, corpus) == expected
     # A changed ark is noticed behind unchanged lists.
     config = tmp_path / "config-1.toml"
     assert "train: up to date" in seqmill.succeeds("ingest", config).err

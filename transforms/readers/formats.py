@@ -47,7 +47,7 @@ FORMATS = {
     "webdataset": Format(1, tag="seq_tag", holds_values=True),
     "lhotse": Format(2, tag="seq_tag"),
     "librispeech": Format(1, tag="seq_tag", names_files=True),
-    "kaldi": Format(2, tag="seq_tag", names_files=True),
+    "kaldi": Format(2, tag="seq_tag", is_text=True, names_files=True),
 }
 
 
