@@ -14,10 +14,10 @@ from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.epochs_step import Todo, check_space, write_epochs
 from seqmill.pipelines.ingest import is_ingested
-from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.needed_epochs import epochs_done, needed_by
 from seqmill.pipelines.options import TRAIN, Config, nearly_train
 from seqmill.pipelines.preprocess import is_up_to_date, preprocess
+from seqmill.pipelines.scan import scan
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.transforms.batches import epoch_manifest, manifest
 from seqmill.transforms.batches.begin_epochs import clear_epochs, plan_again, remove_epochs_but, whole_epochs

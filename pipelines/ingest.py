@@ -11,17 +11,9 @@ import numpy as np
 
 from seqmill.pipelines import console
 from seqmill.pipelines.engine import Engine
-from seqmill.pipelines.ingest_work import (
-    CountWork,
-    FrameWork,
-    Scanned,
-    StoreWork,
-    count_work,
-    frame_work,
-    scan,
-    store_work,
-)
+from seqmill.pipelines.ingest_work import CountWork, FrameWork, StoreWork, count_work, frame_work, store_work
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.scan import Scanned, scan
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.sources import JOINED, Source, joined_into
 from seqmill.pipelines.stale_files import files_of, remove_stale, remove_uncounted

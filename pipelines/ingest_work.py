@@ -1,41 +1,29 @@
-"""What there is to ingest: input files, their splits, tasks and fingerprints. Nothing here writes."""
+"""What there is to ingest: labels and frames to count, and stores to make. Nothing here writes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
 
-from seqmill.pipelines.input_files import Inputs, each_once, find_inputs
-from seqmill.pipelines.options import TRAIN, Config
-from seqmill.pipelines.sources import Source, in_store, joined_into, sources_of
-from seqmill.pipelines.vocab_files import declared_vocabs, vocab_paths
-from seqmill.transforms.features import CODE_VERSIONS as ENCODER_VERSIONS
+from seqmill.pipelines.ingest_tasks import decisive_of, other_fields, root_beside, tasks_of_splits
+from seqmill.pipelines.options import TRAIN
+from seqmill.pipelines.scan import Scanned
+from seqmill.pipelines.sources import Source, in_store, joined_into
+from seqmill.pipelines.vocab_files import vocab_paths
 from seqmill.transforms.features import Norm, Vocab
 from seqmill.transforms.features.array_spec import ArraySpec
 from seqmill.transforms.features.data_keys import DataKey
-from seqmill.transforms.features.fairseq_dict import check_formats, labels_of_lines
+from seqmill.transforms.features.fairseq_dict import labels_of_lines
 from seqmill.transforms.features.given_norm import read_norms
 from seqmill.transforms.features.norm import check_norms, read_norm
-from seqmill.transforms.features.normalized_frames import CODE_VERSION as NORMALIZED_VERSION
-from seqmill.transforms.features.sentence_pieces import is_sentencepiece
 from seqmill.transforms.features.shared_vocabs import given_vocab
-from seqmill.transforms.features.small_elements import CODE_VERSION as SMALL_VERSION
 from seqmill.transforms.features.vocab import check_labels_occur, read_vocab
-from seqmill.transforms.readers import (
-    FORMATS,
-    ReadOptions,
-    Split,
-    TagLists,
-)
-from seqmill.transforms.storage import files, output_folder
-from seqmill.transforms.storage.content_hash import ContentHashes
+from seqmill.transforms.readers import Split
+from seqmill.transforms.storage import output_folder
 from seqmill.transforms.storage.errors import SeqmillError
 from seqmill.transforms.storage.fingerprint import fingerprint
-from seqmill.transforms.storage.library_versions import library_versions
-from seqmill.transforms.store.corpus_splits import array_specs, split_for_keys
+from seqmill.transforms.store.corpus_splits import array_specs
 from seqmill.transforms.store.count_frames import CODE_VERSION as FRAMES_VERSION
 from seqmill.transforms.store.count_frames import frame_counts
 from seqmill.transforms.store.count_labels import CODE_VERSION as COUNTING_VERSION
@@ -43,34 +31,6 @@ from seqmill.transforms.store.ingest import IngestTask
 from seqmill.transforms.store.join import JoinedStore
 from seqmill.transforms.store.sources import source_names
 from seqmill.transforms.store.store_writer import CODE_VERSION as STORE_VERSION
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """The input of a run, listed, measured and hashed once.
-
-    Attributes:
-        config: The configuration.
-        splits: Per source its splits, each input file once.
-        listed: Per source the numbers of its input files as they are listed, some of them several times.
-        sizes: Bytes of every input file.
-        hashes: What they hold.
-        declared: Per data key the labels that the input itself declares for its numbers.
-        data_keys: What the arrays must be like; None to find out.
-    """
-
-    config: Config
-    splits: dict[str, list[Split]]
-    listed: dict[str, tuple[int, ...]]
-    sizes: dict[str, int]
-    hashes: ContentHashes
-    declared: dict[str, Vocab]
-    data_keys: Mapping[str, ArraySpec] | None = None
-
-    @cached_property
-    def sources(self) -> dict[str, Source]:
-        """All sources by name; those that a corpus is joined from come before it."""
-        return sources_of(self.config)
 
 
 @dataclass(frozen=True)
@@ -111,32 +71,6 @@ class StoreWork:
     keys: tuple[DataKey, ...]
 
 
-def scan(config: Config, data_keys: Mapping[str, ArraySpec] | None = None) -> Scanned:
-    """Finds the input of a run.
-
-    Args:
-        config: The configuration.
-        data_keys: What the arrays must be like; None to find out.
-
-    Raises:
-        SeqmillError: A file is missing, or is not of its format at all.
-    """
-    sources, hashes = sources_of(config), ContentHashes()
-    check_formats(config.data.values())
-    with files.remembering():
-        inputs, listed = {}, {}
-        for name, found in find_inputs(config).items():
-            inputs[name], listed[name] = each_once(found)
-        paths = [path for found in inputs.values() for path in _all_paths(found)]
-        sizes = {path: files.size(path) for path in dict.fromkeys(paths)}
-        splits = {name: _split(sources[name], found, sizes) for name, found in inputs.items()}
-        beside = [path for parts in splits.values() for split in parts for _, path in split.files]
-        beside += [path for parts in splits.values() for path in _tag_files(parts[0].tags)]
-        sizes.update({path: files.size(path) for path in dict.fromkeys(beside) if path not in sizes})
-        hashes.of_all(sizes)
-    return Scanned(config, splits, listed, sizes, hashes, declared_vocabs(sources, splits), data_keys)
-
-
 def count_work(scanned: Scanned) -> CountWork | None:
     """The counting of labels that comes before all else; None where no data key needs it."""
     data = scanned.config.data
@@ -146,7 +80,7 @@ def count_work(scanned: Scanned) -> CountWork | None:
         return None
     tasks: list[IngestTask] = []
     for splits, own in _counted_over_train(scanned, keys):
-        decisive = (COUNTING_VERSION, [_decisive(key, scanned.hashes) for key in own])
+        decisive = (COUNTING_VERSION, [decisive_of(key, scanned.hashes) for key in own])
         tasks += _tasks_of(scanned, splits, own, decisive, tasks)
     folder = output_folder.counted_vocab_folder(scanned.config.store_output)
     return CountWork(folder, keys, tasks, fingerprint([task.fingerprint for task in tasks]))
@@ -177,15 +111,9 @@ def _tasks_of(
 ) -> list[IngestTask]:
     """Tasks that read some data keys, numbered on from those before."""
     names = tuple(key.name for key in keys)
-    tasks = _tasks(scanned, splits, decisive)
-    fields = _other_fields(scanned, keys)
+    tasks = tasks_of_splits(scanned, splits, decisive)
+    fields = other_fields(scanned, keys)
     return [replace(task, index=len(before) + task.index, keys=names, fields=fields) for task in tasks]
-
-
-def _other_fields(scanned: Scanned, keys: Sequence[DataKey]) -> dict[str, str]:
-    """The fields of data keys of a source that are not those of the configuration."""
-    data = scanned.config.data
-    return {key.name: key.field for key in keys if key.field != data[key.name].field}
 
 
 def frame_work(scanned: Scanned) -> FrameWork | None:
@@ -199,8 +127,10 @@ def frame_work(scanned: Scanned) -> FrameWork | None:
     for splits, own in _counted_over_train(scanned, keys):
         found = array_specs(own, splits, {})
         shapes = {key: spec.feature_shape for key, spec in found.items()}
-        decisive = [_decisive(key, scanned.hashes) for key in own]
-        tasks += _tasks_of(scanned, splits, own, (FRAMES_VERSION, decisive, shapes, _beside(splits)), tasks)
+        decisive = [decisive_of(key, scanned.hashes) for key in own]
+        tasks += _tasks_of(
+            scanned, splits, own, (FRAMES_VERSION, decisive, shapes, root_beside(splits)), tasks
+        )
         specs = {**found, **specs}
     folder = output_folder.counted_norm_folder(config.store_output)
     whole = fingerprint([task.fingerprint for task in tasks])
@@ -216,12 +146,7 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     keys = tuple(key for key in scanned.config.data.values() if key.name in names)
     paths = {key: path for key, path in vocab_paths(scanned.config, scanned.declared).items() if key in names}
     vocabs = {key: read_vocab(path) for key, path in paths.items()}
-    for key in keys:
-        given = given_vocab(key, [*scanned.config.data.values()])
-        if key.type in ("chars", "words") and given:
-            vocab = vocabs[key.name]
-            is_fairseq = key.vocab_format == "fairseq"
-            check_labels_occur(given, labels_of_lines(vocab) if is_fairseq else vocab, key.type)
+    _check_given(scanned, keys, vocabs)
     specs = _specs(scanned, parts, splits, vocabs)
     labels = {key: fingerprint(v.labels, *filter(None, [v.aliases])) for key, v in vocabs.items()}
     norms = {key: norm for key, norm in _norms(scanned).items() if key in names}
@@ -235,13 +160,13 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
         of_keys = [
             {key: one for key, one in table.items() if key in named} for table in (specs, labels, norms)
         ]
-        arrays = [_decisive(key, scanned.hashes) for key in part.keys]
+        arrays = [decisive_of(key, scanned.hashes) for key in part.keys]
         others: list[object] = [of_keys[2]] if of_keys[2] else []
         others += [work.fingerprint for work in joined]
-        decisive = (STORE_VERSION, arrays, *of_keys[:2], source.options.seq_tag, _beside(splits), *others)
+        decisive = (STORE_VERSION, arrays, *of_keys[:2], source.options.seq_tag, root_beside(splits), *others)
         called = part.called if is_joined and source.mixes else None
         which = tuple(key.name for key in part.keys) if called else None
-        fields, own_tasks = _other_fields(scanned, part.keys), _tasks(scanned, splits, decisive, own)
+        fields, own_tasks = other_fields(scanned, part.keys), tasks_of_splits(scanned, splits, decisive, own)
         tasks += [replace(task, keys=which, fields=fields, source=called) for task in own_tasks]
         for other, work in zip(part.joins, joined, strict=True):
             _check_same_arrays(specs, work.specs, scanned.sources[other].where)
@@ -259,6 +184,16 @@ def store_work(scanned: Scanned, name: str) -> StoreWork:
     folder = output_folder.store_folder(scanned.config.store_output, name)
     in_order = {key: specs[key] for key in scanned.config.data if key in specs}
     return StoreWork(folder, in_order, paths, sources, tasks, whole, listed, norms, tuple(joins), mixed, keys)
+
+
+def _check_given(scanned: Scanned, keys: Sequence[DataKey], vocabs: Mapping[str, Vocab]) -> None:
+    """Raises SeqmillError where a given vocabulary has labels that no text has."""
+    for key in keys:
+        given = given_vocab(key, [*scanned.config.data.values()])
+        if key.type in ("chars", "words") and given:
+            vocab = vocabs[key.name]
+            is_fairseq = key.vocab_format == "fairseq"
+            check_labels_occur(given, labels_of_lines(vocab) if is_fairseq else vocab, key.type)
 
 
 def _parts(scanned: Scanned, source: Source) -> list[tuple[Source, slice]]:
@@ -330,79 +265,3 @@ def _norms(scanned: Scanned) -> dict[str, Norm]:
     counts = frame_counts(output_folder.counted_norm_folder(scanned.config.store_output))
     counted = {key.name: read_norm(counts.path(key.name)) for key in keys if key.has_counted_norm}
     return {**read_norms(keys), **counted}
-
-
-def _all_paths(inputs: Inputs) -> list[str]:
-    return inputs if isinstance(inputs, list) else [path for paths in inputs.values() for path in paths]
-
-
-def _split(source: Source, inputs: Inputs, sizes: dict[str, int]) -> list[Split]:
-    options, keys = source.options, source.keys
-    reading = ReadOptions(options.max_record_size, options.quoting)
-    splits = split_for_keys(options.format, inputs, keys, options.seq_tag, reading, sizes)
-    tags, root = options.tag_lists, options.audio_root
-    return [replace(split, tags=tags, seq_tag=options.seq_tag, audio_root=root) for split in splits]
-
-
-def _lists(tags: TagLists | None) -> tuple[str | None, ...]:
-    return () if tags is None else (tags.only, tags.others)
-
-
-def _tag_files(tags: TagLists | None) -> list[str]:
-    """The files that list tags."""
-    return [path for path in _lists(tags) if path is not None]
-
-
-def _tasks(
-    scanned: Scanned, splits: list[Split], decisive: object, which: slice = slice(None)
-) -> list[IngestTask]:
-    """A task per split, or of some, with a fingerprint of its input and what else decides its bytes."""
-    contents = {path: scanned.hashes.of(path) for split in splits[which] for _, path in split.files}
-    sizes = scanned.sizes
-    tasks = []
-    for index, split in [*enumerate(splits)][which]:
-        inputs = [(key, files.name(path), contents[path]) for key, path in split.files]
-        ends = [
-            sizes[path] if end is None or not FORMATS[split.format].is_cut_by_bytes else end
-            for (_, path), end in zip(split.files, split.ends, strict=True)
-        ]
-        starts = split.starts if FORMATS[split.format].is_cut_by_bytes else [0] * len(ends)
-        work = max(1, sum(ends) - sum(starts))
-        reader = (split.format, FORMATS[split.format].version, vars(split.options), split.lists)
-        content: tuple[object, ...] = (index, reader, inputs, split.starts, split.ends, split.columns)
-        if (split.seq_tag, split.audio_root) != (splits[0].seq_tag, splits[0].audio_root):
-            content = (*content, split.seq_tag, _beside([split]))
-        if split.tags is not None:
-            lists = [None if path is None else scanned.hashes.of(path) for path in _lists(split.tags)]
-            content = (*content, split.tags.field, lists)
-        tasks.append(IngestTask(index, split, fingerprint(content, decisive), work))
-    return tasks
-
-
-def _decisive(key: DataKey, hashes: ContentHashes) -> object:
-    """What of a data key decides the stored arrays: contents of files rather than their paths, versions."""
-    digest = hashes.of(key.tokenizer) if key.tokenizer else None
-    kind = "sentencepiece" if digest and _is_sentencepiece(str(key.tokenizer), digest) else key.type
-    return (
-        {k: value for k, value in key.decisive.items() if k not in ("vocab", "tokenizer", "dtype")},
-        (key.dtype, SMALL_VERSION) if key.dtype else None,
-        *([("normalized", NORMALIZED_VERSION)] if key.normalization else ()),
-        digest,
-        key.vocab if key.labels_of != key.name else key.vocab is not None,
-        ENCODER_VERSIONS[kind],
-        library_versions(kind),
-    )
-
-
-@lru_cache(maxsize=64)
-def _is_sentencepiece(path: str, digest: str) -> bool:
-    """``is_sentencepiece`` of a file that holds what the digest says."""
-    return is_sentencepiece(path)
-
-
-def _beside(splits: list[Split]) -> str | None:
-    """The ``audio_root`` as seen from the first input, so that it may move together with the corpus."""
-    folder = splits[0].audio_root
-    if folder is None or not files.is_local(folder) or not files.is_local(splits[0].source):
-        return folder
-    return os.path.relpath(folder, files.parent(splits[0].source))

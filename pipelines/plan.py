@@ -10,11 +10,11 @@ from seqmill.pipelines.cores import num_cores, num_processes
 from seqmill.pipelines.engine import START_SECONDS, Engine
 from seqmill.pipelines.epochs_step import free_bytes
 from seqmill.pipelines.ingest import ingest_scanned, is_ingested
-from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.needed_epochs import most_at_once
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.plan_report import CorpusReport, report_corpus
 from seqmill.pipelines.preprocess import warn_of_options
+from seqmill.pipelines.scan import scan
 from seqmill.pipelines.shared_stores import check_shared_stores, reading_stores
 from seqmill.pipelines.write_rate import WriteRate
 from seqmill.transforms.batches.layout import check_selections, lay_out, planned_as_there

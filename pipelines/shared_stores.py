@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from seqmill.pipelines import console
-from seqmill.pipelines.ingest_work import StoreWork, scan, store_work
+from seqmill.pipelines.ingest_work import StoreWork, store_work
 from seqmill.pipelines.input_files import find_inputs
 from seqmill.pipelines.options import Config
+from seqmill.pipelines.scan import scan
 from seqmill.pipelines.sources import joined_into
 from seqmill.transforms.features.spec_differences import asked_otherwise, differences
 from seqmill.transforms.storage import files, output_folder

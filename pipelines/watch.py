@@ -12,9 +12,9 @@ from seqmill.pipelines.arrivals import Arrivals
 from seqmill.pipelines.engine import Engine
 from seqmill.pipelines.follow import is_brought
 from seqmill.pipelines.ingest import ingest_scanned
-from seqmill.pipelines.ingest_work import scan
 from seqmill.pipelines.options import TRAIN, Config
 from seqmill.pipelines.preprocess import bring_epochs, preprocess
+from seqmill.pipelines.scan import scan
 from seqmill.pipelines.taken_files import Taken, TakenFiles
 from seqmill.pipelines.window_config import check_watchable, others_config, window_config
 from seqmill.transforms.batches import manifest
