@@ -1,9 +1,10 @@
 """Workers and the scheduler of a Dask cluster, killed in the middle of a run."""
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import clusters
+import psutil
 import pytest
 from corpora import NUM_TASKS
 from seqmill_runs import tree
@@ -70,7 +71,8 @@ def _paused(workers):
         worker.suspend()
     yield
     for worker in stopped:
-        worker.resume()
+        with suppress(psutil.NoSuchProcess):  # killed meanwhile
+            worker.resume()
 
 
 def _num_receipts(folder):
